@@ -1,0 +1,116 @@
+import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provider';
+import type { AgentRules } from '../core/decide.ts';
+import { HoldfastError } from '../core/errors.ts';
+import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
+import type { Session } from '../core/session.ts';
+import { isProviderExecuted, type AgentTool, type Principal } from './tool.ts';
+
+/** What an agent's functions are given for a step. */
+export interface StepScope<Context = unknown> {
+  readonly session: Session;
+  readonly principal: Principal;
+  readonly context: Context;
+}
+
+/** Settings passed on to the model with each call, as the AI SDK names them. */
+export type ModelSettings = Pick<
+  LanguageModelV4CallOptions,
+  'maxOutputTokens' | 'temperature' | 'stopSequences' | 'topP' | 'topK' | 'presencePenalty' | 'frequencyPenalty' | 'seed' | 'toolChoice' | 'reasoning' | 'headers' | 'providerOptions'
+>;
+
+export interface AgentOptions<Context = unknown> {
+  /** Names the agent in sessions for ever: letters, digits, `_`, `-`, `.`; at most 64. */
+  readonly name: string;
+  /** Recorded with each attempt. Change it when the agent changes. Default `1`. */
+  readonly version?: string;
+  /** An AI SDK language model (`specificationVersion: 'v4'`). */
+  readonly model: LanguageModelV4;
+  /** Further models that a message may ask for by name. A name not in here is refused. */
+  readonly models?: Readonly<Record<string, LanguageModelV4>>;
+  /** The system message, or a function that makes it for a step. Its hash is recorded with each attempt. */
+  readonly instructions?: string | ((scope: StepScope<Context>) => string | Promise<string>);
+  /** Makes what tools and instructions need for a step (clients, credentials). Never stored. */
+  readonly context?: (scope: Omit<StepScope, 'context'>) => Context | Promise<Context>;
+  readonly tools?: Readonly<Record<string, AgentTool>>;
+  /** A new session opens with a turn that has no user message. Default false. */
+  readonly greet?: boolean;
+  readonly limits?: Partial<AgentLimits>;
+  readonly settings?: ModelSettings;
+}
+
+/** An agent as the engine uses it: checked, with its defaults filled. Made by {@link agent}. */
+export interface Agent<Context = unknown> {
+  readonly name: string;
+  readonly version: string;
+  readonly model: LanguageModelV4;
+  readonly models: Readonly<Record<string, LanguageModelV4>>;
+  readonly instructions: AgentOptions<Context>['instructions'];
+  context?(scope: Omit<StepScope, 'context'>): unknown;
+  readonly tools: ReadonlyMap<string, AgentTool>;
+  readonly greet: boolean;
+  readonly limits: AgentLimits;
+  readonly settings: ModelSettings;
+  readonly rules: AgentRules;
+}
+
+/**
+ * Declares an agent. Throws `HoldfastError` with code `agent_invalid` for a bad name, a model that is not of the AI SDK's v4
+ * specification, a limit that is no positive number, and a tool that this version cannot honour: one without `execute` (a client tool) or
+ * with `needsApproval`, since running it unasked would be worse than refusing it.
+ */
+export function agent<Context = unknown>(options: AgentOptions<Context>): Agent {
+  const { name, version = '1', model, models = {}, tools = {} } = options;
+  if (!/^[\w.-]{1,64}$/.test(name)) throw invalid(`the name ${JSON.stringify(name)} may have letters, digits, _, - and ., at most 64`);
+  for (const [modelName, candidate] of [['model', model], ...Object.entries(models)] as const) requireModel(name, modelName, candidate);
+  for (const [toolName, definition] of Object.entries(tools)) requireRunnable(name, toolName, definition);
+  const limits: AgentLimits = { ...agentLimitsDefault, ...options.limits };
+  for (const [limit, value] of Object.entries(limits)) {
+    if (value !== null && !(Number.isFinite(value) && value > 0)) throw invalid(`the limit ${limit} of agent ${name} is ${String(value)}; it must be a positive number`);
+  }
+  const toolMap = new Map(Object.entries(tools));
+  return {
+    name, version, model, models, limits, tools: toolMap,
+    greet: options.greet ?? false,
+    // Called with the context that `context` of the same options made.
+    instructions: options.instructions as AgentOptions['instructions'],
+    ...(options.context === undefined ? {} : { context: options.context }),
+    settings: options.settings ?? {},
+    rules: rulesOf(name, version, limits, toolMap),
+  };
+}
+
+function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>): AgentRules {
+  return {
+    agent: name, version, maxSteps: limits.maxSteps, parallelCalls: limits.parallelCalls, endAfterInactivityMs: limits.endAfterInactivityMs,
+    tools: new Map([...tools].filter(([, definition]) => !isProviderExecuted(definition)).map(([toolName, definition]) => [toolName, {
+      recovery: definition.recovery ?? 'report',
+      exclusive: definition.exclusive ?? false,
+      stopAfter: definition.stopAfter ?? false,
+    }])),
+  };
+}
+
+function requireModel(agentName: string, modelName: string, model: LanguageModelV4): void {
+  const found = (model as Partial<LanguageModelV4> | undefined)?.specificationVersion;
+  if (found !== 'v4' || typeof model.doStream !== 'function') {
+    throw invalid(`${modelName} of agent ${agentName} is not an AI SDK language model of specification v4 (found ${String(found)}); use the provider packages of ai@7`);
+  }
+}
+
+function requireRunnable(agentName: string, toolName: string, definition: AgentTool): void {
+  if (!/^[\w-]{1,128}$/.test(toolName)) throw invalid(`the tool name ${JSON.stringify(toolName)} of agent ${agentName} may have letters, digits, _ and -, at most 128`);
+  if (isProviderExecuted(definition)) return;
+  if (typeof definition.execute !== 'function') throw invalid(`tool ${toolName} of agent ${agentName} has no execute: client tools are not supported yet`);
+  if (definition.needsApproval !== undefined && definition.needsApproval !== false) {
+    throw invalid(`tool ${toolName} of agent ${agentName} has needsApproval: approvals are not supported yet, and it must not run without one`);
+  }
+}
+
+function invalid(message: string): HoldfastError {
+  return new HoldfastError('agent_invalid', message);
+}
+
+/** The model of a turn: the one its message asked for, else the agent's. undefined: the agent does not have it (any more). */
+export function modelOf(definition: Agent, requested: string | null): LanguageModelV4 | undefined {
+  return requested === null ? definition.model : definition.models[requested];
+}

@@ -1,0 +1,79 @@
+import { createSession, type CreateReply } from '../core/accept/create.ts';
+import type { Accepted } from '../core/accept/transition.ts';
+import { refuse, type Refusal } from '../core/errors.ts';
+import type { JsonValue } from '../core/json.ts';
+import { type Session } from '../core/session.ts';
+import type { CreateResult } from '../store/store.ts';
+import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
+import { messageKey, requestKey } from './idempotency.ts';
+import { asJson, compact, createInput, parseInput, type CreateInput } from './input.ts';
+import { afterCommit } from './run-command.ts';
+import { messageContent, refuseModel, send } from './send.ts';
+
+export interface CreatedSession extends CreateReply {
+  /** False when a session with the same external id was there already. */
+  readonly created: boolean;
+}
+
+/**
+ * Creates a session, with its first message if there is one, in one commit. The same external id with the same agent gives the session that is
+ * there (200), and sends it the message if one came. Refusals: `invalid_request`, `agent_not_found`, `external_id_taken` (another agent has it), `model_not_allowed`,
+ * `idempotency_mismatch`, and those of send. Safe to retry with the same key or external id.
+ */
+export async function create(host: CommandHost, body: CreateInput, options: CommandOptions): Promise<CommandReply<CreatedSession> | Refusal> {
+  const parsed = parseInput(createInput, body);
+  if ('refused' in parsed) return parsed;
+  const { message: given, owner = options.principal.owner, ...fields } = parsed.input;
+  if (owner !== options.principal.owner && ownerScope(options.principal) !== undefined) {
+    return refuse('invalid_request', 'owner: only the role system may create sessions for another owner', { owner });
+  }
+  const agent = host.agents.get(fields.agent);
+  if (agent === undefined) return refuse('agent_not_found', `there is no agent ${JSON.stringify(fields.agent)}; there are ${[...host.agents.keys()].join(', ')}`, { agent: fields.agent });
+  const notAllowed = refuseModel(agent, given?.model);
+  if (notAllowed !== null) return notAllowed;
+  const { tenant } = options.principal;
+  const circumstances = circumstancesOf(host);
+  const ref = { tenant, id: host.system.ids.mint('ses') };
+  const message = given === undefined ? undefined : messageContent(given, circumstances);
+  const slot = host.work?.reserve() ?? null;
+  let result: CreateResult<Accepted<CreateReply>>;
+  try {
+    result = await host.store.create({
+      ref, owner, externalId: fields.externalId,
+      idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],
+      build: () => createSession(ref, compact({ ...fields, owner, greets: agent.greet, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined }),
+      replyToStore: ({ reply }) => asJson({ ...reply, created: true }),
+      sessionReplies: ({ reply }) => (given?.messageId === undefined ? [] : [{ idempotency: messageKey(given.messageId, asJson(given), 202, true), reply: asJson(reply.turn) }]),
+    });
+  } catch (error) {
+    slot?.release();
+    throw error;
+  }
+  if (result.kind !== 'created') slot?.release();
+  switch (result.kind) {
+    case 'refused':
+      return result.refusal;
+    case 'replayed':
+      return { reply: result.reply as JsonValue as unknown as CreatedSession, httpStatus: result.httpStatus, replayed: true };
+    case 'exists':
+      return existing(host, result.session, parsed.input, options);
+    case 'created': {
+      const { reply, claimed } = result.reply;
+      afterCommit(host, result.session);
+      if (claimed !== null && slot !== null) slot.begin(result.session, claimed);
+      else slot?.release();
+      return { reply: { ...reply, created: true }, httpStatus: 201, replayed: false };
+    }
+  }
+}
+
+async function existing(host: CommandHost, session: Session, input: { readonly agent: string; readonly externalId?: string | undefined; readonly message?: CreateInput['message'] }, options: CommandOptions): Promise<CommandReply<CreatedSession> | Refusal> {
+  if (session.agent !== input.agent) {
+    return refuse('external_id_taken', `the external id ${JSON.stringify(input.externalId)} is that of a session with agent ${session.agent}`, { agent: session.agent });
+  }
+  const found = { sessionId: session.id, created: false };
+  if (input.message === undefined) return { reply: { ...found, revision: session.revision, turn: null }, httpStatus: 200, replayed: false };
+  const sent = await send(host, session.id, input.message, options);
+  if ('refused' in sent) return sent;
+  return { reply: { ...found, revision: sent.reply.revision, turn: sent.reply }, httpStatus: 200, replayed: sent.replayed };
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import { refuse } from '../core/errors.ts';
+import { canonicalJson, type JsonValue } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
+import type { Idempotency } from '../store/store.ts';
+
+/** The key of a client's request: one effect per tenant, owner, command, target and key, for 24 hours (G2). */
+export function requestKey(key: string, owner: string, command: string, body: JsonValue, httpStatus: number, nowMs: number): Idempotency {
+  return {
+    scope: canonicalJson(['request', owner, command, key]),
+    fingerprint: fingerprint(body),
+    httpStatus,
+    expiresAtMs: nowMs + limits.idempotencyMs,
+    replays: true,
+    mismatch: refuse('idempotency_mismatch', `the Idempotency-Key ${JSON.stringify(key)} was used with another body; use a new key for a new request`),
+  };
+}
+
+/** A client's message id: unique in its session for good. It works as a key where no other key is given. */
+export function messageKey(messageId: string, body: JsonValue, httpStatus: number, replays: boolean): Idempotency {
+  return {
+    scope: canonicalJson(['message', messageId]),
+    fingerprint: fingerprint(body),
+    httpStatus,
+    expiresAtMs: null,
+    replays,
+    mismatch: replays
+      ? refuse('idempotency_mismatch', `the message id ${JSON.stringify(messageId)} was used with another body; use a new id for a new message`)
+      : refuse('message_id_taken', `the message id ${JSON.stringify(messageId)} is used in this session; use a new id for a new message`),
+  };
+}
+
+function fingerprint(body: JsonValue): string {
+  return createHash('sha256').update(canonicalJson(body)).digest('base64url');
+}

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { refuse, type Refusal } from '../core/errors.ts';
+import { utf8Bytes, wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
+
+/** The shapes that commands take, by library and HTTP alike. Unknown fields are refused, so that a typo is not ignored. */
+
+const text = z.string().refine((value) => wellFormedText(value) === value, 'has a lone surrogate or NUL, which no store keeps');
+const clientId = text.min(1).max(limits.clientIdCharsMax);
+const jsonObject = z.record(z.string(), z.json()).refine((value) => utf8Bytes(JSON.stringify(value)) <= limits.metadataBytesMax, `is larger than ${limits.metadataBytesMax} bytes as JSON`);
+
+const identity = z.strictObject({ type: clientId, id: clientId });
+
+const part = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('text'), text: text.max(limits.bodyBytesMax) }),
+  z.strictObject({
+    type: z.literal('file'), mediaType: text.min(1).max(255), data: z.base64().optional(), url: z.url({ protocol: /^(https?|data)$/ }).optional(), filename: text.max(255).optional(),
+  }).refine((file) => (file.data === undefined) !== (file.url === undefined), 'has exactly one of data and url'),
+]);
+
+const content = {
+  text: text.max(limits.bodyBytesMax).optional(),
+  parts: z.array(part).min(1).max(limits.messagePartsMax).optional(),
+  actor: identity.optional(),
+  model: clientId.optional(),
+  metadata: jsonObject.optional(),
+};
+
+function hasOneContent(message: { readonly text?: unknown; readonly parts?: unknown }): boolean {
+  return (message.text === undefined) !== (message.parts === undefined);
+}
+
+const oneContent = 'has exactly one of text and parts';
+
+export const messageInput = z.strictObject({ ...content, messageId: clientId.optional() }).refine(hasOneContent, oneContent);
+
+export const sendInput = z.strictObject({
+  ...content, messageId: clientId.optional(), whenBusy: z.enum(['queue', 'interrupt', 'replace', 'reject']).default('queue'),
+}).refine(hasOneContent, oneContent);
+
+export const queueEditInput = z.strictObject(content).refine(hasOneContent, oneContent);
+
+export const createInput = z.strictObject({
+  agent: clientId,
+  owner: clientId.optional(),
+  externalId: clientId.refine((value) => !value.startsWith('ses_'), 'begins with ses_, as session ids do').optional(),
+  title: text.min(1).max(limits.titleCharsMax).optional(),
+  metadata: jsonObject.optional(),
+  message: messageInput.optional(),
+  subject: identity.optional(),
+  binding: z.strictObject({ id: clientId, workspaceId: clientId.optional(), botId: clientId.optional() }).optional(),
+  threadId: clientId.optional(),
+});
+
+export const stopInput = z.strictObject({ turnId: clientId.optional(), holdQueue: z.boolean().optional() });
+export const endInput = z.strictObject({ stop: z.boolean().optional() });
+export const settingsInput = z.strictObject({
+  title: text.min(1).max(limits.titleCharsMax).nullable().optional(), metadata: jsonObject.optional(), archived: z.boolean().optional(),
+});
+
+export type MessageInput = z.input<typeof messageInput>;
+export type SendInput = z.input<typeof sendInput>;
+export type QueueEditInput = z.input<typeof queueEditInput>;
+export type CreateInput = z.input<typeof createInput>;
+export type StopInput = z.input<typeof stopInput>;
+export type EndInput = z.input<typeof endInput>;
+export type SettingsInput = z.input<typeof settingsInput>;
+
+/** Checks an input; the refusal names each place that is wrong. */
+export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unknown): { readonly input: z.output<Schema> } | Refusal {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { input: parsed.data };
+  const issues = parsed.error.issues.slice(0, 10).map((issue) => ({ path: issue.path.join('.'), message: issue.message }));
+  const first = issues[0];
+  return refuse('invalid_request', `${first?.path ? `${first.path}: ` : ''}${first?.message ?? 'not valid'}`, { issues } as JsonObject);
+}
+
+/** Without members that are undefined, so that equal requests have equal fingerprints and entries hold no empty fields. */
+export function compact<Value extends object>(value: Value): { [Key in keyof Value]: Exclude<Value[Key], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as { [Key in keyof Value]: Exclude<Value[Key], undefined> };
+}
+
+export function asJson(value: unknown): JsonValue {
+  return value as JsonValue;
+}

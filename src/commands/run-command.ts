@@ -1,0 +1,65 @@
+import { acceptTransition, type Accept, type Accepted } from '../core/accept/transition.ts';
+import type { Refusal } from '../core/errors.ts';
+import type { JsonValue } from '../core/json.ts';
+import { statusOf, type Session } from '../core/session.ts';
+import type { Transition } from '../core/draft.ts';
+import type { Idempotency, UpdateResult } from '../store/store.ts';
+import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
+import { requestKey } from './idempotency.ts';
+
+export interface Command<Reply> {
+  /** Name of the command, as idempotency keys are scoped by it. */
+  readonly name: string;
+  readonly sessionId: string;
+  /** The body as the client sent it, for the fingerprint. */
+  readonly body: JsonValue;
+  readonly httpStatus: number;
+  readonly accept: Accept<Reply>;
+  /** Keys besides the request's own. */
+  readonly keys?: readonly Idempotency[];
+  /** It looks at what the attempt in flight has shown. */
+  readonly readsChunks?: boolean;
+}
+
+/**
+ * One command on one session: resolve, accept, one commit. Where the process has a worker with a free place, the claim of the work that
+ * the command leaves is part of the same commit.
+ */
+export async function runCommand<Reply>(host: CommandHost, command: Command<Reply>, options: CommandOptions): Promise<CommandReply<Reply> | Refusal> {
+  const slot = host.work?.reserve() ?? null;
+  const transition: Transition<Accepted<Reply>> = acceptTransition(command.accept, circumstancesOf(host), { expectedRevision: options.expectedRevision, slot: slot ?? undefined });
+  let result: UpdateResult<Accepted<Reply>>;
+  try {
+    result = await host.store.update({
+      key: { tenant: options.principal.tenant, id: command.sessionId, owner: ownerScope(options.principal) },
+      idempotency: [...requestKeys(host, command, options), ...(command.keys ?? [])],
+      reads: { chunks: command.readsChunks === true },
+      transition,
+      replyToStore: ({ reply }) => reply as JsonValue,
+    });
+  } catch (error) {
+    slot?.release();
+    throw error;
+  }
+  if (result.kind !== 'committed') {
+    slot?.release();
+    return result.kind === 'refused' ? result.refusal : { reply: result.reply as Reply, httpStatus: result.httpStatus, replayed: true };
+  }
+  host.committed(result.session, result.entries);
+  afterCommit(host, result.session);
+  const { reply, claimed } = result.reply;
+  if (claimed !== null && slot !== null) slot.begin(result.session, claimed);
+  else slot?.release();
+  return { reply, httpStatus: command.httpStatus, replayed: false };
+}
+
+function requestKeys(host: CommandHost, { name, body, httpStatus }: Command<unknown>, { idempotencyKey, principal }: CommandOptions): readonly Idempotency[] {
+  return idempotencyKey === undefined ? [] : [requestKey(idempotencyKey, principal.owner, name, body, httpStatus, host.system.clock.nowMs())];
+}
+
+/** Hints to the worker of this process. */
+export function afterCommit(host: CommandHost, session: Session): void {
+  host.work?.sessionChanged(session);
+  if (statusOf(session) === 'ready') host.work?.wake();
+}
+

@@ -1,0 +1,38 @@
+import { Draft, type Change, type Circumstances } from '../draft.ts';
+import type { MessageContent, SessionCreated } from '../entry.ts';
+import { isRefusal, type Refusal } from '../errors.ts';
+import { emptySession, type NewSession } from '../session.ts';
+import { acceptSend, type SendReply } from './send.ts';
+import { claimIfReady, type Accepted, type AcceptOptions } from './transition.ts';
+
+export interface CreateCommand extends Omit<SessionCreated, 'kind'> {
+  readonly message?: MessageContent;
+  /** The agent opens with a turn that has no user message. */
+  readonly greets: boolean;
+}
+
+export interface CreateReply {
+  readonly sessionId: string;
+  readonly revision: number;
+  /** The turn that the message or the greeting opened. */
+  readonly turn: SendReply | { readonly turnId: string; readonly messageId: null } | null;
+}
+
+/** A new session, with its first turn in the same commit if there is a message or a greeting. */
+export function createSession(key: NewSession, command: CreateCommand, circumstances: Circumstances, options: Pick<AcceptOptions, 'slot'> = {}): Change<Accepted<CreateReply>> | Refusal {
+  const { message, greets, ...created } = command;
+  const draft = new Draft(emptySession(key, circumstances.nowMs), circumstances.nowMs);
+  draft.append({ kind: 'session-created', ...created });
+  let turn: CreateReply['turn'] = null;
+  if (message !== undefined) {
+    const sent = acceptSend({ message, whenBusy: 'queue' })(draft, circumstances, { session: draft.session, chunks: [], outcomes: [] });
+    if (isRefusal(sent)) return sent;
+    turn = sent;
+  } else if (greets) {
+    const turnId = circumstances.mintId('turn');
+    draft.append({ kind: 'turn-started', turnId, origin: 'greeting' });
+    turn = { turnId, messageId: null };
+  }
+  const reply: CreateReply = { sessionId: key.id, revision: draft.session.revision, turn };
+  return draft.done({ reply, claimed: claimIfReady(draft, options.slot, circumstances) });
+}

@@ -1,0 +1,48 @@
+import { Draft, type Change, type Transition } from '../draft.ts';
+import { refuse } from '../errors.ts';
+import { isAtRest, statusOf } from '../session.ts';
+import { stopTurn } from './stop.ts';
+import type { Accept } from './transition.ts';
+
+export interface EndCommand {
+  /** Stop a running turn first; without it a busy session refuses. */
+  readonly stop?: boolean;
+}
+
+export interface EndReply {
+  readonly revision: number;
+  readonly status: 'ended';
+}
+
+/** Closes a session for good. Messages that still wait leave the queue. Repeating it is harmless. */
+export function acceptEnd({ stop }: EndCommand): Accept<EndReply> {
+  return (draft, _circumstances, { chunks }) => {
+    if (!draft.session.ended) {
+      if (!isAtRest(draft.session)) {
+        if (stop !== true) return refuse('session_busy', 'a turn is running; stop it first, or say stop: true', { status: statusOf(draft.session) });
+        stopTurn(draft, chunks, { startsNext: false });
+      }
+      endAtRest(draft);
+    }
+    return { revision: draft.session.revision, status: 'ended' };
+  };
+}
+
+function endAtRest(draft: Draft): void {
+  for (const { messageId } of draft.session.queue) draft.append({ kind: 'message-unqueued', messageId, reason: 'session-ended' });
+  draft.append({ kind: 'session-ended', reason: 'api' });
+  draft.set({ fence: draft.session.fence + 1, claim: null });
+}
+
+export interface DeleteReply {
+  readonly deleted: true;
+}
+
+/** Removes everything of a session. Work in flight finds no session and lands nowhere (G4). */
+export function deleteTransition(nowMs: number): Transition<DeleteReply> {
+  return ({ session }): Change<DeleteReply> => {
+    const draft = new Draft(session, nowMs);
+    draft.set({ fence: session.fence + 1, claim: null });
+    return draft.done({ deleted: true }, true);
+  };
+}

@@ -1,0 +1,89 @@
+import type { Draft } from '../draft.ts';
+import type { MessageContent } from '../entry.ts';
+import { refuse, type Refusal } from '../errors.ts';
+import { limits } from '../limits.ts';
+import { isAtRest, statusOf } from '../session.ts';
+import { stopTurn } from './stop.ts';
+import { refuseEnded, type Accept } from './transition.ts';
+
+/**
+ * What happens to a message sent while a turn runs: `queue` waits for its end, `interrupt` stops it and runs at once,
+ * `replace` does so and leaves the stopped turn as a branch, `reject` is refused.
+ */
+export type WhenBusy = 'queue' | 'interrupt' | 'replace' | 'reject';
+
+export interface SendCommand {
+  readonly message: MessageContent;
+  readonly whenBusy: WhenBusy;
+}
+
+export interface SendReply {
+  /** The turn that this message opens, now or when its time comes. */
+  readonly turnId: string;
+  readonly messageId: string;
+  readonly revision: number;
+  /** It waits for others to be done first. */
+  readonly queued: boolean;
+  /** The message whose turn this send started, where that is not the sent one: after a failed turn the queue stays first in, first out. */
+  readonly started?: { readonly turnId: string; readonly messageId: string };
+}
+
+/** A user message: starts a turn at rest, else does what `whenBusy` says. */
+export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply> {
+  return (draft, { mintId }, loaded) => {
+    const { session } = draft;
+    const ended = refuseEnded(session, 'sending');
+    if (ended !== null) return ended;
+    if (session.archived) return refuse('session_archived', 'the session is archived; unarchive it to send', { status: statusOf(session) });
+    const turnId = mintId('turn');
+    const reply = (queued: boolean): SendReply => ({ turnId, messageId: message.messageId, revision: draft.session.revision, queued });
+    if (isAtRest(session)) {
+      if (session.queue.length === 0 || session.queueHeld) {
+        draft.startMessage(message, turnId);
+        return reply(false);
+      }
+      const refused = enqueue(draft, message, turnId);
+      if (refused !== null) return refused;
+      draft.startQueued();
+      const started = draft.session.turn;
+      return { ...reply(true), ...(started?.messageId ? { started: { turnId: started.id, messageId: started.messageId } } : {}) };
+    }
+    switch (whenBusy) {
+      case 'queue': {
+        const refused = enqueue(draft, message, turnId);
+        return refused ?? reply(true);
+      }
+      case 'reject':
+        return refuse('session_busy', 'a turn is running and the message asked to be rejected then', { status: statusOf(session), turnId: session.turn?.id });
+      case 'interrupt':
+        stopTurn(draft, loaded.chunks, { startsNext: false });
+        draft.startMessage(message, turnId);
+        return reply(false);
+      case 'replace': {
+        const refused = replaceTurn(draft, loaded.chunks, mintId('br'));
+        if (refused !== null) return refused;
+        draft.startMessage(message, turnId);
+        return reply(false);
+      }
+    }
+  };
+}
+
+function enqueue(draft: Draft, message: MessageContent, turnId: string): Refusal | null {
+  if (draft.session.queue.length >= limits.queueMessagesMax) {
+    return refuse('queue_full', `${limits.queueMessagesMax} messages wait already; wait for one to start or delete one`, { max: limits.queueMessagesMax });
+  }
+  draft.append({ kind: 'message-queued', turnId, ...message });
+  return null;
+}
+
+function replaceTurn(draft: Draft, chunks: Parameters<typeof stopTurn>[1], branchId: string): Refusal | null {
+  const turn = draft.session.turn;
+  if (turn === null) return null;
+  if (draft.session.branches >= limits.branchesMax) {
+    return refuse('branches_full', `the session has ${limits.branchesMax} branches, the most it may have`, { max: limits.branchesMax });
+  }
+  stopTurn(draft, chunks, { startsNext: false });
+  draft.discardFrom(turn.startedSeq, turn.id, 1, branchId);
+  return null;
+}

@@ -1,0 +1,360 @@
+import type { JsonObject, JsonValue } from './json.ts';
+
+/**
+ * The entries of a session's log: one immutable fact each. A kind is either *timeline* (it belongs to the
+ * conversation's history) or *ledger* (kept beside it); `entry-format.ts` says which, and reads old versions.
+ */
+export interface EntryHead {
+  /** Dense per session, from 1. */
+  readonly seq: number;
+  /** Version of the kind's format. */
+  readonly v: number;
+  readonly atMs: number;
+  /** Absent: both the person and the model see it. */
+  readonly visibility?: 'user' | 'model';
+}
+
+export type Entry = EntryHead & EntryBody;
+export type EntryKind = EntryBody['kind'];
+export type EntryOf<Kind extends EntryKind> = Extract<Entry, { readonly kind: Kind }>;
+
+/** An entry as a transition writes it, before it has its seq. */
+export type EntryDraft = EntryBody & Pick<EntryHead, 'visibility'>;
+
+export type EntryBody =
+  | SessionCreated
+  | TurnStarted
+  | UserMessage
+  | AssistantStep
+  | ToolResults
+  | TurnEnded
+  | MessageQueued
+  | QueuedMessageEdited
+  | QueuedMessageMoved
+  | MessageUnqueued
+  | QueueHeld
+  | QueueReleased
+  | AttemptFailed
+  | AttemptLost
+  | AttemptStopped
+  | TitleSet
+  | MetadataSet
+  | ArchivedSet
+  | BranchDiscarded
+  | SessionEnded;
+
+export interface SessionCreated {
+  readonly kind: 'session-created';
+  readonly agent: string;
+  readonly owner: string;
+  readonly externalId?: string;
+  readonly title?: string;
+  readonly metadata?: JsonObject;
+  readonly subject?: Identity;
+  readonly binding?: Binding;
+  readonly threadId?: string;
+}
+
+/** Who or what is spoken of or speaks: a type and an id in the user's own system. */
+export interface Identity {
+  readonly type: string;
+  readonly id: string;
+}
+
+/** Where the agent is installed in the user's own system. */
+export interface Binding {
+  readonly id: string;
+  readonly workspaceId?: string;
+  readonly botId?: string;
+}
+
+/** A turn that no user message opened. */
+export interface TurnStarted {
+  readonly kind: 'turn-started';
+  readonly turnId: string;
+  readonly origin: 'greeting';
+}
+
+export type MessagePart =
+  | { readonly type: 'text'; readonly text: string }
+  /** `data` is base64, or a URL that the provider fetches. */
+  | { readonly type: 'file'; readonly mediaType: string; readonly data?: string; readonly url?: string; readonly filename?: string };
+
+/** What a client sends; the same whether it starts a turn at once or waits in the queue. */
+export interface MessageContent {
+  readonly messageId: string;
+  readonly parts: readonly MessagePart[];
+  readonly actor?: Identity;
+  /** One of the agent's allowed models, for this turn. */
+  readonly model?: string;
+  readonly metadata?: JsonObject;
+}
+
+export interface UserMessage extends MessageContent {
+  readonly kind: 'user-message';
+  readonly turnId: string;
+}
+
+/** One committed generation. Its seq and a call's index are the call's identity; the provider's id is not. */
+export interface AssistantStep {
+  readonly kind: 'assistant-step';
+  readonly turnId: string;
+  readonly attempt: AttemptRecord;
+  readonly parts: readonly StepPart[];
+  readonly finishReason: FinishReason;
+  /** Set when a stop ended the generation: the parts are what was shown. */
+  readonly stopped?: true;
+  readonly warnings?: readonly string[];
+}
+
+export type FinishReason = 'stop' | 'length' | 'content-filter' | 'tool-calls' | 'error' | 'interrupted' | 'other';
+
+/** What one try at a generation was and cost (G14). */
+export interface AttemptRecord {
+  readonly id: string;
+  /** 1 for the first try of a step. */
+  readonly number: number;
+  readonly startedAtMs: number;
+  readonly durationMs?: number;
+  /** From the start to the first part. */
+  readonly firstPartMs?: number;
+  readonly provider?: string;
+  readonly model?: string;
+  readonly agentVersion?: string;
+  /** FNV-1a of the instructions as sent, so that a change of them is seen. */
+  readonly instructionsHash?: string;
+  readonly providerResponseId?: string;
+  /** null: not known, and never guessed. */
+  readonly usage: Usage | null;
+}
+
+/** Tokens as the provider counted them; absent where it did not say. */
+export interface Usage {
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+  readonly cachedInputTokens?: number;
+  readonly reasoningTokens?: number;
+}
+
+/** What a provider attached to a part, given back to it unchanged in the next prompt. */
+export type ProviderMetadata = JsonObject;
+
+export type StepPart = TextPart | ReasoningPart | ToolCallPart | PartialCallPart | ProviderResultPart | SourcePart | FilePart | OtherPart;
+
+export interface TextPart {
+  readonly type: 'text';
+  readonly text: string;
+  readonly providerMetadata?: ProviderMetadata;
+}
+
+export interface ReasoningPart {
+  readonly type: 'reasoning';
+  readonly text: string;
+  readonly providerMetadata?: ProviderMetadata;
+}
+
+export interface ToolCallPart {
+  readonly type: 'tool-call';
+  /** Place among the step's calls, from 0: half of a call's identity. */
+  readonly index: number;
+  /** The provider's id. Providers reuse them, so it names a call only within its step. */
+  readonly toolCallId: string;
+  readonly toolName: string;
+  readonly input: JsonValue;
+  /** The input's text as streamed, where it is not simply `JSON.stringify(input)`. */
+  readonly inputText?: string;
+  /** Why the call cannot run: unknown tool, invalid input. It is answered with an error. */
+  readonly problem?: string;
+  /** The provider ran it; its result is a part of this step, and it never runs here. */
+  readonly providerExecuted?: true;
+  readonly dynamic?: true;
+  readonly title?: string;
+  readonly providerMetadata?: ProviderMetadata;
+}
+
+/** A call whose input was still being written when the turn was stopped. It is shown and never sent to a model. */
+export interface PartialCallPart {
+  readonly type: 'partial-call';
+  readonly toolName: string;
+  readonly inputText: string;
+}
+
+/** The result of a provider-executed call. */
+export interface ProviderResultPart {
+  readonly type: 'tool-result';
+  readonly toolCallId: string;
+  readonly toolName: string;
+  readonly output: JsonValue;
+  readonly isError?: true;
+  readonly providerMetadata?: ProviderMetadata;
+}
+
+export interface SourcePart {
+  readonly type: 'source';
+  readonly sourceType: 'url' | 'document';
+  readonly id: string;
+  readonly url?: string;
+  readonly title?: string;
+  readonly mediaType?: string;
+  readonly filename?: string;
+  readonly providerMetadata?: ProviderMetadata;
+}
+
+export interface FilePart {
+  readonly type: 'file' | 'reasoning-file';
+  readonly mediaType: string;
+  readonly data?: string;
+  readonly url?: string;
+  readonly providerMetadata?: ProviderMetadata;
+}
+
+/** A part of a kind this version does not interpret (approval requests of the provider's own tools, custom content): kept whole. */
+export interface OtherPart {
+  readonly type: 'other';
+  readonly value: JsonObject;
+}
+
+/** The results of a step's calls, in call order: each call of the step exactly once (G8). */
+export interface ToolResults {
+  readonly kind: 'tool-results';
+  readonly turnId: string;
+  readonly stepSeq: number;
+  readonly results: readonly CallResult[];
+}
+
+/** How a call ended (G6). */
+export type Outcome = 'done' | 'failed' | 'denied' | 'expired' | 'stopped' | 'unknown';
+
+export interface CallResult {
+  readonly index: number;
+  readonly toolCallId: string;
+  readonly toolName: string;
+  readonly outcome: Outcome;
+  /** With `done`. */
+  readonly output?: JsonValue;
+  /** What the model is given instead of `output`, where the tool says so (AI SDK `toModelOutput`). */
+  readonly modelOutput?: JsonObject;
+  /** With every outcome but `done`: what the model is told. */
+  readonly errorText?: string;
+  /** Stable name of the reason, where there is one: `tool_error`, `tool_timeout`, `unknown_tool`, `invalid_input`, `tool_changed`, `exclusive_tool`, `not_json`, … */
+  readonly code?: string;
+  /** With `stopped`: it had begun and may have had its effect. */
+  readonly mayHaveRun?: true;
+  readonly startedAtMs?: number;
+  readonly durationMs?: number;
+  /** The result was larger than its cap: how many bytes it had. */
+  readonly wholeBytes?: number;
+  /** It is a successful result of a tool that ends the turn. */
+  readonly stopsTurn?: true;
+}
+
+export type TurnEndReason = 'complete' | 'stop_after_tool' | 'max_steps' | 'stopped' | 'failed';
+
+export interface TurnEnded {
+  readonly kind: 'turn-ended';
+  readonly turnId: string;
+  readonly reason: TurnEndReason;
+  readonly error?: ErrorInfo;
+}
+
+/** An error as it is stored and shown: never a secret, never a stack. */
+export interface ErrorInfo {
+  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, … */
+  readonly code: string;
+  readonly message: string;
+  readonly provider?: string;
+  readonly httpStatus?: number;
+  readonly retryable: boolean;
+}
+
+/** A message that waits for the running turn to end. */
+export interface MessageQueued extends MessageContent {
+  readonly kind: 'message-queued';
+  /** The turn it will open. */
+  readonly turnId: string;
+  /** It goes before the messages that wait already. */
+  readonly first?: true;
+}
+
+export interface QueuedMessageEdited extends MessageContent {
+  readonly kind: 'queued-message-edited';
+  readonly turnId: string;
+}
+
+export interface QueuedMessageMoved {
+  readonly kind: 'queued-message-moved';
+  readonly messageId: string;
+}
+
+export interface MessageUnqueued {
+  readonly kind: 'message-unqueued';
+  readonly messageId: string;
+  readonly reason: 'deleted' | 'session-ended';
+}
+
+export interface QueueHeld {
+  readonly kind: 'queue-held';
+}
+
+export interface QueueReleased {
+  readonly kind: 'queue-released';
+}
+
+export interface AttemptFailed {
+  readonly kind: 'attempt-failed';
+  readonly turnId: string;
+  readonly attempt: AttemptRecord;
+  readonly error: ErrorInfo;
+  /** When it is tried again; absent when the turn fails with this attempt. */
+  readonly retry?: { readonly delayMs: number; readonly atMs: number };
+}
+
+/** An attempt that died with its worker, recorded by the next claimant. */
+export interface AttemptLost {
+  readonly kind: 'attempt-lost';
+  readonly turnId: string;
+  readonly attempt: AttemptRecord;
+}
+
+/** An attempt that a stop ended before anything of it was shown. */
+export interface AttemptStopped {
+  readonly kind: 'attempt-stopped';
+  readonly turnId: string;
+  readonly attempt: AttemptRecord;
+}
+
+export interface TitleSet {
+  readonly kind: 'title-set';
+  readonly title: string | null;
+  readonly by: 'person' | 'generated';
+}
+
+export interface MetadataSet {
+  readonly kind: 'metadata-set';
+  readonly metadata: JsonObject;
+}
+
+export interface ArchivedSet {
+  readonly kind: 'archived-set';
+  readonly archived: boolean;
+}
+
+/** A part of the history that was left: it stays in the log and is listed. */
+export interface BranchDiscarded {
+  readonly kind: 'branch-discarded';
+  readonly branchId: string;
+  readonly fromTurnId: string;
+  readonly intervals: readonly Interval[];
+  readonly turns: number;
+}
+
+/** A stretch of the log, both ends included. `toSeq: null` reaches to the log's end. */
+export interface Interval {
+  readonly fromSeq: number;
+  readonly toSeq: number | null;
+}
+
+export interface SessionEnded {
+  readonly kind: 'session-ended';
+  readonly reason: 'api' | 'inactivity';
+}

@@ -1,0 +1,158 @@
+import type { Entry } from './entry.ts';
+import { refuse, type Refusal } from './errors.ts';
+import { statusOf, type QueuedMessage, type Session, type SessionStatus } from './session.ts';
+import { foldSegment, remainderOf, segmentsAfter, type StreamedPart, type StreamOffsets, type StreamSegment } from './stream-parts.ts';
+
+/** What a follower of a session is told. Every event carries the position from which following can go on after it. */
+export type FeedEvent = { readonly position: string } & FeedEventBody;
+
+export type FeedEventBody =
+  | { readonly type: 'entry'; readonly entry: Entry }
+  | { readonly type: 'chunk'; readonly attemptId: string; readonly turnId: string; readonly segments: readonly StreamSegment[] }
+  /** All that was shown of this attempt is taken back: it failed, or its worker died. */
+  | { readonly type: 'chunk-retracted'; readonly attemptId: string }
+  | { readonly type: 'status'; readonly status: SessionStatus; readonly turnId: string | null }
+  | { readonly type: 'queue'; readonly held: boolean; readonly messages: readonly QueuedMessage[] }
+  | { readonly type: 'retry'; readonly attempt: number; readonly delayMs: number; readonly atMs: number; readonly reason: string };
+
+/** What a follower has seen: the log up to `seq`, and of one attempt in flight so much of each part. */
+export interface FeedCursor {
+  readonly seq: number;
+  readonly attemptId: string | null;
+  readonly offsets: StreamOffsets;
+}
+
+export const feedStart: FeedCursor = { seq: 0, attemptId: null, offsets: [] };
+
+/** The cursor as an opaque text: an SSE event id, `Last-Event-ID`, `?after=`. */
+export function encodePosition({ seq, attemptId, offsets }: FeedCursor): string {
+  return attemptId === null ? String(seq) : [seq, attemptId, ...offsets].join('.');
+}
+
+export function decodePosition(position: string): FeedCursor | Refusal {
+  const match = /^(\d{1,15})(?:\.([a-z]+_[0-9a-z]+)((?:\.\d{1,9}){0,1000}))?$/.exec(position);
+  if (match === null) return refuse('bad_position', `${JSON.stringify(position.slice(0, 100))} is no position: use the id of an event of this session, or leave it out`);
+  const offsets = match[3] === undefined || match[3] === '' ? [] : match[3].slice(1).split('.').map(Number);
+  return { seq: Number(match[1]), attemptId: match[2] ?? null, offsets };
+}
+
+/** A consistent read of a session's end: the entries after a cursor, and the live output of the attempt in flight. */
+export interface FeedTail {
+  readonly session: Session;
+  readonly entries: readonly Entry[];
+  /** The entries reach to the log's end; only then does the live output follow. */
+  readonly complete: boolean;
+  readonly chunks: readonly StreamSegment[];
+}
+
+/** What the state events said last, so that they are repeated only when it changes. */
+export interface FeedState {
+  readonly status: string;
+  readonly queue: string;
+}
+
+export const feedStateUnknown: FeedState = { status: '', queue: '' };
+
+/**
+ * The events that bring a follower from a cursor to a tail. Pure, so that live following and every resume are the same
+ * code (G5). A follower that has seen part of an attempt is sent the rest of it before its step's entry.
+ */
+export function feedEvents(cursor: FeedCursor, state: FeedState, tail: FeedTail): { readonly events: readonly FeedEvent[]; readonly cursor: FeedCursor; readonly state: FeedState } {
+  const events: FeedEvent[] = [];
+  let at = cursor;
+  const emit = (body: FeedEventBody, next: FeedCursor = at): void => {
+    at = next;
+    events.push({ ...body, position: encodePosition(at) });
+  };
+  const attempt = tail.session.turn?.attempt ?? null;
+  if (at.attemptId !== null && at.attemptId !== attempt?.id && tail.complete && !tail.entries.some((entry) => isStepOf(entry, at.attemptId))) {
+    emit({ type: 'chunk-retracted', attemptId: at.attemptId }, { seq: at.seq, attemptId: null, offsets: [] });
+  }
+  for (const entry of tail.entries) {
+    if (entry.seq <= at.seq) continue;
+    if (entry.kind === 'assistant-step' && at.attemptId !== null && entry.attempt.id === at.attemptId) {
+      const segments = remainderOf(entry, at.offsets);
+      if (segments.length > 0) emit({ type: 'chunk', attemptId: at.attemptId, turnId: entry.turnId, segments }, grown(at, segments));
+      emit({ type: 'entry', entry }, { seq: entry.seq, attemptId: null, offsets: [] });
+      continue;
+    }
+    emit({ type: 'entry', entry }, { ...at, seq: entry.seq });
+    if (entry.kind === 'attempt-failed' && entry.retry !== undefined) {
+      emit({ type: 'retry', attempt: entry.attempt.number + 1, reason: entry.error.code, ...entry.retry });
+    }
+  }
+  if (tail.complete && attempt !== null) {
+    const seen = at.attemptId === attempt.id ? at.offsets : [];
+    const segments = segmentsAfter(tail.chunks, seen);
+    if (segments.length > 0) {
+      emit({ type: 'chunk', attemptId: attempt.id, turnId: tail.session.turn?.id ?? '', segments }, grown({ seq: at.seq, attemptId: attempt.id, offsets: seen }, segments));
+    }
+  }
+  return { events: [...events, ...stateEvents(tail, state, at)], cursor: at, state: tail.complete ? stateOf(tail.session) : state };
+}
+
+function isStepOf(entry: Entry, attemptId: string | null): boolean {
+  return entry.kind === 'assistant-step' && entry.attempt.id === attemptId;
+}
+
+function grown(cursor: FeedCursor, segments: readonly StreamSegment[]): FeedCursor {
+  const offsets = cursor.offsets.slice();
+  for (const { part, offset, text } of segments) {
+    while (offsets.length < part) offsets.push(0);
+    offsets[part] = offset + text.length;
+  }
+  return { ...cursor, offsets };
+}
+
+function stateOf(session: Session): FeedState {
+  return { status: `${statusOf(session)} ${session.turn?.id ?? ''}`, queue: JSON.stringify([session.queueHeld, session.queue]) };
+}
+
+function stateEvents({ session, complete }: FeedTail, before: FeedState, cursor: FeedCursor): readonly FeedEvent[] {
+  if (!complete) return [];
+  const now = stateOf(session);
+  const position = encodePosition(cursor);
+  const events: FeedEvent[] = [];
+  if (now.queue !== before.queue) events.push({ type: 'queue', position, held: session.queueHeld, messages: session.queue });
+  if (now.status !== before.status) events.push({ type: 'status', position, status: statusOf(session), turnId: session.turn?.id ?? null });
+  return events;
+}
+
+/** What a client knows of a session from its events. */
+export interface FeedView {
+  readonly position: string | null;
+  readonly entries: readonly Entry[];
+  /** The attempt being streamed. */
+  readonly live: { readonly attemptId: string; readonly turnId: string; readonly parts: readonly StreamedPart[] } | null;
+  readonly status: SessionStatus | null;
+  readonly turnId: string | null;
+  readonly queue: { readonly held: boolean; readonly messages: readonly QueuedMessage[] };
+}
+
+export const emptyFeedView: FeedView = { position: null, entries: [], live: null, status: null, turnId: null, queue: { held: false, messages: [] } };
+
+/**
+ * The client's fold: the view after one more event. However often a stream was cut and resumed, at whatever position and
+ * age, the fold of what was received equals that of the uninterrupted stream (G5).
+ */
+export function foldFeed(view: FeedView, event: FeedEvent): FeedView {
+  const next = { ...view, position: event.position };
+  switch (event.type) {
+    case 'entry': {
+      const ends = 'attempt' in event.entry && event.entry.attempt.id === view.live?.attemptId;
+      return { ...next, entries: [...view.entries, event.entry], live: ends ? null : view.live };
+    }
+    case 'chunk': {
+      const parts = view.live?.attemptId === event.attemptId ? view.live.parts : [];
+      return { ...next, live: { attemptId: event.attemptId, turnId: event.turnId, parts: event.segments.reduce(foldSegment, parts) } };
+    }
+    case 'chunk-retracted':
+      return { ...next, live: view.live?.attemptId === event.attemptId ? null : view.live };
+    case 'status':
+      return { ...next, status: event.status, turnId: event.turnId };
+    case 'queue':
+      return { ...next, queue: { held: event.held, messages: event.messages } };
+    case 'retry':
+      return next;
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * The pure core of Holdfast: what a session is, what a command does to it, what comes next, and what an outcome means.
+ * No I/O, no clock, no randomness, no dependencies.
+ */
+export * from './accept/create.ts';
+export * from './accept/end.ts';
+export * from './accept/queue.ts';
+export * from './accept/send.ts';
+export * from './accept/settings.ts';
+export * from './accept/stop.ts';
+export * from './accept/transition.ts';
+export * from './advance.ts';
+export * from './claim.ts';
+export * from './decide.ts';
+export * from './draft.ts';
+export * from './entry.ts';
+export * from './entry-format.ts';
+export * from './errors.ts';
+export * from './feed-event.ts';
+export * from './intervals.ts';
+export * from './json.ts';
+export * from './limits.ts';
+export * from './retry.ts';
+export * from './session.ts';
+export * from './settle.ts';
+export * from './stream-parts.ts';
+export * from './system.ts';
+export * from './transcript.ts';

@@ -1,0 +1,92 @@
+/**
+ * Every bound of the engine, with its unit (G15). Most significant word first, so that they sort by subject.
+ * What an agent may change is in {@link AgentLimits}; the rest is fixed.
+ */
+export const limits = {
+  /** A request body. */
+  bodyBytesMax: 1_000_000,
+  /** How deep objects and arrays may nest in a request body. */
+  bodyDepthMax: 64,
+  /** Sessions, and other listed things, on one page. */
+  pageItemsDefault: 50,
+  pageItemsMax: 100,
+  /** Messages waiting in one session's queue; one more is refused and none is evicted. */
+  queueMessagesMax: 20,
+  /** Parts of one user message. */
+  messagePartsMax: 100,
+  /** An id given by a client: external id, message id, idempotency key. */
+  clientIdCharsMax: 255,
+  /** A session's title. */
+  titleCharsMax: 200,
+  /** A session's metadata as JSON. */
+  metadataBytesMax: 16_384,
+  /** Tool calls in one assistant step; the calls beyond are answered with an error. */
+  callsPerStepMax: 128,
+  /** A tool's error text, as the model and the log see it. */
+  errorTextCharsMax: 4_000,
+  /** Discarded futures of one session. */
+  branchesMax: 1_000,
+  /** Times one generation is tried; failed, lost and superseded attempts count. */
+  attemptsPerStepMax: 8,
+  /** Failed and lost attempts in one turn; a committed step does not reset it. */
+  failedAttemptsPerTurnMax: 20,
+  /** Wait before a retry: doubles from the first to the second, with full jitter. */
+  retryDelayMsFirst: 1_000,
+  retryDelayMsMax: 60_000,
+  /** The longest `Retry-After` of a provider that is obeyed; a longer one is cut to it. */
+  retryAfterMsMax: 3_600_000,
+  /** Preparing a generation (context, instructions, prompt): tries, and the wait before the second, doubling. */
+  prepareTriesMax: 3,
+  prepareDelayMsFirst: 200,
+  /** Expired claims in a row after which a session is reclaimed alone, and solo crashes after which it is parked. */
+  crashesBeforeSolo: 2,
+  soloCrashesMax: 3,
+  /** A call's outcome is stored at once when siblings still run this long after it ended. */
+  earlyOutcomeMs: 100,
+  /** Live output: the first chunk at once, then at most every so often or so much. */
+  chunkIntervalMsDefault: 100,
+  chunkIntervalMsMin: 20,
+  chunkBytesMax: 4_096,
+  /** Event streams: comment line, and when a reader that lags is cut off to resume from storage. */
+  heartbeatMs: 15_000,
+  streamLagBytesMax: 1_000_000,
+  streamLagMsMax: 10_000,
+  streamsPerOwnerMax: 8,
+  /** How long an idempotent reply is kept; longer while its turn is open. */
+  idempotencyMs: 86_400_000,
+  /** `?waitMs=` of a turn. */
+  turnWaitMsMax: 60_000,
+  /** A stopping process lets its steps finish this long, then hands over. */
+  stopGraceMs: 10_000,
+} as const;
+
+/** Bounds of one agent, all with defaults; times in milliseconds. */
+export interface AgentLimits {
+  /** Generations per turn; the turn then ends with the reason `max_steps`. Default 20. */
+  readonly maxSteps: number;
+  /** Tool calls of one step that run side by side. Default 8. */
+  readonly parallelCalls: number;
+  /** Wait for a generation's first part. Default 60,000. */
+  readonly firstChunkTimeoutMs: number;
+  /** Longest silence between two parts of a generation. Default 120,000. */
+  readonly silenceTimeoutMs: number;
+  /** A whole generation. Default 900,000. */
+  readonly stepTimeoutMs: number;
+  /** A tool call, unless its tool says otherwise. Default 300,000. */
+  readonly toolTimeoutMs: number;
+  /** A tool result as the model and the log see it, unless its tool says otherwise. Default a third of 128k tokens at 3 bytes each. */
+  readonly toolResultBytesMax: number;
+  /** At rest this long, the session ends by itself. Default null: never. */
+  readonly endAfterInactivityMs: number | null;
+}
+
+export const agentLimitsDefault: AgentLimits = {
+  maxSteps: 20,
+  parallelCalls: 8,
+  firstChunkTimeoutMs: 60_000,
+  silenceTimeoutMs: 120_000,
+  stepTimeoutMs: 900_000,
+  toolTimeoutMs: 300_000,
+  toolResultBytesMax: 128_000,
+  endAfterInactivityMs: null,
+};

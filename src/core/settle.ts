@@ -1,0 +1,120 @@
+import { advance, appendResults, dispatch, type Work } from './advance.ts';
+import { attemptsSpent, type AgentRules } from './decide.ts';
+import { Draft, type Circumstances, type Loaded, type Transition } from './draft.ts';
+import type { AttemptRecord, CallResult, ErrorInfo, FinishReason, StepPart } from './entry.ts';
+import { refuse, type Refusal } from './errors.ts';
+import { retryDelayMs } from './retry.ts';
+import type { OpenCall } from './session.ts';
+
+/** What a worker holds: a session, under a fence. */
+export interface Lease {
+  readonly worker: string;
+  readonly fence: number;
+}
+
+/** How a generation ended. */
+export type GenerationOutcome =
+  | { readonly kind: 'generated'; readonly attempt: AttemptRecord; readonly parts: readonly StepPart[]; readonly finishReason: FinishReason; readonly warnings: readonly string[] }
+  | { readonly kind: 'failed'; readonly attempt: AttemptRecord; readonly error: ErrorInfo; readonly retryAfterMs: number };
+
+export interface SettleCircumstances extends Circumstances {
+  /** From 0 to 1, for the jitter of a retry. */
+  readonly random: number;
+}
+
+/** The value of a step that lost its fence: the worker stops, nothing is written (G4). */
+const fenceLost: Refusal = refuse('fence_lost', 'the session was stopped, moved or taken over; this work no longer counts');
+
+function held({ session }: Loaded, lease: Lease): boolean {
+  return session.fence === lease.fence && session.claim?.worker === lease.worker;
+}
+
+/** The commit of a generation: the step or the failed attempt, everything that follows from it, and what to do next. */
+export function settleGeneration(lease: Lease, outcome: GenerationOutcome, rules: AgentRules, circumstances: SettleCircumstances): Transition<Work | null> {
+  return (loaded) => {
+    if (!held(loaded, lease) || loaded.session.turn?.attempt?.id !== outcome.attempt.id) return fenceLost;
+    const draft = new Draft(loaded.session, circumstances.nowMs);
+    const turnId = loaded.session.turn.id;
+    draft.set({ crashes: 0 });
+    draft.dropChunks();
+    if (outcome.kind === 'generated') {
+      const { attempt, parts, finishReason, warnings } = outcome;
+      draft.append({ kind: 'assistant-step', turnId, attempt, parts, finishReason, ...(warnings.length === 0 ? {} : { warnings }) });
+    } else {
+      settleFailure(draft, outcome, circumstances);
+    }
+    return draft.done(advance(draft, rules, [], circumstances));
+  };
+}
+
+function settleFailure(draft: Draft, { attempt, error, retryAfterMs }: Extract<GenerationOutcome, { kind: 'failed' }>, { random }: SettleCircumstances): void {
+  const turn = draft.session.turn;
+  if (turn === null) return;
+  const retries = error.retryable && !attemptsSpent({ stepAttempts: turn.stepAttempts + 1, failedAttempts: turn.failedAttempts + 1 });
+  const delayMs = retryDelayMs(attempt.number, random, retryAfterMs);
+  draft.append({
+    kind: 'attempt-failed', turnId: turn.id, attempt, error,
+    ...(retries ? { retry: { delayMs, atMs: draft.nowMs + delayMs } } : {}),
+  });
+  if (!retries) draft.endTurn('failed', { error });
+}
+
+/** The commit of a step's tool results. */
+export function settleCalls(lease: Lease, stepSeq: number, results: readonly CallResult[], rules: AgentRules, circumstances: Circumstances): Transition<Work | null> {
+  return (loaded) => {
+    if (!held(loaded, lease) || loaded.session.turn?.lastStep?.seq !== stepSeq) return fenceLost;
+    const draft = new Draft(loaded.session, circumstances.nowMs);
+    draft.set({ crashes: 0 });
+    appendResults(draft, stepSeq, results);
+    return draft.done(advance(draft, rules, [], circumstances));
+  };
+}
+
+/** A later commit that dispatches calls beyond the parallel limit. */
+export function dispatchCalls(lease: Lease, indexes: readonly number[], rules: AgentRules, nowMs: number): Transition<null> {
+  return (loaded) => {
+    if (!held(loaded, lease)) return fenceLost;
+    const draft = new Draft(loaded.session, nowMs);
+    dispatch(draft, rules, indexes);
+    return draft.done(null);
+  };
+}
+
+export interface HandOver {
+  /** Calls that were dispatched and did not begin: their dispatch is taken back. Calls that run while their process goes away stay dispatched, and the tool's recovery decides. */
+  readonly notBegun: readonly number[];
+  /** The attempt whose generation was cut off; null when it had not begun. */
+  readonly lostAttempt: AttemptRecord | null;
+}
+
+/** Gives a session back in order: it is left to the next claimant at once, and it is no crash. */
+export function handOver(lease: Lease, { notBegun, lostAttempt }: HandOver, nowMs: number): Transition<null> {
+  return (loaded) => {
+    if (!held(loaded, lease)) return fenceLost;
+    const draft = new Draft(loaded.session, nowMs);
+    const { turn } = draft.session;
+    if (turn !== null && turn.attempt !== null) {
+      if (lostAttempt === null) draft.set({ turn: { ...turn, attempt: null } });
+      else draft.append({ kind: 'attempt-lost', turnId: turn.id, attempt: lostAttempt });
+      draft.dropChunks();
+    } else if (turn !== null && turn.lastStep !== null && notBegun.length > 0) {
+      draft.set({ turn: { ...turn, lastStep: { ...turn.lastStep, openCalls: turn.lastStep.openCalls.map((call) => (notBegun.includes(call.index) ? undispatched(call) : call)) } } });
+    }
+    draft.set({ claim: null, crashes: 0 });
+    return draft.done(null);
+  };
+}
+
+/** Gives a session up that this process cannot go on with: like the death of a worker, it counts towards parking. */
+export function abandon(lease: Lease, nowMs: number): Transition<null> {
+  return (loaded) => {
+    if (!held(loaded, lease)) return fenceLost;
+    const draft = new Draft(loaded.session, nowMs);
+    draft.set({ claim: null, crashes: loaded.session.crashes + 1 });
+    return draft.done(null);
+  };
+}
+
+function undispatched({ dispatchedFence: _takenBack, ...call }: OpenCall): OpenCall {
+  return call;
+}

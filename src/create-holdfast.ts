@@ -1,0 +1,190 @@
+import type { Agent } from './agent/agent.ts';
+import type { Principal } from './agent/tool.ts';
+import type { CommandHost } from './commands/command-host.ts';
+import { create } from './commands/create.ts';
+import type { CreateInput } from './commands/input.ts';
+import type { Entry } from './core/entry.ts';
+import { HoldfastError, refuse, RefusedError } from './core/errors.ts';
+import { limits } from './core/limits.ts';
+import type { System } from './core/system.ts';
+import { Feed } from './feed/feed.ts';
+import { sessionView, type SessionView } from './feed/session-view.ts';
+import { SessionHandle, value, type CallOptions, type HandleHost, type TurnHandle } from './library/handles.ts';
+import { TurnWaiters } from './library/turn-waiters.ts';
+import { createApp, type Authenticate } from './server/app.ts';
+import { sqliteStore } from './store/sqlite/sqlite-store.ts';
+import type { SessionFilter, SessionRef, Store } from './store/store.ts';
+import { realSystem } from './system.ts';
+import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
+import { silentLog, type Log } from './worker/log.ts';
+import { Worker } from './worker/worker.ts';
+
+export interface HoldfastOptions {
+  readonly agents: readonly Agent[];
+  /** `sqlite:path/to/file.db`, `sqlite::memory:`, or a store that is open already (and stays the caller's to close). */
+  readonly store: string | Store;
+  /** Whether this process does work, and how; false only takes commands and reads. Default: it works. */
+  readonly worker?: boolean | WorkerTuning;
+  readonly hooks?: Hooks;
+  /** Says who sends a request; null refuses it (401). Default: everybody is the one local owner, which is why servers then listen on loopback only. */
+  readonly authenticate?: Authenticate;
+  readonly log?: Log;
+  /** Time, ids and chance. Default: the machine's. */
+  readonly system?: System;
+}
+
+export interface WorkerTuning {
+  /** How long this process may be silent before others take its sessions over, in milliseconds. Default 10,000. */
+  readonly leaseMs?: number;
+  /** How often due work is looked for without a hint, in milliseconds. Default 1,000. */
+  readonly pollMs?: number;
+  /** Sessions that run at the same time. Default 128. */
+  readonly runsMax?: number;
+  /** How long closing lets steps finish, in milliseconds. Default 10,000. */
+  readonly stopGraceMs?: number;
+  /** How often live output is stored and shown, in milliseconds; at least 20. Default 100. */
+  readonly chunkIntervalMs?: number;
+  /** Histories kept in memory to spare reading, in characters in all. Default 16,000,000. */
+  readonly historyCharsMax?: number;
+}
+
+export interface CreateSessionOptions extends CreateInput {}
+
+/** A running Holdfast: sessions, and the same over HTTP. */
+export interface Holdfast extends AsyncDisposable {
+  readonly sessions: {
+    /** Creates a session, or finds the one with the same external id. Throws `RefusedError`. */
+    create(options: CreateSessionOptions, call?: CallOptions): Promise<SessionHandle & { readonly created: boolean; readonly firstTurn: TurnHandle | null }>;
+    /** The session with this id or external id. Throws `RefusedError` with code `session_not_found`. */
+    get(id: string, options?: { readonly owner?: string }): Promise<SessionHandle>;
+    list(filter?: Partial<Omit<SessionFilter, 'tenant'>>): Promise<{ readonly items: readonly SessionView[]; readonly nextCursor: string | null; readonly count: number | null }>;
+  };
+  /** Answers HTTP requests; mounts into any router. */
+  readonly fetch: (request: Request) => Promise<Response>;
+  /** The same as route handlers: `export const { GET, POST } = holdfast.handlers`. */
+  readonly handlers: Readonly<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', (request: Request) => Promise<Response>>>;
+  readonly store: Store;
+  readonly worker: Worker | null;
+  /** Ends streams, hands running work over within the grace time, closes the store it opened. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** The owner of everything while nobody is asked who they are. */
+export const localPrincipal: Principal = { tenant: 'default', owner: 'local', roles: ['system'] };
+
+/**
+ * Opens the store, starts the worker and returns a Holdfast. Rejects with `HoldfastError` code `options_invalid`, and with `StoreError` (`store_unsupported`,
+ * `store_unavailable`).
+ */
+export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast> {
+  const { system = realSystem(), log = silentLog, hooks = {} } = options;
+  const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
+  if (agents.size !== options.agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
+  const store = await openStore(options.store, system, hooks);
+  const hookRunner = new HookRunner(store, system, hooks, log);
+  const pollMs = 1_000;
+  const waiters = new TurnWaiters(store, system.clock, pollMs);
+  const committed = (ref: SessionRef, entries: readonly Entry[]): void => {
+    waiters.committed(entries);
+    hookRunner.committed(ref, entries);
+  };
+  const worker = options.worker === false ? null : new Worker({ store, system, agents, log, committed, ...workerTuning(options.worker) });
+  const commands: CommandHost = { store, system, agents, work: worker, committed };
+  const feed = new Feed(store, system, pollMs);
+  const handles: HandleHost = { commands, feed, waiters };
+  const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? (() => localPrincipal), isReady: () => worker === null || worker.ready, log });
+  const sweeper = new Sweeper(store, system, log);
+  hookRunner.start();
+  sweeper.start();
+  await worker?.start();
+  let closing: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    feed.close();
+    sweeper.stop();
+    await worker?.stop();
+    waiters.close();
+    await hookRunner.close();
+    if (typeof options.store === 'string') await store.close();
+  };
+  const fetch = async (request: Request): Promise<Response> => app.fetch(request);
+  return {
+    sessions: sessionsOf(handles),
+    fetch,
+    handlers: { GET: fetch, POST: fetch, PUT: fetch, PATCH: fetch, DELETE: fetch },
+    store,
+    worker,
+    close: () => (closing ??= close()),
+    [Symbol.asyncDispose]: () => (closing ??= close()),
+  };
+}
+
+function workerTuning(tuning: boolean | WorkerTuning | undefined) {
+  const given = typeof tuning === 'object' ? tuning : {};
+  const filled = { leaseMs: 10_000, pollMs: 1_000, runsMax: 128, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
+  for (const [name, value] of Object.entries(filled)) {
+    if (!(Number.isFinite(value) && value >= 0)) throw new HoldfastError('options_invalid', `worker.${name} is ${String(value)}; it must be a number, not negative`);
+  }
+  return { ...filled, chunkIntervalMs: Math.max(limits.chunkIntervalMsMin, filled.chunkIntervalMs) };
+}
+
+async function openStore(store: string | Store, system: System, hooks: Hooks): Promise<Store> {
+  const opened = typeof store === 'string' ? await openUrl(store, system, hooks) : store;
+  await opened.migrate();
+  return opened;
+}
+
+/** Opens the store of a URL: `sqlite:PATH`. */
+async function openUrl(url: string, system: System, hooks: Hooks): Promise<Store> {
+  const match = /^sqlite:(?:\/\/)?(.+)$/.exec(url);
+  if (match?.[1] === undefined) throw new HoldfastError('options_invalid', `${JSON.stringify(url)} is no store that this version knows; use sqlite:PATH`);
+  return sqliteStore({ path: match[1], system, outboxKinds: hookKinds(hooks) });
+}
+
+function sessionsOf(handles: HandleHost): Holdfast['sessions'] {
+  const { commands } = handles;
+  return {
+    async create(input, call = {}) {
+      const reply = value(await create(commands, { owner: localPrincipal.owner, ...input }, { ...call, principal: localPrincipal }));
+      const handle = new SessionHandle(handles, { tenant: localPrincipal.tenant, id: reply.sessionId }, localPrincipal);
+      return Object.assign(handle, { created: reply.created, firstTurn: reply.turn === null ? null : handle.turn({ ...reply.turn, messageId: reply.turn.messageId ?? '' }) });
+    },
+    async get(id, { owner } = {}) {
+      const session = await commands.store.readSession({ tenant: localPrincipal.tenant, id, owner });
+      if (session === null) throw new RefusedError(refuse('session_not_found', `there is no session ${id}`));
+      return new SessionHandle(handles, { tenant: session.tenant, id: session.id }, localPrincipal);
+    },
+    async list(filter = {}) {
+      const page = await commands.store.listSessions({ limit: limits.pageItemsDefault, count: false, ...filter, tenant: localPrincipal.tenant });
+      return { ...page, items: page.items.map(sessionView) };
+    },
+  };
+}
+
+/** Now and then drops what has expired. */
+class Sweeper {
+  readonly #store: Store;
+  readonly #system: System;
+  readonly #log: Log;
+  #cancel: (() => void) | null = null;
+  #stopped = false;
+
+  constructor(store: Store, system: System, log: Log) {
+    this.#store = store;
+    this.#system = system;
+    this.#log = log;
+  }
+
+  start(): void {
+    if (this.#stopped) return;
+    this.#cancel = this.#system.clock.after(60_000, () => {
+      this.#store.sweep(this.#system.clock.nowMs(), 1_000)
+        .catch((error: unknown) => this.#log('error', 'sweep-failed', { error: error instanceof Error ? error.message : String(error) }))
+        .finally(() => this.start());
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+}

@@ -1,0 +1,47 @@
+import type { Binding, ErrorInfo, Identity } from '../core/entry.ts';
+import type { JsonObject } from '../core/json.ts';
+import { statusOf, type Session, type SessionStatus, type UsageTotals } from '../core/session.ts';
+
+/** A session as clients see it: the published schema. */
+export interface SessionView {
+  readonly id: string;
+  readonly externalId: string | null;
+  readonly owner: string;
+  readonly agent: string;
+  readonly title: string | null;
+  readonly status: SessionStatus;
+  readonly archived: boolean;
+  readonly metadata: JsonObject;
+  readonly subject: Identity | null;
+  readonly binding: Binding | null;
+  readonly threadId: string | null;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+  /** When its last turn started. */
+  readonly activeAtMs: number;
+  /** What `If-Match` and `expectedRevision` are compared with. */
+  readonly revision: number;
+  readonly lastSeq: number;
+  /** The turn that goes on. */
+  readonly turnId: string | null;
+  /** Why the last turn failed, while the session has the status `failed`. */
+  readonly error: ErrorInfo | null;
+  /** A failed attempt waits for its next try. */
+  readonly retry: { readonly atMs: number; readonly attempt: number; readonly reason: string } | null;
+  readonly queue: { readonly held: boolean; readonly count: number };
+  readonly turns: number;
+  readonly usage: UsageTotals;
+}
+
+export function sessionView(session: Session): SessionView {
+  const { id, externalId, owner, agent, title, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage } = session;
+  const status = statusOf(session);
+  const retry = session.turn?.retry ?? null;
+  return {
+    id, externalId, owner, agent, title, status, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage,
+    turnId: session.turn?.id ?? null,
+    error: status === 'failed' ? (session.lastTurn?.error ?? null) : null,
+    retry: retry === null ? null : { atMs: retry.atMs, attempt: retry.attempt, reason: retry.reason },
+    queue: { held: session.queueHeld, count: session.queue.length },
+  };
+}

@@ -1,0 +1,303 @@
+// @ts-check
+import { callServer, callUntilAnswered, NoAnswer, pathOf } from './call-server.js';
+import { ChatView } from './chat-view.js';
+import { foldEvent, isBusy, newChat } from './chat.js';
+import { connectComposer } from './composer.js';
+import { byId, element, setText } from './element.js';
+import { followSession } from './follow-session.js';
+import { Outbox } from './outbox.js';
+import { nameOf, showSessions } from './session-list.js';
+import { connectTitle } from './title.js';
+import { statusInWords } from './words.js';
+
+const examples = ['count to 40', 'weather in Lisbon', 'sleep 3000 once', 'fail overloaded 2'];
+const sessionsEveryMs = 10_000;
+const clockEveryMs = 500;
+/** So close to the end, in pixels, the page follows what comes. */
+const followMarginPx = 80;
+
+const connectionWords = { none: '', connecting: 'Connecting…', online: 'Connected', reconnecting: 'Connection lost. Reconnecting…' };
+
+const scroller = byId('scroller', HTMLElement);
+const view = new ChatView(byId('transcript', HTMLElement));
+
+/** @type {import('./chat.js').Chat | null} */
+let chat = null;
+/** @type {ReturnType<typeof followSession> | null} */
+let follower = null;
+/** @type {import('./session-list.js').ListedSession[]} */
+let sessions = [];
+let agentName = 'demo';
+let followsEnd = true;
+let isStopping = false;
+let renderIsDue = false;
+
+const outbox = new Outbox({ agentName: () => agentName, onChange: render, onProblem: showProblem, onSession: openNewSession });
+const composer = connectComposer({ onSend: send, onStop: stop });
+const title = connectTitle({ onRename: rename });
+
+// --- Which chat is open ---
+
+function openFromHash() {
+  const id = location.hash.slice(1);
+  if (id === (chat?.sessionId ?? '')) return;
+  follower?.close();
+  follower = null;
+  chat = id === '' ? null : newChat(id);
+  view.clear();
+  followsEnd = true;
+  showProblem(null);
+  title.cancel();
+  if (chat !== null) follow(chat.sessionId);
+  else showConnection('none');
+  toggleList(false);
+  composer.focus();
+  render();
+  showList();
+}
+
+/** @param {string} id */
+function follow(id) {
+  follower = followSession(id, {
+    onEvent: (event) => {
+      if (chat?.sessionId !== id) return;
+      if (!foldEvent(chat, event)) {
+        chat = newChat(id);
+        view.clear();
+        follower?.restart();
+      }
+      if (event.type === 'status' || (event.type === 'entry' && event.entry.kind === 'title-set')) void refreshSessions(); // the list shows both
+      renderSoon();
+    },
+    onConnection: showConnection,
+    onMissing: (detail) => {
+      if (chat?.sessionId === id) chat.status = 'missing';
+      showConnection('none');
+      showProblem(detail);
+      render();
+    },
+  });
+}
+
+/** The first message made a session: its chat is opened, unless the person went elsewhere meanwhile. @param {string} id */
+function openNewSession(id) {
+  void refreshSessions();
+  if (chat !== null) return;
+  history.replaceState(null, '', `#${id}`);
+  openFromHash();
+}
+
+function startNewChat() {
+  if (location.hash.length > 1) location.hash = '';
+  toggleList(false);
+  composer.focus();
+}
+
+// --- What a person does ---
+
+/** @param {string} text */
+function send(text) {
+  showProblem(null);
+  followsEnd = true;
+  void outbox.send(text, chat?.sessionId ?? null).then((refused) => {
+    if (refused) composer.giveBack(text);
+  });
+}
+
+/** Stops this turn and no later one, however often it is asked. */
+async function stop() {
+  if (chat === null || !isBusy(chat) || isStopping) return;
+  const { sessionId, turnId } = chat;
+  isStopping = true;
+  render();
+  try {
+    await callUntilAnswered(() => callServer('POST', `${pathOf(sessionId)}/stop`, { body: turnId === null ? {} : { turnId } }));
+  } catch (error) {
+    showProblem(messageOf(error));
+  }
+  isStopping = false;
+  render();
+}
+
+/** @param {string | null} newTitle */
+async function rename(newTitle) {
+  if (chat === null) return;
+  const path = pathOf(chat.sessionId);
+  try {
+    await callUntilAnswered(() => callServer('PATCH', path, { body: { title: newTitle } }));
+    await refreshSessions();
+  } catch (error) {
+    showProblem(messageOf(error));
+  }
+}
+
+/** @param {string} messageId @param {HTMLButtonElement} button */
+async function deleteQueued(messageId, button) {
+  if (chat === null) return;
+  button.disabled = true;
+  try {
+    await callServer('DELETE', `${pathOf(chat.sessionId)}/queue/${encodeURIComponent(messageId)}`);
+  } catch (error) {
+    button.disabled = false;
+    showProblem(messageOf(error));
+  }
+}
+
+// --- What is shown ---
+
+function renderSoon() {
+  if (renderIsDue) return;
+  renderIsDue = true;
+  if (document.hidden) setTimeout(render, 200); // a hidden page gets no animation frames
+  else requestAnimationFrame(render);
+}
+
+function render() {
+  renderIsDue = false;
+  const outgoing = outbox.messagesOf(chat);
+  const isEmpty = chat === null || (chat.status !== null && chat.status !== 'missing' && chat.turns.length === 0);
+  byId('welcome', HTMLElement).hidden = !isEmpty || outgoing.length > 0;
+  view.show(chat ?? newChat(''), outgoing);
+  if (followsEnd) scroller.scrollTop = scroller.scrollHeight;
+  showLatestButton();
+  showStatus();
+  showQueue();
+  composer.show({
+    busy: chat !== null && isBusy(chat),
+    stopping: isStopping,
+    closed: chat?.status === 'ended' || chat?.status === 'missing',
+    creating: chat === null && outbox.isCreating,
+  });
+  const name = chat === null ? 'New chat' : nameOf({ title: chat.title, preview: firstText() });
+  title.show(name, chat !== null && chat.status !== null && chat.status !== 'missing');
+  document.title = chat === null ? 'Holdfast' : `${name} · Holdfast`;
+}
+
+function firstText() {
+  return chat?.turns[0]?.user?.text.slice(0, 80) ?? null;
+}
+
+function showList() {
+  const currentId = chat?.sessionId ?? null;
+  // A chat that the list knows no name for may be the open one, whose messages are here.
+  const named = sessions.map((session) => (session.id === currentId ? { ...session, preview: session.preview ?? firstText() } : session));
+  showSessions(byId('sessions', HTMLElement), named, currentId, Date.now());
+  byId('no-sessions', HTMLElement).hidden = sessions.length > 0;
+}
+
+function showStatus() {
+  const line = byId('status', HTMLElement);
+  line.dataset['status'] = chat?.status ?? 'none';
+  setText(line, chat === null ? '' : statusInWords(chat, Date.now()));
+}
+
+/** @param {keyof typeof connectionWords} state */
+function showConnection(state) {
+  const line = byId('connection', HTMLElement);
+  line.dataset['state'] = state;
+  setText(line, connectionWords[state]);
+}
+
+/** @param {string | null} text */
+function showProblem(text) {
+  byId('problem', HTMLElement).hidden = text === null;
+  setText(byId('problem-text', HTMLElement), text ?? '');
+}
+
+let shownQueue = '';
+
+function showQueue() {
+  const { messages, held } = chat?.queue ?? { messages: [], held: false };
+  const heading = held ? 'On hold' : chat !== null && isBusy(chat) ? 'Waiting for this turn to end' : 'Waiting for your next message';
+  const key = JSON.stringify([chat?.sessionId, heading, messages]);
+  if (shownQueue === key) return;
+  shownQueue = key;
+  byId('queue', HTMLElement).hidden = messages.length === 0;
+  setText(byId('queue-title', HTMLElement), heading);
+  byId('queue-items', HTMLElement).replaceChildren(...messages.map(({ messageId, text }) => {
+    const remove = element('button', { class: 'icon', text: '×', attributes: { type: 'button', title: 'Delete', 'aria-label': `Delete "${text}"` } });
+    remove.addEventListener('click', () => void deleteQueued(messageId, remove));
+    return element('li', { testid: 'queue-item', data: { message: messageId } }, element('span', { text }), remove);
+  }));
+}
+
+function showLatestButton() {
+  byId('to-latest', HTMLElement).hidden = followsEnd || scroller.scrollHeight <= scroller.clientHeight;
+}
+
+// --- The list of chats, and the agent ---
+
+async function refreshSessions() {
+  try {
+    const page = await callServer('GET', 'v1/sessions?limit=50');
+    sessions = page.items;
+    showList();
+  } catch (error) {
+    // It is asked for again in a while; meanwhile the last list stands, and the open chat says that the connection is lost.
+    if (!(error instanceof NoAnswer)) showProblem(messageOf(error));
+  }
+}
+
+async function loadAgent() {
+  const { items } = await callUntilAnswered(() => callServer('GET', 'v1/agents'));
+  const agent = items.find((/** @type {{ name: string }} */ { name }) => name === 'demo') ?? items[0];
+  if (agent === undefined) return;
+  agentName = agent.name;
+  const tools = (agent.tools ?? []).map((/** @type {unknown} */ tool) => (typeof tool === 'string' ? tool : /** @type {any} */ (tool).name));
+  setText(byId('agent', HTMLElement), `You talk to the agent “${agent.name}”, version ${agent.version}${tools.length === 0 ? '.' : `, with the tools ${tools.join(', ')}.`}`);
+}
+
+/** @param {unknown} error */
+function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+// --- Start ---
+
+byId('examples', HTMLElement).append(...examples.map((text) => {
+  const button = element('button', { text, testid: 'example', attributes: { type: 'button' } });
+  button.addEventListener('click', () => send(text));
+  return element('li', {}, button);
+}));
+byId('new-chat', HTMLElement).addEventListener('click', startNewChat);
+byId('problem-close', HTMLElement).addEventListener('click', () => showProblem(null));
+byId('to-latest', HTMLElement).addEventListener('click', () => {
+  followsEnd = true;
+  render();
+});
+byId('menu', HTMLElement).addEventListener('click', () => toggleList());
+byId('backdrop', HTMLElement).addEventListener('click', () => toggleList(false));
+let lastTopPx = 0;
+scroller.addEventListener('scroll', () => {
+  // Only a person scrolls up; what comes in at the end moves the end away and is no reason to stop following it.
+  if (scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < followMarginPx) followsEnd = true;
+  else if (scroller.scrollTop < lastTopPx) followsEnd = false;
+  lastTopPx = scroller.scrollTop;
+  showLatestButton();
+}, { passive: true });
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || event.defaultPrevented) return;
+  if (document.body.classList.contains('list-open')) toggleList(false);
+  else void stop();
+});
+window.addEventListener('hashchange', openFromHash);
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) void refreshSessions();
+});
+setInterval(() => {
+  if (!document.hidden) void refreshSessions();
+}, sessionsEveryMs);
+setInterval(() => {
+  if (chat?.retry) showStatus(); // it counts down
+}, clockEveryMs);
+
+/** @param {boolean} [open] */
+function toggleList(open) {
+  const isOpen = document.body.classList.toggle('list-open', open);
+  byId('menu', HTMLElement).setAttribute('aria-expanded', String(isOpen));
+}
+
+render();
+openFromHash();
+void refreshSessions();
+void loadAgent().catch((error) => showProblem(messageOf(error)));

@@ -1,0 +1,96 @@
+import { StoreError } from '../store-error.ts';
+import type { Database } from './open-database.ts';
+
+/** Each brings the schema from its place to the next; `PRAGMA user_version` counts them. Landed ones are never edited. */
+const migrations: readonly string[] = [
+  `
+  CREATE TABLE session (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    external_id TEXT,
+    title TEXT,
+    status TEXT NOT NULL,
+    archived INTEGER NOT NULL,
+    active_at_ms INTEGER NOT NULL,
+    due_at_ms INTEGER,
+    worker TEXT,
+    fence INTEGER NOT NULL,
+    attempt_id TEXT,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+  );
+  CREATE UNIQUE INDEX session_external_id ON session (tenant, external_id, owner) WHERE external_id IS NOT NULL;
+  CREATE INDEX session_active ON session (tenant, owner, active_at_ms, id);
+  CREATE INDEX session_due ON session (due_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX session_worker ON session (worker) WHERE worker IS NOT NULL;
+
+  CREATE TABLE entry (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, session_id, seq)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE chunk (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    attempt_id TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    segments TEXT NOT NULL,
+    PRIMARY KEY (tenant, session_id, attempt_id, ordinal)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE outcome (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    step_seq INTEGER NOT NULL,
+    call_index INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, session_id, step_seq, call_index)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE idempotency (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    http_status INTEGER NOT NULL,
+    reply TEXT NOT NULL,
+    expires_at_ms INTEGER,
+    PRIMARY KEY (tenant, session_id, scope)
+  ) WITHOUT ROWID;
+  CREATE INDEX idempotency_expiry ON idempotency (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+
+  CREATE TABLE outbox (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (tenant, session_id, seq)
+  ) WITHOUT ROWID;
+
+  CREATE TABLE worker (
+    id TEXT PRIMARY KEY,
+    lease_until_ms INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  `,
+];
+
+/** Safe from many processes at once: each step is one exclusive transaction that looks again at what is done. */
+export function migrateDatabase(database: Database): void {
+  const version = (): number => Number(database.pragma('user_version', { simple: true }));
+  if (version() > migrations.length) {
+    throw new StoreError('store_unsupported', `the database has schema version ${version()}, newer than the ${migrations.length} this version of Holdfast knows: update it`);
+  }
+  for (let from = version(); from < migrations.length; from = version()) {
+    database.transaction(() => {
+      if (version() !== from) return;
+      database.exec(migrations[from] ?? '');
+      database.pragma(`user_version = ${from + 1}`);
+    }).immediate();
+  }
+}

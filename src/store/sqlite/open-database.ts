@@ -1,0 +1,50 @@
+import type BetterSqlite3 from 'better-sqlite3';
+import { StoreError } from '../store-error.ts';
+
+export type Database = BetterSqlite3.Database;
+export type Statement = BetterSqlite3.Statement;
+
+/** The oldest SQLite without the WAL-reset corruption of two connections that write and checkpoint at once (sqlite.org/wal.html, "WAL-reset bug"). */
+const sqliteVersionMin = [3, 51, 3] as const;
+const nodeVersionMin = [22, 12, 0] as const;
+/** How long a statement waits in place for another process's commit; longer waits leave the event loop free. */
+const lockWaitMs = 20;
+
+/**
+ * Opens a database file as Holdfast needs it: WAL, every commit synced. Throws `StoreError` with code `store_unsupported` when Node or the SQLite
+ * library is too old, and `store_unavailable` when the file cannot be opened.
+ */
+export async function openDatabase(path: string): Promise<Database> {
+  requireVersion('Node.js', process.versions.node, nodeVersionMin);
+  const { default: Sqlite } = await import('better-sqlite3');
+  let database: Database;
+  try {
+    database = new Sqlite(path, { timeout: lockWaitMs });
+  } catch (error) {
+    throw new StoreError('store_unavailable', `cannot open ${path}: ${String(error)}`, { cause: error });
+  }
+  try {
+    requireVersion('SQLite', String(database.prepare('SELECT sqlite_version()').pluck().get()), sqliteVersionMin);
+    database.pragma('journal_mode = WAL');
+    // The library's compiled default in WAL is NORMAL, which may lose acknowledged commits with the power (G1).
+    database.pragma('synchronous = FULL');
+    if (process.platform === 'darwin') database.pragma('fullfsync = 1');
+    database.pragma('mmap_size = 0');
+    database.pragma('foreign_keys = OFF');
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return database;
+}
+
+function requireVersion(what: string, version: string, least: readonly [number, number, number]): void {
+  const [major = 0, minor = 0, patch = 0] = version.split('.').map((number) => Number.parseInt(number, 10));
+  const enough = major !== least[0] ? major > least[0] : minor !== least[1] ? minor > least[1] : patch >= least[2];
+  if (!enough) throw new StoreError('store_unsupported', `${what} ${version} is too old: Holdfast needs ${least.join('.')} or newer`);
+}
+
+/** Whether another process has the lock that was asked for. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('SQLITE_BUSY');
+}

@@ -1,0 +1,104 @@
+import type { CallResult, Entry, MessageContent } from '../../core/entry.ts';
+import { readEntry } from '../../core/entry-format.ts';
+import type { NewEntry } from '../../core/draft.ts';
+import { invariant } from '../../core/errors.ts';
+import { dueAtMs, statusOf, type Session } from '../../core/session.ts';
+import type { StreamSegment } from '../../core/stream-parts.ts';
+import type { EntryRange, SessionKey, SessionRef } from '../store.ts';
+import type { PreparedStatements } from './statements.ts';
+
+/** Reading and writing the rows of one session, inside whatever transaction is open. */
+export class SessionRows {
+  readonly #statements: PreparedStatements;
+
+  constructor(statements: PreparedStatements) {
+    this.#statements = statements;
+  }
+
+  find(key: SessionKey): Session | null {
+    const session = key.id.startsWith('ses_') ? this.#byId(key) : this.#byExternalId(key);
+    return session === null || (key.owner !== undefined && key.owner !== session.owner) ? null : session;
+  }
+
+  #byId({ tenant, id }: SessionRef): Session | null {
+    const row = this.#statements.get('sessionById').get(tenant, id) as { body: string } | undefined;
+    return row === undefined ? null : readSession(row.body);
+  }
+
+  #byExternalId({ tenant, id, owner }: SessionKey): Session | null {
+    const rows = (owner === undefined
+      ? this.#statements.get('sessionsByExternalId').all(tenant, id)
+      : this.#statements.get('sessionByExternalIdAndOwner').all(tenant, id, owner)) as { body: string }[];
+    const [only, another] = rows;
+    return only === undefined || another !== undefined ? null : readSession(only.body);
+  }
+
+  insert(session: Session): void {
+    const { tenant, id, owner, agent, externalId } = session;
+    this.#statements.get('insertSession').run(tenant, id, owner, agent, externalId, ...changingColumns(session));
+  }
+
+  update(session: Session): void {
+    this.#statements.get('updateSession').run(...changingColumns(session), session.tenant, session.id);
+  }
+
+  /** Everything that is the session's, the session last. */
+  delete({ tenant, id }: SessionRef): void {
+    for (const name of ['deleteEntries', 'deleteChunks', 'deleteOutcomes', 'deleteIdempotency', 'deleteOutbox', 'deleteSession'] as const) {
+      this.#statements.get(name).run(tenant, id);
+    }
+  }
+
+  /** Writes entries, those with `contentFrom` with the content of the entry named there. Returns them as they stand in the log. */
+  insertEntries({ tenant, id }: SessionRef, entries: readonly NewEntry[]): readonly Entry[] {
+    const statement = this.#statements.get('insertEntry');
+    return entries.map((entry) => {
+      const whole = entry.contentFrom === undefined ? entry : this.#withContent({ tenant, id }, entry);
+      statement.run(tenant, id, whole.seq, JSON.stringify(whole));
+      return whole;
+    });
+  }
+
+  #withContent({ tenant, id }: SessionRef, { contentFrom, ...entry }: NewEntry): Entry {
+    const row = this.#statements.get('entryBySeq').get(tenant, id, contentFrom) as { body: string } | undefined;
+    invariant(row !== undefined, `entry ${contentFrom} of ${id} holds a queued message`);
+    const { messageId, parts, actor, model, metadata } = parseEntry(row.body) as Entry & MessageContent;
+    return { ...entry, messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(metadata && { metadata }) } as Entry;
+  }
+
+  entries({ tenant, id }: SessionRef, { afterSeq = 0, beforeSeq, limit }: EntryRange): readonly Entry[] {
+    const rows = (beforeSeq === undefined
+      ? this.#statements.get('entriesAfter').all(tenant, id, afterSeq, limit)
+      : this.#statements.get('entriesBefore').all(tenant, id, beforeSeq, limit).reverse()) as { body: string }[];
+    return rows.map((row) => parseEntry(row.body));
+  }
+
+  /** Live output of an attempt, flattened; `ordinal` is the last one read, or `afterOrdinal`. */
+  chunks({ tenant, id }: SessionRef, attemptId: string, afterOrdinal: number): { readonly segments: readonly StreamSegment[]; readonly ordinal: number } {
+    const rows = this.#statements.get('chunksAfter').all(tenant, id, attemptId, afterOrdinal) as { ordinal: number; segments: string }[];
+    return {
+      segments: rows.flatMap((row) => JSON.parse(row.segments) as StreamSegment[]),
+      ordinal: rows.at(-1)?.ordinal ?? afterOrdinal,
+    };
+  }
+
+  outcomes({ tenant, id }: SessionRef): readonly CallResult[] {
+    const rows = this.#statements.get('outcomes').all(tenant, id) as { body: string }[];
+    return rows.map((row) => JSON.parse(row.body) as CallResult);
+  }
+}
+
+function changingColumns(session: Session): readonly (string | number | null)[] {
+  return [
+    session.title, statusOf(session), session.archived ? 1 : 0, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
+    session.fence, session.turn?.attempt?.id ?? null, JSON.stringify(session),
+  ];
+}
+
+export function readSession(body: string): Session {
+  return JSON.parse(body) as Session;
+}
+
+function parseEntry(body: string): Entry {
+  return readEntry(JSON.parse(body) as Record<string, unknown>);
+}

@@ -1,0 +1,248 @@
+import type { CallResult } from '../core/entry.ts';
+import type { Entry } from '../core/entry.ts';
+import type { Refusal } from '../core/errors.ts';
+import type { Change, Transition } from '../core/draft.ts';
+import type { FeedTail } from '../core/feed-event.ts';
+import type { JsonValue } from '../core/json.ts';
+import type { Session, SessionStatus } from '../core/session.ts';
+import type { StreamSegment } from '../core/stream-parts.ts';
+
+/**
+ * Where sessions are kept. The port speaks in the engine's verbs; no begin or commit crosses it. Every write is one
+ * commit (G3), and a promise of a write resolves only after that commit is durable (G1). What was lost to another
+ * (fence, claim, key) is a returned value; a store that cannot be reached rejects with a `StoreError`.
+ */
+export interface Store {
+  /** For messages and metrics: `sqlite`, `postgres`. */
+  readonly name: string;
+  readonly capabilities: StoreCapabilities;
+
+  /** Brings the schema up to date. Safe to call from many processes at once and again. */
+  migrate(): Promise<void>;
+
+  /**
+   * Creates a session by a change that `build` makes of nothing. An external id that is in use already returns the session
+   * that has it. Idempotent by `idempotency`, as {@link update}.
+   */
+  create<Reply>(request: CreateRequest<Reply>): Promise<CreateResult<Reply>>;
+
+  /**
+   * Runs a transition on a session under its lock and commits the change it returns. Nothing else changes the session between
+   * what the transition sees and the commit. The transition is pure and may be run more than once.
+   */
+  update<Reply>(request: UpdateRequest<Reply>): Promise<UpdateResult<Reply>>;
+
+  /** Stores live output of an attempt, if its fence and attempt are still the session's. */
+  appendChunkIfHeld(chunk: ChunkWrite): Promise<'stored' | 'fence-lost'>;
+
+  /** Stores a call's outcome ahead of its step, if the fence is still the session's. Repeating it is harmless. */
+  storeOutcomeIfHeld(outcome: OutcomeWrite): Promise<'stored' | 'fence-lost'>;
+
+  /** The session, or null if it does not exist or is not the owner's (G13). */
+  readSession(key: SessionKey): Promise<Session | null>;
+  /** Entries in order, at most `limit`. Empty for an unknown session. */
+  readEntries(key: SessionRef, range: EntryRange): Promise<readonly Entry[]>;
+  /** The session, its entries after a seq and the live output after an ordinal, as one consistent read. null: no such session. */
+  readTail(key: SessionKey, from: TailFrom): Promise<Tail | null>;
+  listSessions(filter: SessionFilter): Promise<SessionPage>;
+
+  /** Announces a worker process, its lease ending at `leaseUntilMs`. It holds an OS-level lock from here on where the store has them. */
+  registerWorker(worker: WorkerRow): Promise<void>;
+  /**
+   * Renews a lease that has not expired. `lost` when it has: the process must drop everything and take a new id.
+   * `held` lists the sessions that are still the worker's, with their fences, so that it hears of what it lost.
+   */
+  renewWorker(worker: string, leaseUntilMs: number, nowMs: number): Promise<{ readonly held: readonly HeldSession[] } | 'lost'>;
+  /** The sessions that name the worker, with their fences. */
+  findHeld(worker: string): Promise<readonly HeldSession[]>;
+  /** Takes a worker away that has handed over all it had. */
+  retireWorker(worker: string): Promise<void>;
+  /** Workers that are dead: their lease has run out, or their lock is free. They may still be named by sessions. */
+  findDeadWorkers(nowMs: number): Promise<readonly string[]>;
+  /** Forgets dead workers that no session names any more. */
+  removeDeadWorkers(workers: readonly string[]): Promise<void>;
+  /** Sessions with something to do: due by now and unclaimed, or claimed by one of the dead. Oldest first, tenants in turn. A hint: the claim decides. */
+  findClaimable(query: ClaimableQuery): Promise<readonly Claimable[]>;
+
+  /** Events that were committed with their cause and not yet delivered (G3). */
+  readOutbox(query: { readonly limit: number; readonly olderThanMs: number }): Promise<readonly OutboxItem[]>;
+  /** Forgets delivered events. */
+  deleteOutbox(items: readonly OutboxItem[]): Promise<void>;
+
+  /** Drops what has expired: idempotent replies past their time whose turn is closed. At most `limit` rows. */
+  sweep(nowMs: number, limit: number): Promise<number>;
+
+  /**
+   * Tells of changed sessions soon after their commit, by any process as far as the store can hear of them; `null` means
+   * "something changed somewhere". A hint that may be lost, doubled or late: whoever needs certainty also polls.
+   */
+  onChange(listener: (change: SessionRef | null) => void): () => void;
+
+  /** Finishes what is queued and closes. Idempotent. */
+  close(): Promise<void>;
+}
+
+export interface StoreCapabilities {
+  /** A worker's death is seen by its lock, before its lease runs out. */
+  readonly processLocks: boolean;
+  /** Survives the end of the process. */
+  readonly durable: boolean;
+}
+
+export interface SessionRef {
+  readonly tenant: string;
+  readonly id: string;
+}
+
+/**
+ * Names a session as a caller does. `id` is a session id or an external id: session ids begin with `ses_`, which external ids
+ * may not, so the two cannot collide. `owner` set: only this owner's session is found.
+ */
+export interface SessionKey {
+  readonly tenant: string;
+  readonly id: string;
+  readonly owner?: string | undefined;
+}
+
+/** One key with one effect (G2). The store keeps the reply with the commit. */
+export interface Idempotency {
+  /** Canonical text of tenant, owner, command, target and key. */
+  readonly scope: string;
+  /** Hash of the canonical body. */
+  readonly fingerprint: string;
+  /** The 2xx of the reply, kept with it. */
+  readonly httpStatus: number;
+  /** null: kept as long as the session. */
+  readonly expiresAtMs: number | null;
+  /** A repetition with the same body is given the first reply; else every repetition is refused. */
+  readonly replays: boolean;
+  /** The refusal of a repetition with another body. */
+  readonly mismatch: Refusal;
+}
+
+/** A key whose reply is stored for later, without being looked at now. */
+export interface StoredReply {
+  readonly idempotency: Idempotency;
+  readonly reply: JsonValue;
+}
+
+export interface CreateRequest<Reply> {
+  readonly ref: SessionRef;
+  readonly owner: string;
+  readonly externalId?: string | undefined;
+  readonly idempotency?: readonly Idempotency[];
+  /** Builds the session; a refusal creates nothing. */
+  readonly build: () => Change<Reply> | Refusal;
+  readonly replyToStore: (reply: Reply) => JsonValue;
+  /** Keys that belong to the new session itself: its first message's id. */
+  readonly sessionReplies?: (reply: Reply) => readonly StoredReply[];
+}
+
+export type CreateResult<Reply> =
+  | { readonly kind: 'created'; readonly reply: Reply; readonly session: Session }
+  | { readonly kind: 'exists'; readonly session: Session }
+  | { readonly kind: 'replayed'; readonly reply: JsonValue; readonly httpStatus: number }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+export interface UpdateRequest<Reply> {
+  readonly key: SessionKey;
+  /** All keys are checked before the transition and stored with its commit. */
+  readonly idempotency?: readonly Idempotency[];
+  readonly transition: Transition<Reply>;
+  /** What the transition needs besides the session. */
+  readonly reads?: { readonly chunks?: boolean; readonly outcomes?: boolean };
+  /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
+  readonly replyToStore?: (reply: Reply) => JsonValue;
+}
+
+export type UpdateResult<Reply> =
+  | { readonly kind: 'committed'; readonly reply: Reply; readonly session: Session; readonly entries: readonly Entry[] }
+  | { readonly kind: 'replayed'; readonly reply: JsonValue; readonly httpStatus: number }
+  /** `session` is null when there is none to be seen. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly session: Session | null };
+
+export interface ChunkWrite {
+  readonly ref: SessionRef;
+  readonly fence: number;
+  readonly attemptId: string;
+  /** From 0, dense per attempt. */
+  readonly ordinal: number;
+  readonly segments: readonly StreamSegment[];
+}
+
+export interface OutcomeWrite {
+  readonly ref: SessionRef;
+  readonly fence: number;
+  readonly stepSeq: number;
+  readonly result: CallResult;
+}
+
+export interface EntryRange {
+  /** Entries with a greater seq, in order. */
+  readonly afterSeq?: number;
+  /** Entries with a smaller seq; the last `limit` of them, in order. */
+  readonly beforeSeq?: number;
+  readonly limit: number;
+}
+
+export interface TailFrom {
+  readonly afterSeq: number;
+  readonly limit: number;
+  /** The attempt whose live output is known up to `afterOrdinal`; of another attempt all is read. */
+  readonly attemptId: string | null;
+  readonly afterOrdinal: number;
+}
+
+export interface Tail extends FeedTail {
+  /** The last ordinal read of the attempt in flight; -1 when nothing of it is stored. */
+  readonly ordinal: number;
+}
+
+export interface SessionFilter {
+  readonly tenant: string;
+  readonly owner?: string | undefined;
+  readonly agent?: string | undefined;
+  readonly status?: SessionStatus | undefined;
+  readonly archived?: boolean | undefined;
+  /** Text to be found in the title, letters of either case. */
+  readonly titleText?: string | undefined;
+  readonly cursor?: string | undefined;
+  readonly limit: number;
+  /** Also count all that match. */
+  readonly count: boolean;
+}
+
+export interface SessionPage {
+  readonly items: readonly Session[];
+  readonly nextCursor: string | null;
+  readonly count: number | null;
+}
+
+export interface WorkerRow {
+  readonly id: string;
+  readonly leaseUntilMs: number;
+}
+
+export interface HeldSession extends SessionRef {
+  readonly fence: number;
+}
+
+export interface ClaimableQuery {
+  readonly nowMs: number;
+  readonly deadWorkers: readonly string[];
+  /** Agents that the worker defines. */
+  readonly agents: readonly string[];
+  readonly limit: number;
+}
+
+export interface Claimable extends SessionRef {
+  readonly agent: string;
+}
+
+export interface OutboxItem extends SessionRef {
+  readonly seq: number;
+  readonly kind: Entry['kind'];
+}
+
+/** See `store-error.ts`. */
+export { StoreError } from './store-error.ts';

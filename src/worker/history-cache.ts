@@ -1,0 +1,54 @@
+import { PromptHistory } from '../agent/prompt.ts';
+import type { Session } from '../core/session.ts';
+import type { Store } from '../store/store.ts';
+
+const pageEntries = 500;
+
+/**
+ * Histories of the sessions worked on lately, so that a turn reads only what is new. Entries never change, so a history can be
+ * short but never stale; what is visible is compared with the session. Bounded by the size of the texts, not by sessions.
+ */
+export class HistoryCache {
+  readonly #charsMax: number;
+  readonly #histories = new Map<string, PromptHistory>();
+  #chars = 0;
+
+  /** `charsMax`: about half a byte to two bytes of memory each. */
+  constructor(charsMax: number) {
+    this.#charsMax = charsMax;
+  }
+
+  /** Takes the session's history out of the cache as far as it is known, or begins one; {@link catchUp} does the rest. */
+  take(session: Session): PromptHistory {
+    const key = keyOf(session);
+    const known = this.#histories.get(key);
+    if (known !== undefined) {
+      this.#histories.delete(key);
+      this.#chars -= known.textChars;
+    }
+    return known?.continuesTo(session.visible) === true ? known : new PromptHistory(session.visible);
+  }
+
+  put(session: Session, history: PromptHistory): void {
+    this.#histories.set(keyOf(session), history);
+    this.#chars += history.textChars;
+    for (const [key, oldest] of this.#histories) {
+      if (this.#chars <= this.#charsMax) break;
+      this.#histories.delete(key);
+      this.#chars -= oldest.textChars;
+    }
+  }
+}
+
+/** Brings a history up to the session's last entry. */
+export async function catchUp(store: Pick<Store, 'readEntries'>, history: PromptHistory, session: Session): Promise<void> {
+  while (history.lastSeq < session.lastSeq) {
+    const entries = await store.readEntries(session, { afterSeq: history.lastSeq, limit: pageEntries });
+    if (entries.length === 0) return;
+    history.append(entries);
+  }
+}
+
+function keyOf({ tenant, id }: Session): string {
+  return `${tenant}\n${id}`;
+}

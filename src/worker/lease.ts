@@ -1,0 +1,155 @@
+import type { HeldSession, Store } from '../store/store.ts';
+import type { System } from '../core/system.ts';
+import type { Log } from './log.ts';
+
+export interface LeaseOptions {
+  readonly store: Store;
+  readonly system: System;
+  readonly leaseMs: number;
+  readonly log: Log;
+}
+
+export interface LeaseEvents {
+  /** The lease is lost, or was not renewed for two thirds of it: whatever is in work no longer counts. */
+  readonly onLost: () => void;
+  /** What the store says is this worker's. */
+  readonly onHeld: (held: readonly HeldSession[]) => void;
+  /** There are dead workers, whose sessions wait for somebody. */
+  readonly onDead: () => void;
+}
+
+/** With locks, a death is seen as often as this; without them after its lease. */
+const deathCheckMsMax = 250;
+const heldCheckMs = 50;
+
+/**
+ * A worker process's claim to be alive: one row, renewed at a third of the lease. After two thirds without a renewal the process stops itself, before anybody
+ * may take its sessions, and announces itself anew under another id.
+ */
+export class WorkerLease {
+  readonly #options: LeaseOptions;
+  readonly #events: LeaseEvents;
+  readonly #timers = new Map<string, () => void>();
+  #id = '';
+  #held = false;
+  #stopped = false;
+  #deadWorkers: readonly string[] = [];
+
+  constructor(options: LeaseOptions, events: LeaseEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  get id(): string {
+    return this.#id;
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  get deadWorkers(): readonly string[] {
+    return this.#deadWorkers;
+  }
+
+  async start(): Promise<void> {
+    await this.#register();
+    await this.#findDead();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimers();
+    if (!this.#held) return;
+    this.#held = false;
+    await this.#options.store.retireWorker(this.#id);
+  }
+
+  /** Looks soon whether something was taken from this worker; a hint said so. */
+  check(): void {
+    if (this.#timers.has('held') || !this.#held) return;
+    this.#after('held', heldCheckMs, async () => this.#events.onHeld(await this.#options.store.findHeld(this.#id)));
+  }
+
+  /** Forgets dead workers that had nothing left. */
+  async forgetDead(workers: readonly string[]): Promise<void> {
+    this.#deadWorkers = this.#deadWorkers.filter((worker) => !workers.includes(worker));
+    await this.#options.store.removeDeadWorkers(workers);
+  }
+
+  async #register(): Promise<void> {
+    const { store, system, leaseMs } = this.#options;
+    this.#id = system.ids.mint('wrk');
+    const nowMs = system.clock.nowMs();
+    await store.registerWorker({ id: this.#id, leaseUntilMs: nowMs + leaseMs });
+    this.#renewedAt(nowMs);
+  }
+
+  #renewedAt(nowMs: number): void {
+    const { leaseMs, system } = this.#options;
+    if (this.#stopped) return;
+    this.#held = true;
+    this.#after('renew', leaseMs / 3, () => this.#renew());
+    const sinceMs = system.clock.nowMs() - nowMs;
+    this.#after('self-stop', Math.max(0, (leaseMs * 2) / 3 - sinceMs), () => this.#lost('not renewed in time'));
+  }
+
+  async #renew(): Promise<void> {
+    const { store, system, leaseMs } = this.#options;
+    const nowMs = system.clock.nowMs();
+    const renewed = await store.renewWorker(this.#id, nowMs + leaseMs, nowMs);
+    if (!this.#held) return;
+    if (renewed === 'lost') {
+      this.#lost('expired');
+      return;
+    }
+    this.#renewedAt(nowMs);
+    this.#events.onHeld(renewed.held);
+  }
+
+  #lost(reason: string): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#cancelTimers();
+    this.#options.log('warn', 'lease-lost', { worker: this.#id, reason });
+    this.#events.onLost();
+    if (!this.#stopped) this.#after('announce', 0, () => this.#announceAnew(this.#id));
+  }
+
+  async #announceAnew(lostId: string): Promise<void> {
+    // What still names the old id is anybody's now.
+    await this.#options.store.retireWorker(lostId);
+    await this.#register();
+    await this.#findDead();
+  }
+
+  async #findDead(): Promise<void> {
+    const { store, system, leaseMs } = this.#options;
+    const everyMs = store.capabilities.processLocks ? Math.min(deathCheckMsMax, leaseMs / 3) : leaseMs / 3;
+    try {
+      const dead = await store.findDeadWorkers(system.clock.nowMs());
+      this.#deadWorkers = dead.filter((worker) => worker !== this.#id);
+      if (this.#deadWorkers.length > 0) this.#events.onDead();
+    } finally {
+      if (!this.#stopped) this.#after('dead', everyMs, () => this.#findDead());
+    }
+  }
+
+  /** One timer of a name at a time. A failure is said and, for what must go on, tried again at the next turn of the same timer. */
+  #after(name: string, delayMs: number, callback: () => void | Promise<void>): void {
+    this.#timers.get(name)?.();
+    const cancel = this.#options.system.clock.after(delayMs, () => {
+      this.#timers.delete(name);
+      Promise.resolve(callback()).catch((error: unknown) => {
+        this.#options.log('error', `lease-${name}-failed`, { worker: this.#id, error: error instanceof Error ? error.message : String(error) });
+        if (name === 'renew' || name === 'announce') this.#after(name, this.#options.leaseMs / 10, callback);
+      });
+    });
+    this.#timers.set(name, cancel);
+  }
+
+  #cancelTimers(): void {
+    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.clear();
+  }
+}

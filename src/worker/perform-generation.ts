@@ -1,0 +1,197 @@
+import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
+import { modelOf, type Agent } from '../agent/agent.ts';
+import { checkInput, modelTools } from '../agent/model-tools.ts';
+import { isProviderExecuted } from '../agent/tool.ts';
+import type { AttemptRecord, StepPart, ToolCallPart } from '../core/entry.ts';
+import { wellFormedJson, wellFormedText, type JsonValue } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
+import { classifyFailure } from '../core/retry.ts';
+import type { Attempt } from '../core/session.ts';
+import type { GenerationOutcome } from '../core/settle.ts';
+import { ChunkWriter } from './chunk-writer.ts';
+import { StreamDeadlines } from './deadlines.ts';
+import { providerFailure, StreamFault } from './provider-failure.ts';
+import type { SessionRun, WorkerHost } from './session-run.ts';
+import { stepScope } from './step-scope.ts';
+import { StreamAssembler, type AssembledPart, type RawCall } from './stream-assembler.ts';
+
+interface Prepared {
+  readonly model: LanguageModelV4;
+  readonly options: LanguageModelV4CallOptions;
+  readonly instructionsHash: string;
+}
+
+/** One try at a generation: prepares, calls the model, stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
+export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | null> {
+  const { clock } = host.system;
+  const measured = new AttemptMeasure(attempt, run.agent.version);
+  let prepared: Prepared;
+  try {
+    prepared = await prepareWithRetries(host, run);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: 'prepare_failed', message: wellFormedText(message), retryable: false }, retryAfterMs: 0 };
+  }
+  measured.called(prepared);
+  const assembler = new StreamAssembler();
+  const writer = new ChunkWriter(host.store, clock, { ref: run.ref, fence: run.lease.fence, attemptId: attempt.id }, host.chunkIntervalMs, () => run.abort.abort('fence-lost'));
+  const deadlines = new StreamDeadlines(clock, run.agent.limits, run.abort.signal);
+  try {
+    await readStream(prepared, assembler, writer, deadlines, () => measured.sawPart(clock.nowMs()));
+    const parts = await Promise.all(assembler.parts().map((part) => stepPart(run.agent, part)));
+    await writer.close();
+    measured.answered(assembler);
+    return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: assembler.warnings };
+  } catch (error) {
+    await writer.close();
+    if (run.abort.signal.aborted) return null;
+    measured.answered(assembler);
+    const failure = providerFailure(deadlines.fault ?? error, prepared.model.provider, clock.nowMs());
+    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0 };
+  } finally {
+    deadlines.end();
+  }
+}
+
+/** Reads the whole stream. Throws when it fails, breaks off or takes too long: a shortened answer is never taken for a whole one. */
+async function readStream(prepared: Prepared, assembler: StreamAssembler, writer: ChunkWriter, deadlines: StreamDeadlines, onFirstPart: () => void): Promise<void> {
+  const { stream } = await deadlines.race(prepared.model.doStream({ ...prepared.options, abortSignal: deadlines.signal }));
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await deadlines.race(reader.read());
+      if (done) break;
+      deadlines.heard(isContent(value));
+      if (isContent(value)) onFirstPart();
+      if (value.type === 'error') throw value.error;
+      writer.add(assembler.accept(value));
+    }
+  } catch (error) {
+    // The provider is told that nobody reads on; what it makes of it changes nothing here.
+    reader.cancel(error).catch(() => undefined);
+    throw error;
+  }
+  const { finish } = assembler;
+  if (finish === null) throw new StreamFault('truncated', 'the stream ended without a finish part');
+  // Some provider packages make up a finish part when the provider's stream breaks off: it then has no reason of the provider's.
+  if (finish.reason === 'interrupted' || (finish.reason === 'other' && finish.rawReason === undefined)) throw new StreamFault('truncated', 'the stream ended before the provider said why');
+  if (finish.reason === 'error') throw new Error(`the provider ended the stream with an error (${finish.rawReason ?? 'no reason given'})`);
+}
+
+function isContent(part: LanguageModelV4StreamPart): boolean {
+  return part.type !== 'stream-start' && part.type !== 'response-metadata' && part.type !== 'ping' && part.type !== 'raw';
+}
+
+/** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling. */
+async function prepareWithRetries(host: WorkerHost, run: SessionRun): Promise<Prepared> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await prepare(run);
+    } catch (error) {
+      if (tries >= limits.prepareTriesMax || run.abort.signal.aborted) throw error;
+      await new Promise<void>((resolve) => host.system.clock.after(limits.prepareDelayMsFirst * 2 ** (tries - 1), resolve));
+    }
+  }
+}
+
+async function prepare(run: SessionRun): Promise<Prepared> {
+  const { agent, session, history } = run;
+  const requested = session.turn?.model ?? null;
+  const model = modelOf(agent, requested);
+  if (model === undefined) throw new Error(`agent ${agent.name} has no model ${String(requested)} any more`);
+  const instructions = typeof agent.instructions === 'function' ? await agent.instructions(await stepScope(run)) : (agent.instructions ?? null);
+  const tools = await modelTools(agent);
+  return {
+    model,
+    instructionsHash: hashText(instructions ?? ''),
+    options: { ...agent.settings, prompt: history.prompt(instructions), ...(tools.length === 0 ? {} : { tools: [...tools] }) },
+  };
+}
+
+/** FNV-1a, 32 bits: enough to see that instructions changed. */
+function hashText(text: string): string {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, '0');
+}
+
+async function stepPart(agent: Agent, part: AssembledPart): Promise<StepPart> {
+  if (part.type !== 'raw-call') return part;
+  const { call, streamedText } = part;
+  const parsed = parseInput(call);
+  const input = parsed === undefined ? null : wellFormedJson(parsed);
+  const problem = call.providerExecuted ? undefined : await problemOf(agent, call, parsed);
+  const written = JSON.stringify(input);
+  return {
+    type: 'tool-call', index: -1, toolCallId: call.toolCallId, toolName: call.toolName, input,
+    ...(streamedText !== '' && streamedText !== written ? { inputText: streamedText } : {}),
+    ...(problem === undefined ? {} : { problem: wellFormedText(problem).slice(0, limits.errorTextCharsMax) }),
+    ...(call.providerExecuted ? { providerExecuted: true } : {}),
+    ...(call.dynamic ? { dynamic: true } : {}),
+    ...(call.providerMetadata === undefined ? {} : { providerMetadata: call.providerMetadata }),
+  };
+}
+
+function parseInput(call: RawCall): JsonValue | undefined {
+  if (call.inputText.trim() === '') return {};
+  try {
+    return JSON.parse(call.inputText) as JsonValue;
+  } catch {
+    // A tool whose input is text takes it as it is; for the others the call is answered with an error that says so.
+    return call.isText ? call.inputText : undefined;
+  }
+}
+
+async function problemOf(agent: Agent, call: RawCall, input: JsonValue | undefined): Promise<string | undefined> {
+  const definition = agent.tools.get(call.toolName);
+  if (definition === undefined || isProviderExecuted(definition)) {
+    const names = [...agent.rules.tools.keys()];
+    return `there is no tool ${call.toolName}; ${names.length === 0 ? 'there are no tools' : `the tools are ${names.join(', ')}`}`;
+  }
+  if (input === undefined) return `the input is not JSON: ${call.inputText.slice(0, 200)}`;
+  const checked = await checkInput(definition, input);
+  return checked.valid ? undefined : `the input does not fit the tool's schema: ${checked.problem}`;
+}
+
+/** A call's index is its place among the calls that run here; calls beyond the bound of a step are refused. */
+function withIndexes(parts: readonly StepPart[]): readonly StepPart[] {
+  let next = 0;
+  return parts.map((part): StepPart => {
+    if (part.type !== 'tool-call') return part;
+    const index = next;
+    next += 1;
+    const beyond = part.providerExecuted !== true && index >= limits.callsPerStepMax;
+    return beyond ? { ...part, index, problem: `a step may have ${limits.callsPerStepMax} calls; this one was not run` } satisfies ToolCallPart : { ...part, index };
+  });
+}
+
+/** What is recorded of an attempt (G14). */
+class AttemptMeasure {
+  #record: AttemptRecord;
+
+  constructor(attempt: Attempt, agentVersion: string) {
+    this.#record = { ...attempt, agentVersion, usage: null };
+  }
+
+  called({ model, instructionsHash }: Prepared): void {
+    this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash };
+  }
+
+  sawPart(nowMs: number): void {
+    if (this.#record.firstPartMs !== undefined) return;
+    this.#record = { ...this.#record, firstPartMs: Math.max(0, nowMs - this.#record.startedAtMs) };
+  }
+
+  answered({ finish, responseId, responseModel }: StreamAssembler): void {
+    this.#record = {
+      ...this.#record,
+      ...(responseModel === undefined ? {} : { model: responseModel }),
+      ...(responseId === undefined ? {} : { providerResponseId: responseId }),
+      usage: finish?.usage ?? null,
+    };
+  }
+
+  record(nowMs: number): AttemptRecord {
+    return { ...this.#record, durationMs: Math.max(0, nowMs - this.#record.startedAtMs) };
+  }
+}

@@ -1,0 +1,59 @@
+import type { Work } from '../core/advance.ts';
+import type { Transition } from '../core/draft.ts';
+import { handOver, settleCalls, settleGeneration, type HandOver } from '../core/settle.ts';
+import type { UpdateResult } from '../store/store.ts';
+import { catchUp } from './history-cache.ts';
+import { performCalls } from './perform-calls.ts';
+import { performGeneration } from './perform-generation.ts';
+import type { SessionRun, WorkerHost } from './session-run.ts';
+
+/**
+ * The step, again and again until the session rests: perform what the last commit recorded as begun, settle what came of it, commit. The commit
+ * is fenced and says what comes next. Ends when there is nothing to perform, when the fence is lost, or when the session is handed over.
+ */
+export async function runSession(host: WorkerHost, run: SessionRun, firstWork: Work): Promise<void> {
+  for (let work: Work | null = firstWork; work !== null; ) {
+    if (run.handingOver) return giveBack(host, run, unbegun(work));
+    await catchUp(host.store, run.history, run.session);
+    const performed: Performed = work.kind === 'generate' ? await generate(host, run, work) : await call(host, run, work);
+    if (performed.kind === 'aborted') return giveBack(host, run, performed.handOver);
+    const result: UpdateResult<Work | null> = await host.store.update({ key: run.ref, transition: performed.transition });
+    if (result.kind !== 'committed') return;
+    run.session = result.session;
+    run.history.append(result.entries);
+    run.lastStep = result.entries.find((entry) => entry.kind === 'assistant-step') ?? run.lastStep;
+    host.committed(run.ref, result.entries);
+    work = result.reply;
+  }
+}
+
+type Performed =
+  | { readonly kind: 'done'; readonly transition: Transition<Work | null> }
+  | { readonly kind: 'aborted'; readonly handOver: HandOver };
+
+async function generate(host: WorkerHost, run: SessionRun, { attempt }: Extract<Work, { kind: 'generate' }>): Promise<Performed> {
+  const outcome = await performGeneration(host, run, attempt);
+  if (outcome === null) return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: { ...attempt, usage: null } } };
+  return { kind: 'done', transition: settleGeneration(run.lease, outcome, run.agent.rules, { ...circumstances(host), random: host.system.random.next() }) };
+}
+
+async function call(host: WorkerHost, run: SessionRun, work: Extract<Work, { kind: 'run-calls' }>): Promise<Performed> {
+  const { results, notBegun } = await performCalls(host, run, work);
+  if (results === null) return { kind: 'aborted', handOver: { notBegun, lostAttempt: null } };
+  return { kind: 'done', transition: settleCalls(run.lease, work.stepSeq, results, run.agent.rules, circumstances(host)) };
+}
+
+function circumstances(host: WorkerHost) {
+  const { clock, ids } = host.system;
+  return { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) };
+}
+
+function unbegun(work: Work): HandOver {
+  return { notBegun: work.kind === 'generate' ? [] : work.run.map(({ index }) => index), lostAttempt: null };
+}
+
+/** Leaves the session to the next claimant. Where the fence is lost there is nothing to give, and this changes nothing. */
+async function giveBack(host: WorkerHost, run: SessionRun, what: HandOver): Promise<void> {
+  if (run.abort.signal.reason === 'fence-lost') return;
+  await host.store.update({ key: run.ref, transition: handOver(run.lease, what, host.system.clock.nowMs()) });
+}

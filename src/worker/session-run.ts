@@ -1,0 +1,37 @@
+import type { Agent } from '../agent/agent.ts';
+import type { PromptHistory } from '../agent/prompt.ts';
+import type { Entry, EntryOf } from '../core/entry.ts';
+import type { Lease } from '../core/settle.ts';
+import type { Session } from '../core/session.ts';
+import type { System } from '../core/system.ts';
+import type { SessionRef, Store } from '../store/store.ts';
+import type { Log } from './log.ts';
+
+/** What a worker works with. */
+export interface WorkerHost {
+  readonly store: Store;
+  readonly system: System;
+  readonly chunkIntervalMs: number;
+  readonly log: Log;
+  /** Tells of entries after their commit, for hooks. */
+  readonly committed: (ref: SessionRef, entries: readonly Entry[]) => void;
+}
+
+/** A claimed session in the hands of this process. */
+export interface SessionRun {
+  readonly ref: SessionRef;
+  readonly agent: Agent;
+  readonly lease: Lease;
+  /** As of the last commit that this process saw. */
+  session: Session;
+  readonly history: PromptHistory;
+  /** The last assistant step that this process committed. */
+  lastStep: EntryOf<'assistant-step'> | null;
+  /** Aborted when the fence is lost, and when the process must give the session back. */
+  readonly abort: AbortController;
+  /** Set when the process is going away: the session is handed over at the next step's end. */
+  handingOver: boolean;
+}
+
+/** Why a run was aborted. */
+export type AbortReason = 'fence-lost' | 'hand-over';

@@ -1,0 +1,270 @@
+import type { Agent } from '../agent/agent.ts';
+import { claim, type Claimed } from '../core/claim.ts';
+import type { WorkerSlot } from '../core/accept/transition.ts';
+import { abandon } from '../core/settle.ts';
+import { statusOf, type Session } from '../core/session.ts';
+import type { Claimable, HeldSession } from '../store/store.ts';
+import { HistoryCache } from './history-cache.ts';
+import { WorkerLease } from './lease.ts';
+import { runSession } from './run-session.ts';
+import type { AbortReason, SessionRun, WorkerHost } from './session-run.ts';
+
+export interface WorkerOptions extends WorkerHost {
+  readonly agents: ReadonlyMap<string, Agent>;
+  /** How long the process may be silent before its sessions are taken over, in milliseconds. */
+  readonly leaseMs: number;
+  /** How often due work is looked for when nothing says that there is some, in milliseconds. */
+  readonly pollMs: number;
+  /** Sessions that run at the same time in this process. */
+  readonly runsMax: number;
+  /** How long {@link Worker.stop} lets steps finish, in milliseconds. */
+  readonly stopGraceMs: number;
+  /** Bound of the cache of histories, in characters. */
+  readonly historyCharsMax: number;
+}
+
+/** A place for one session, kept free until it is used or given back. */
+export interface ReservedSlot extends WorkerSlot {
+  /** Begins the run of a session claimed by a command's own commit. */
+  readonly begin: (session: Session, claimed: Claimed) => void;
+  readonly release: () => void;
+}
+
+/**
+ * The process that does the work: claims sessions that have something to do, runs their steps, gives them back in order when it stops. Losing its
+ * lease, it drops everything and goes on under a new id.
+ */
+export class Worker {
+  readonly #host: WorkerOptions;
+  readonly #lease: WorkerLease;
+  readonly #histories: HistoryCache;
+  readonly #runs = new Map<string, { readonly run: SessionRun; readonly done: Promise<void> }>();
+  #reserved = 0;
+  #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
+  /** A session that crashed its workers waits for this process to be empty. */
+  #soloWanted = false;
+  /** Work was left because there was no place for it. */
+  #saturated = false;
+  #scanning: Promise<void> | null = null;
+  #scanAgain = false;
+  #cancelPoll: (() => void) | null = null;
+  #cancelDueTimer: (() => void) | null = null;
+  #dueTimerAtMs = Number.POSITIVE_INFINITY;
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(options: WorkerOptions) {
+    this.#host = options;
+    this.#histories = new HistoryCache(options.historyCharsMax);
+    this.#lease = new WorkerLease(options, {
+      onLost: () => this.#abortAll('fence-lost'),
+      onHeld: (held) => this.#dropLost(held),
+      onDead: () => this.wake(),
+    });
+  }
+
+  /** Id of the worker, as claims name it; a new one after a lost lease. */
+  get id(): string {
+    return this.#lease.id;
+  }
+
+  get runs(): number {
+    return this.#runs.size;
+  }
+
+  /** Whether the lease is held and work is taken. */
+  get ready(): boolean {
+    return this.#state === 'running' && this.#lease.held;
+  }
+
+  /** Announces the worker and begins to look for work. Idempotent. */
+  async start(): Promise<void> {
+    if (this.#state !== 'new') return;
+    this.#state = 'running';
+    await this.#lease.start();
+    this.#unsubscribe = this.#host.store.onChange((change) => {
+      // A change by another process: it may have left work here, or taken work from here. Our own commits say what they leave.
+      if (change === null) {
+        this.wake();
+        this.#lease.check();
+      }
+    });
+    this.#poll();
+    this.wake();
+  }
+
+  /** Takes no more work, lets steps finish for the grace time, hands the rest over, and leaves. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#state !== 'running') return;
+    this.#state = 'stopping';
+    this.#unsubscribe?.();
+    this.#cancelPoll?.();
+    this.#cancelDueTimer?.();
+    for (const { run } of this.#runs.values()) run.handingOver = true;
+    const cancelGrace = this.#host.system.clock.after(this.#host.stopGraceMs, () => this.#abortAll('hand-over'));
+    await this.#scanning;
+    await Promise.all([...this.#runs.values()].map(({ done }) => done));
+    cancelGrace();
+    await this.#lease.stop();
+    this.#state = 'stopped';
+  }
+
+  /** Looks for due work soon. */
+  wake(): void {
+    if (this.#state !== 'running') return;
+    if (this.#scanning !== null) {
+      this.#scanAgain = true;
+      return;
+    }
+    this.#scanning = this.#scan().finally(() => {
+      this.#scanning = null;
+      if (this.#scanAgain) {
+        this.#scanAgain = false;
+        this.wake();
+      }
+    });
+  }
+
+  /** Keeps a place free for a command that may leave a session ready; null when there is none. */
+  reserve(): ReservedSlot | null {
+    if (!this.ready || this.#soloWanted) return null;
+    if (this.#runs.size + this.#reserved >= this.#host.runsMax) {
+      this.#saturated = true;
+      return null;
+    }
+    this.#reserved += 1;
+    let open = true;
+    const close = (): void => {
+      if (open) this.#reserved -= 1;
+      open = false;
+    };
+    return {
+      worker: this.#lease.id,
+      rulesOf: (session) => this.#host.agents.get(session.agent)?.rules,
+      begin: (session, claimed) => {
+        close();
+        this.#begin(session, claimed);
+      },
+      release: close,
+    };
+  }
+
+  /** Tells of a session that this process changed by a command: work in flight whose fence is gone ends at once. */
+  sessionChanged(session: Session): void {
+    const running = this.#runs.get(session.id);
+    if (running !== undefined && running.run.lease.fence !== session.fence) running.run.abort.abort('fence-lost');
+  }
+
+  /** A commit of this process left a session that is due at this time. */
+  dueAt(atMs: number): void {
+    if (atMs >= this.#dueTimerAtMs || this.#state !== 'running') return;
+    this.#cancelDueTimer?.();
+    this.#dueTimerAtMs = atMs;
+    this.#cancelDueTimer = this.#host.system.clock.after(Math.max(0, atMs - this.#host.system.clock.nowMs()), () => {
+      this.#dueTimerAtMs = Number.POSITIVE_INFINITY;
+      this.wake();
+    });
+  }
+
+  #poll(): void {
+    const { clock, random } = this.#host.system;
+    this.#cancelPoll = clock.after(this.#host.pollMs * (0.75 + random.next() / 2), () => {
+      this.wake();
+      this.#poll();
+    });
+  }
+
+  async #scan(): Promise<void> {
+    const { store, system, agents, runsMax, log } = this.#host;
+    try {
+      const free = runsMax - this.#runs.size - this.#reserved;
+      this.#saturated = free <= 0;
+      if (!this.ready || free <= 0) return;
+      const { deadWorkers } = this.#lease;
+      const found = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit: free });
+      this.#soloWanted = [...this.#runs.values()].some(({ run }) => run.session.claim?.solo === true);
+      for (const session of found) await this.#claim(session, deadWorkers);
+      if (found.length === free) this.#saturated = true;
+      else if (deadWorkers.length > 0 && found.length === 0) await this.#lease.forgetDead(deadWorkers);
+    } catch (error) {
+      // The next poll tries again; until then the store is somebody's to mend.
+      log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  async #claim(ref: Claimable, deadWorkers: readonly string[]): Promise<void> {
+    const agent = this.#host.agents.get(ref.agent);
+    if (agent === undefined || !this.ready || this.#runs.has(ref.id)) return;
+    const { clock, ids } = this.#host.system;
+    const alone = this.#runs.size === 0 && this.#reserved === 0;
+    const request = { worker: this.#lease.id, solo: alone, isDead: (worker: string) => deadWorkers.includes(worker) };
+    // With a session that must run alone in hand, or wanted, nothing else is taken.
+    if (this.#soloWanted && !alone) return;
+    const result = await this.#host.store.update({
+      key: ref,
+      reads: { outcomes: true },
+      transition: claim(request, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) }),
+    });
+    if (result.kind === 'committed') {
+      this.#host.committed(ref, result.entries);
+      this.#begin(result.session, result.reply);
+    } else if (result.kind === 'refused' && result.refusal.details?.['solo'] === true) {
+      this.#soloWanted = true;
+    }
+  }
+
+  #begin(session: Session, { fence, work }: Claimed): void {
+    const agent = this.#host.agents.get(session.agent);
+    if (work === null || agent === undefined) {
+      this.#rested(session);
+      return;
+    }
+    if (session.claim?.solo === true) this.#soloWanted = true;
+    const run: SessionRun = {
+      ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null,
+      history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',
+    };
+    const done = runSession(this.#host, run, work)
+      .catch((error: unknown) => this.#abandon(run, error))
+      .finally(() => {
+        this.#runs.delete(session.id);
+        this.#histories.put(run.session, run.history);
+        this.#rested(run.session);
+      });
+    this.#runs.set(session.id, { run, done });
+  }
+
+  /** After a run: what the session waits for, and what waited for this place. */
+  #rested(session: Session): void {
+    if (session.claim?.solo === true) this.#soloWanted = false;
+    const retry = session.turn?.retry;
+    if (retry) this.dueAt(retry.atMs);
+    else if (this.#saturated || statusOf(session) === 'ready') this.wake();
+  }
+
+  /** A fault of ours or of the store: the session is given up like after a crash, so that it is not held for ever by a process that lives. */
+  async #abandon(run: SessionRun, error: unknown): Promise<void> {
+    this.#host.log('error', 'run-failed', { session: run.ref.id, error: error instanceof Error ? error.message : String(error) });
+    for (let delayMs = 100; this.#lease.held && !run.abort.signal.aborted; delayMs = Math.min(delayMs * 2, 5_000)) {
+      try {
+        const result = await this.#host.store.update({ key: run.ref, transition: abandon(run.lease, this.#host.system.clock.nowMs()) });
+        if (result.kind === 'committed') run.session = result.session;
+        return;
+      } catch (again) {
+        this.#host.log('error', 'abandon-failed', { session: run.ref.id, error: again instanceof Error ? again.message : String(again) });
+      }
+      await new Promise<void>((resolve) => this.#host.system.clock.after(delayMs, resolve));
+    }
+  }
+
+  #abortAll(reason: AbortReason): void {
+    for (const { run } of this.#runs.values()) run.abort.abort(reason);
+  }
+
+  #dropLost(held: readonly HeldSession[]): void {
+    const fences = new Map(held.map(({ id, fence }) => [id, fence]));
+    for (const { run } of this.#runs.values()) {
+      const fence = fences.get(run.ref.id);
+      if (fence === undefined || fence > run.lease.fence) run.abort.abort('fence-lost');
+    }
+  }
+}
