@@ -23,6 +23,7 @@ export function realSystem(): System {
 }
 
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+const chanceChars = 16;
 
 /** `ses_` and 26 characters: 10 of time, 16 (80 bits) of chance, as ULIDs have them, so that ids sort by time. */
 function mintId(prefix: IdPrefix, nowMs: number): string {
@@ -32,6 +33,19 @@ function mintId(prefix: IdPrefix, nowMs: number): string {
     rest = Math.floor(rest / 32);
   }
   let chance = '';
-  for (const byte of randomBytes(16)) chance += alphabet[byte & 31];
+  for (const byte of chanceBytes()) chance += alphabet[byte & 31];
   return `${prefix}_${time}${chance}`;
+}
+
+// Asking the kernel for every id costs more than the id: bytes are taken from a pool, each once.
+let pool = Buffer.alloc(0);
+let used = 0;
+
+function chanceBytes(): Buffer {
+  if (used + chanceChars > pool.length) {
+    pool = randomBytes(chanceChars * 256);
+    used = 0;
+  }
+  used += chanceChars;
+  return pool.subarray(used - chanceChars, used);
 }

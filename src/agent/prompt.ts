@@ -25,9 +25,10 @@ export class PromptHistory {
     return JSON.stringify(visible) === JSON.stringify(this.#visible);
   }
 
+  /** Takes the entries that follow on what it has; what would leave a gap is left for a read of the log. */
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.seq <= this.lastSeq) continue;
+      if (entry.seq !== this.lastSeq + 1) continue;
       this.lastSeq = entry.seq;
       if (entry.visibility === 'user' || !isVisible(this.#visible, entry.seq)) continue;
       const message = messageOf(entry);

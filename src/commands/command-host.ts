@@ -30,7 +30,8 @@ export interface WorkPort {
 }
 
 export interface CommandSlot extends WorkerSlot {
-  begin(session: Session, claimed: Claimed): void;
+  /** `entries` are those of the command's commit. */
+  begin(session: Session, claimed: Claimed, entries: readonly Entry[]): void;
   release(): void;
 }
 

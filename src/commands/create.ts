@@ -59,8 +59,9 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
       return existing(host, result.session, parsed.input, options);
     case 'created': {
       const { reply, claimed } = result.reply;
+      host.committed(ref, result.entries);
       afterCommit(host, result.session);
-      if (claimed !== null && slot !== null) slot.begin(result.session, claimed);
+      if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
       else slot?.release();
       return { reply: { ...reply, created: true }, httpStatus: 201, replayed: false };
     }

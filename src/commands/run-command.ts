@@ -48,7 +48,7 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
   host.committed(result.session, result.entries);
   afterCommit(host, result.session);
   const { reply, claimed } = result.reply;
-  if (claimed !== null && slot !== null) slot.begin(result.session, claimed);
+  if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
   else slot?.release();
   return { reply, httpStatus: command.httpStatus, replayed: false };
 }

@@ -139,7 +139,7 @@ export interface CreateRequest<Reply> {
 }
 
 export type CreateResult<Reply> =
-  | { readonly kind: 'created'; readonly reply: Reply; readonly session: Session }
+  | { readonly kind: 'created'; readonly reply: Reply; readonly session: Session; readonly entries: readonly Entry[] }
   | { readonly kind: 'exists'; readonly session: Session }
   | { readonly kind: 'replayed'; readonly reply: JsonValue; readonly httpStatus: number }
   | { readonly kind: 'refused'; readonly refusal: Refusal };

@@ -67,17 +67,17 @@ export class StreamDeadlines {
         this.#arm();
         return;
       }
-      this.fault = next.fault;
+      this.fault = new StreamFault(next.fault, next.message);
       this.#controller.abort();
     });
   }
 
-  #next(): { readonly atMs: number; readonly fault: StreamFault } {
+  #next(): { readonly atMs: number; readonly fault: StreamFault['fault']; readonly message: string } {
     const { firstChunkTimeoutMs, silenceTimeoutMs, stepTimeoutMs } = this.#limits;
-    const quiet = this.#heardContent
-      ? { atMs: this.#quietSinceMs + silenceTimeoutMs, fault: new StreamFault('silence-timeout', `the provider was silent for ${silenceTimeoutMs} ms`) }
-      : { atMs: this.#endsAtMs - stepTimeoutMs + firstChunkTimeoutMs, fault: new StreamFault('first-chunk-timeout', `the provider sent nothing for ${firstChunkTimeoutMs} ms`) };
-    if (quiet.atMs <= this.#endsAtMs) return quiet;
-    return { atMs: this.#endsAtMs, fault: new StreamFault('step-timeout', `the generation took longer than ${stepTimeoutMs} ms`) };
+    const quietAtMs = this.#heardContent ? this.#quietSinceMs + silenceTimeoutMs : this.#endsAtMs - stepTimeoutMs + firstChunkTimeoutMs;
+    if (quietAtMs > this.#endsAtMs) return { atMs: this.#endsAtMs, fault: 'step-timeout', message: `the generation took longer than ${stepTimeoutMs} ms` };
+    return this.#heardContent
+      ? { atMs: quietAtMs, fault: 'silence-timeout', message: `the provider was silent for ${silenceTimeoutMs} ms` }
+      : { atMs: quietAtMs, fault: 'first-chunk-timeout', message: `the provider sent nothing for ${firstChunkTimeoutMs} ms` };
   }
 }

@@ -1,5 +1,6 @@
 import type { Agent } from '../agent/agent.ts';
 import { claim, type Claimed } from '../core/claim.ts';
+import type { Entry } from '../core/entry.ts';
 import type { WorkerSlot } from '../core/accept/transition.ts';
 import { abandon } from '../core/settle.ts';
 import { statusOf, type Session } from '../core/session.ts';
@@ -26,7 +27,7 @@ export interface WorkerOptions extends WorkerHost {
 /** A place for one session, kept free until it is used or given back. */
 export interface ReservedSlot extends WorkerSlot {
   /** Begins the run of a session claimed by a command's own commit. */
-  readonly begin: (session: Session, claimed: Claimed) => void;
+  readonly begin: (session: Session, claimed: Claimed, entries: readonly Entry[]) => void;
   readonly release: () => void;
 }
 
@@ -140,9 +141,9 @@ export class Worker {
     return {
       worker: this.#lease.id,
       rulesOf: (session) => this.#host.agents.get(session.agent)?.rules,
-      begin: (session, claimed) => {
+      begin: (session, claimed, entries) => {
         close();
-        this.#begin(session, claimed);
+        this.#begin(session, claimed, entries);
       },
       release: close,
     };
@@ -206,13 +207,13 @@ export class Worker {
     });
     if (result.kind === 'committed') {
       this.#host.committed(ref, result.entries);
-      this.#begin(result.session, result.reply);
+      this.#begin(result.session, result.reply, result.entries);
     } else if (result.kind === 'refused' && result.refusal.details?.['solo'] === true) {
       this.#soloWanted = true;
     }
   }
 
-  #begin(session: Session, { fence, work }: Claimed): void {
+  #begin(session: Session, { fence, work }: Claimed, entries: readonly Entry[]): void {
     const agent = this.#host.agents.get(session.agent);
     if (work === null || agent === undefined) {
       this.#rested(session);
@@ -223,6 +224,7 @@ export class Worker {
       ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null,
       history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',
     };
+    run.history.append(entries);
     const done = runSession(this.#host, run, work)
       .catch((error: unknown) => this.#abandon(run, error))
       .finally(() => {

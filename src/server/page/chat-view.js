@@ -182,13 +182,11 @@ function nodeOf(block) {
       return toolCard(block);
     case 'link':
       return sourceLink(block.text, block.url);
-    case 'attempt-failed': {
-      const next = block.retryDelayMs === null ? '' : ` Next try after ${durationInWords(block.retryDelayMs)}.`;
+    case 'attempt-failed':
       return element('p', {
         class: 'note attempt', testid: 'attempt-failed',
-        text: `Attempt ${block.number} failed. ${errorInWords(block.error.code)} (${errorCode(block.error)}).${next}`,
+        text: `Attempt ${block.number} failed. ${errorInWords(block.error.code)} (${errorCode(block.error)}). Next try after ${durationInWords(block.retryDelayMs)}.`,
       });
-    }
     case 'note':
       return element('p', { class: 'note', text: block.text });
   }

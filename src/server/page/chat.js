@@ -12,7 +12,7 @@
  * @typedef {{ type: 'tool', toolName: string, input: unknown, inputText: string | null, index: number | null, stepSeq: number,
  *   state: 'streaming' | 'running' | 'partial' | 'ended', result: Partial<CallResult> | null }} ToolBlock
  * @typedef {{ type: 'link', text: string, url: string }} LinkBlock
- * @typedef {{ type: 'attempt-failed', number: number, error: ErrorInfo, retryDelayMs: number | null }} AttemptFailedBlock
+ * @typedef {{ type: 'attempt-failed', number: number, error: ErrorInfo, retryDelayMs: number }} AttemptFailedBlock
  * @typedef {{ type: 'note', text: string }} NoteBlock
  * @typedef {TextBlock | ToolBlock | LinkBlock | AttemptFailedBlock | NoteBlock} Block
  */
@@ -188,7 +188,8 @@ function foldTurnEntry(chat, turn, entry) {
       for (const result of entry.results) answerCall(turn, entry.stepSeq, result);
       return;
     case 'attempt-failed':
-      turn.blocks.push({ type: 'attempt-failed', number: entry.attempt.number, error: entry.error, retryDelayMs: entry.retry?.delayMs ?? null });
+      // The last attempt fails with its turn, and the turn's end says so.
+      if (entry.retry !== undefined) turn.blocks.push({ type: 'attempt-failed', number: entry.attempt.number, error: entry.error, retryDelayMs: entry.retry.delayMs });
       return;
     case 'attempt-lost':
       turn.blocks.push({ type: 'note', text: `Attempt ${entry.attempt.number} was lost with its worker. Another one takes over.` });

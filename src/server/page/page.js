@@ -137,6 +137,7 @@ async function deleteQueued(messageId, button) {
   button.disabled = true;
   try {
     await callServer('DELETE', `${pathOf(chat.sessionId)}/queue/${encodeURIComponent(messageId)}`);
+    composer.focus(); // the button that had the focus goes away
   } catch (error) {
     button.disabled = false;
     showProblem(messageOf(error));
@@ -168,9 +169,15 @@ function render() {
     closed: chat?.status === 'ended' || chat?.status === 'missing',
     creating: chat === null && outbox.isCreating,
   });
-  const name = chat === null ? 'New chat' : nameOf({ title: chat.title, preview: firstText() });
-  title.show(name, chat !== null && chat.status !== null && chat.status !== 'missing');
-  document.title = chat === null ? 'Holdfast' : `${name} · Holdfast`;
+  showName();
+}
+
+function showName() {
+  if (chat === null) title.show('New chat', false);
+  else if (chat.status === null) title.show('', false);
+  else if (chat.status === 'missing') title.show('No such chat', false);
+  else title.show(nameOf({ title: chat.title, preview: firstText() }), true);
+  document.title = chat === null || title.text === '' ? 'Holdfast' : `${title.text} · Holdfast`;
 }
 
 function firstText() {

@@ -12,10 +12,10 @@ export function readableValue(value) {
     const members = Object.entries(value);
     if (members.length === 0) return element('p', { class: 'value quiet', text: 'Nothing.' });
     return element('dl', { class: 'fields' }, ...members.flatMap(([name, member]) => [
-      element('dt', { text: inWords(name) }), element('dd', { text: textOf(member) }),
+      element('dt', { text: inWords(name) }), element('dd', { text: textOf(member), class: isNested(member) ? 'json' : '' }),
     ]));
   }
-  return element('p', { class: 'value', text: textOf(value) });
+  return element('p', { class: isNested(value) ? 'value json' : 'value', text: textOf(value) });
 }
 
 /** @param {unknown} value @returns {value is Record<string, unknown>} */
@@ -27,8 +27,14 @@ function isObject(value) {
 function textOf(value) {
   if (typeof value === 'string') return value;
   if (value === null || value === undefined) return 'nothing';
-  if (Array.isArray(value) && value.every((item) => typeof item !== 'object')) return value.join(', ');
-  return typeof value === 'object' ? JSON.stringify(value, null, 2) : String(value);
+  if (isNested(value)) return JSON.stringify(value);
+  return Array.isArray(value) ? value.join(', ') : String(value);
+}
+
+/** Whether it is shown as JSON: all but plain values and lists of them. @param {unknown} value */
+function isNested(value) {
+  if (Array.isArray(value)) return value.some((item) => typeof item === 'object');
+  return isObject(value);
 }
 
 /** `windSpeed` and `wind_speed` are "wind speed". @param {string} name */

@@ -11,6 +11,8 @@ export function connectTitle({ onRename }) {
   const button = byId('title', HTMLButtonElement);
   const input = byId('title-input', HTMLInputElement);
 
+  let before = '';
+
   const cancel = () => {
     input.hidden = true;
     button.hidden = false;
@@ -19,11 +21,12 @@ export function connectTitle({ onRename }) {
     if (input.hidden) return;
     const title = input.value.trim();
     cancel();
-    if (title !== button.textContent) void onRename(title === '' ? null : title);
+    if (title !== before) void onRename(title === '' ? null : title);
   };
 
   button.addEventListener('click', () => {
-    input.value = button.textContent ?? '';
+    before = button.textContent ?? '';
+    input.value = before;
     button.hidden = true;
     input.hidden = false;
     input.focus();
@@ -33,6 +36,7 @@ export function connectTitle({ onRename }) {
   input.addEventListener('keydown', (event) => {
     if (event.isComposing) return;
     if (event.key === 'Enter') {
+      event.preventDefault(); // else it would press the button, which has the focus next
       keep();
       button.focus();
     } else if (event.key === 'Escape') {
@@ -44,6 +48,9 @@ export function connectTitle({ onRename }) {
 
   return {
     cancel,
+    get text() {
+      return button.textContent ?? '';
+    },
     /** @param {string} name @param {boolean} canRename */
     show(name, canRename) {
       setText(button, name);

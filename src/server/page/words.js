@@ -49,20 +49,19 @@ export function agoInWords(atMs, nowMs) {
 
 /** How a call ended. @param {Partial<CallResult>} result */
 export function outcomeInWords({ outcome, mayHaveRun, durationMs }) {
-  const took = durationMs === undefined ? '' : ` in ${durationInWords(durationMs)}`;
   switch (outcome) {
     case 'failed':
-      return `Failed${took}`;
+      return durationMs === undefined ? 'Failed' : `Failed after ${durationInWords(durationMs)}`;
     case 'denied':
       return 'Denied';
     case 'expired':
       return 'Expired';
     case 'stopped':
-      return mayHaveRun === true ? 'Stopped; may have run' : 'Stopped before it ran';
+      return mayHaveRun === true ? 'Stopped; may have run' : 'Stopped';
     case 'unknown':
       return 'Outcome unknown; may have run';
     default:
-      return `Done${took}`;
+      return durationMs === undefined ? 'Done' : `Done in ${durationInWords(durationMs)}`;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { System } from '../../core/system.ts';
 import { StoreError } from '../store-error.ts';
-import { isBusy, type Database } from './open-database.ts';
+import { isBusy, type Database, type Statement } from './open-database.ts';
 
 /** How long a commit may wait for other processes before it is given up; nothing of it was written then. */
 const lockWaitMsMax = 10_000;
@@ -22,6 +22,8 @@ export class GroupCommit {
   readonly #database: Database;
   readonly #system: Pick<System, 'clock' | 'random'>;
   readonly #afterCommit: () => void;
+  readonly #begin: Statement;
+  readonly #commitStatement: Statement;
   #waiting: Member[] = [];
   #scheduled = false;
   #closed = false;
@@ -31,6 +33,8 @@ export class GroupCommit {
     this.#database = database;
     this.#system = system;
     this.#afterCommit = afterCommit;
+    this.#begin = database.prepare('BEGIN IMMEDIATE');
+    this.#commitStatement = database.prepare('COMMIT');
   }
 
   /** Runs a write in the next transaction. It may run more than once, each time from what is committed; only its last run counts. */
@@ -67,9 +71,9 @@ export class GroupCommit {
     if (group.length === 0) return true;
     let results: unknown[];
     try {
-      this.#database.exec('BEGIN IMMEDIATE');
+      this.#begin.run();
       results = group.map((member) => member.write());
-      this.#database.exec('COMMIT');
+      this.#commitStatement.run();
     } catch (error) {
       if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
       if (isBusy(error)) return this.#waitForLock(group, error);

@@ -7,9 +7,14 @@ import type { StreamSegment } from '../../core/stream-parts.ts';
 import type { EntryRange, SessionKey, SessionRef } from '../store.ts';
 import type { PreparedStatements } from './statements.ts';
 
+/** Sessions whose parsed rows are kept. */
+const parsedSessionsMax = 512;
+
 /** Reading and writing the rows of one session, inside whatever transaction is open. */
 export class SessionRows {
   readonly #statements: PreparedStatements;
+  /** Rows as parsed last, by the very text they were parsed from: a row that has changed is parsed again. */
+  readonly #parsed = new Map<string, { readonly body: string; readonly session: Session }>();
 
   constructor(statements: PreparedStatements) {
     this.#statements = statements;
@@ -22,7 +27,22 @@ export class SessionRows {
 
   #byId({ tenant, id }: SessionRef): Session | null {
     const row = this.#statements.get('sessionById').get(tenant, id) as { body: string } | undefined;
-    return row === undefined ? null : readSession(row.body);
+    if (row === undefined) return null;
+    const known = this.#parsed.get(id);
+    if (known?.body === row.body) return known.session;
+    const session = readSession(row.body);
+    this.#remember(session, row.body);
+    return session;
+  }
+
+  #remember(session: Session, body: string): void {
+    this.#parsed.delete(session.id);
+    this.#parsed.set(session.id, { body, session });
+    if (this.#parsed.size <= parsedSessionsMax) return;
+    for (const oldest of this.#parsed.keys()) {
+      this.#parsed.delete(oldest);
+      break;
+    }
   }
 
   #byExternalId({ tenant, id, owner }: SessionKey): Session | null {
@@ -35,11 +55,13 @@ export class SessionRows {
 
   insert(session: Session): void {
     const { tenant, id, owner, agent, externalId } = session;
-    this.#statements.get('insertSession').run(tenant, id, owner, agent, externalId, ...changingColumns(session));
+    this.#statements.get('insertSession').run(tenant, id, owner, agent, externalId, ...changingColumns(session), JSON.stringify(session));
   }
 
   update(session: Session): void {
-    this.#statements.get('updateSession').run(...changingColumns(session), session.tenant, session.id);
+    const body = JSON.stringify(session);
+    this.#statements.get('updateSession').run(...changingColumns(session), body, session.tenant, session.id);
+    this.#remember(session, body);
   }
 
   /** Everything that is the session's, the session last. */
@@ -91,7 +113,7 @@ export class SessionRows {
 function changingColumns(session: Session): readonly (string | number | null)[] {
   return [
     session.title, statusOf(session), session.archived ? 1 : 0, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
-    session.fence, session.turn?.attempt?.id ?? null, JSON.stringify(session),
+    session.fence, session.turn?.attempt?.id ?? null,
   ];
 }
 

@@ -81,10 +81,10 @@ class SqliteStore implements Store {
       const change = request.build();
       if (isRefusal(change)) return { kind: 'refused', refusal: change };
       this.#rows.insert(change.session);
-      this.#writeChange(change);
+      const entries = this.#writeChange(change);
       this.#storeReplies({ tenant: ref.tenant, id: '' }, idempotency, request.replyToStore(change.reply));
       for (const { idempotency: key, reply } of request.sessionReplies?.(change.reply) ?? []) this.#storeReplies(ref, [key], reply);
-      return { kind: 'created', reply: change.reply, session: change.session };
+      return { kind: 'created', reply: change.reply, session: change.session, entries };
     });
   }
 

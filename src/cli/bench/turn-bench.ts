@@ -1,0 +1,88 @@
+import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
+import { benchAgent, userText } from './bench-agent.ts';
+
+/** Turns in one session before the next one is begun. */
+const turnsPerSession = 10;
+
+export interface LatencyMs {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export interface TurnRate {
+  readonly concurrency: number;
+  readonly turnsPerSecond: number;
+  readonly turnMs: LatencyMs;
+}
+
+export async function withBenchHoldfast<Result>(path: string, work: (holdfast: Holdfast) => Promise<Result>): Promise<Result> {
+  await using holdfast = await createHoldfast({ agents: [benchAgent()], store: `sqlite:${path}` });
+  return await work(holdfast);
+}
+
+/** Whole turns, from the send to the committed end, by `concurrency` clients that each wait for the last before the next. */
+export async function measureTurns(holdfast: Holdfast, concurrency: number, forMs: number): Promise<TurnRate> {
+  const durations: number[] = [];
+  const startedAt = performance.now();
+  await Promise.all(Array.from({ length: concurrency }, async () => {
+    while (performance.now() - startedAt < forMs) {
+      const session = await holdfast.sessions.create({ agent: 'bench' });
+      for (let turns = 0; turns < turnsPerSession && performance.now() - startedAt < forMs; turns += 1) {
+        const sentAt = performance.now();
+        const turn = await session.send(userText);
+        await turn.result;
+        durations.push(performance.now() - sentAt);
+      }
+    }
+  }));
+  return { concurrency, turnsPerSecond: (durations.length / (performance.now() - startedAt)) * 1000, turnMs: percentiles(durations) };
+}
+
+/** From the send to the first of the answer that a follower of the turn is given. */
+export async function measureFirstChunk(holdfast: Holdfast, turns: number): Promise<LatencyMs> {
+  const durations: number[] = [];
+  const session = await holdfast.sessions.create({ agent: 'bench' });
+  for (let count = 0; count < turns; count += 1) {
+    const sentAt = performance.now();
+    const turn = await session.send(userText);
+    for await (const _part of turn.stream) {
+      durations.push(performance.now() - sentAt);
+      break;
+    }
+    await turn.result;
+  }
+  return percentiles(durations);
+}
+
+/** Milliseconds a turn takes when a session has so many turns: the median of the turns around each mark. */
+export async function measureGrowth(holdfast: Holdfast, marks: readonly number[]): Promise<readonly { readonly turn: number; readonly ms: number }[]> {
+  const session = await holdfast.sessions.create({ agent: 'bench' });
+  const durations: number[] = [];
+  for (let count = 0; count < Math.max(...marks) + 10; count += 1) {
+    const sentAt = performance.now();
+    await (await session.send(userText)).result;
+    durations.push(performance.now() - sentAt);
+  }
+  return marks.map((turn) => ({ turn, ms: percentiles(durations.slice(Math.max(0, turn - 10), turn + 10)).p50 }));
+}
+
+/** Bytes of memory each session at rest costs the process that ran it, beyond its bounded caches. */
+export async function measureIdleMemory(holdfast: Holdfast, sessions: number): Promise<number> {
+  const before = heapBytes();
+  for (let count = 0; count < sessions; count += 1) {
+    const session = await holdfast.sessions.create({ agent: 'bench' });
+    await (await session.send(userText)).result;
+  }
+  return Math.max(0, heapBytes() - before) / sessions;
+}
+
+function heapBytes(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+}
+
+export function percentiles(durations: readonly number[]): LatencyMs {
+  const sorted = durations.toSorted((left, right) => left - right);
+  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { p50: at(0.5), p99: at(0.99) };
+}

@@ -1,0 +1,90 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { measureFloor } from '../bench/floor-bench.ts';
+import { measureFirstChunk, measureGrowth, measureIdleMemory, measureTurns, withBenchHoldfast } from '../bench/turn-bench.ts';
+
+export interface BenchReport {
+  readonly node: string;
+  /** Turns per second of bare commits, one by one and sixteen sessions to a transaction. */
+  readonly floor: { readonly single: number; readonly grouped: number };
+  readonly turnsPerSecond: { readonly c1: number; readonly c16: number };
+  /** Ours over the floor of the same run. */
+  readonly ratio: { readonly c1: number; readonly c16: number };
+  readonly turnMs: { readonly c1p50: number; readonly c1p99: number; readonly c16p50: number; readonly c16p99: number };
+  readonly firstChunkMs: { readonly p50: number; readonly p99: number };
+  readonly growthMs: readonly { readonly turn: number; readonly ms: number }[];
+  readonly memory: { readonly rssMb: number; readonly bytesPerIdleSession: number };
+}
+
+/** `holdfast bench`: what a turn costs here, beside what its bare commits cost in the same run. */
+export function benchCommand(): Command {
+  return new Command('bench')
+    .description('measure turns per second on SQLite beside the floor of bare commits, in one run')
+    .option('--store <store>', 'sqlite, or sqlite:PATH for a new database there (default: a temporary folder)', 'sqlite')
+    .option('--seconds <seconds>', 'how long each measurement takes', '4')
+    .option('--rounds <rounds>', 'how often each is repeated; the median counts', '3')
+    .option('--json', 'print one JSON value')
+    .action(async ({ store, seconds, rounds, json }: { store: string; seconds: string; rounds: string; json?: boolean }) => {
+      const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
+      try {
+        const path = store.startsWith('sqlite:') ? store.slice('sqlite:'.length) : join(folder, 'bench.db');
+        const report = await bench(path, join(folder, 'floor.db'), Number(seconds) * 1000, Number(rounds));
+        process.stdout.write(json === true ? `${JSON.stringify(report)}\n` : describe(report));
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    });
+}
+
+/** Ours and the floor take turns, so that what else the machine does hits both. */
+async function bench(path: string, floorPath: string, forMs: number, rounds: number): Promise<BenchReport> {
+  return withBenchHoldfast(path, async (holdfast) => {
+    await measureTurns(holdfast, 4, Math.min(forMs, 1000));
+    const runs: { single: number; grouped: number; one: Awaited<ReturnType<typeof measureTurns>>; many: Awaited<ReturnType<typeof measureTurns>> }[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      runs.push({
+        single: await measureFloor(floorPath, 1, forMs / 2),
+        one: await measureTurns(holdfast, 1, forMs),
+        grouped: await measureFloor(floorPath, 16, forMs / 2),
+        many: await measureTurns(holdfast, 16, forMs),
+      });
+    }
+    const firstChunkMs = await measureFirstChunk(holdfast, 300);
+    const growthMs = await measureGrowth(holdfast, [2, 200, 500]);
+    const bytesPerIdleSession = await measureIdleMemory(holdfast, 2000);
+    const floor = { single: median(runs.map(({ single }) => single)), grouped: median(runs.map(({ grouped }) => grouped)) };
+    const turnsPerSecond = { c1: median(runs.map(({ one }) => one.turnsPerSecond)), c16: median(runs.map(({ many }) => many.turnsPerSecond)) };
+    return {
+      node: process.version,
+      floor,
+      turnsPerSecond,
+      ratio: { c1: median(runs.map(({ one, single }) => one.turnsPerSecond / single)), c16: median(runs.map(({ many, grouped }) => many.turnsPerSecond / grouped)) },
+      turnMs: {
+        c1p50: median(runs.map(({ one }) => one.turnMs.p50)), c1p99: median(runs.map(({ one }) => one.turnMs.p99)),
+        c16p50: median(runs.map(({ many }) => many.turnMs.p50)), c16p99: median(runs.map(({ many }) => many.turnMs.p99)),
+      },
+      firstChunkMs,
+      growthMs,
+      memory: { rssMb: process.memoryUsage().rss / 1e6, bytesPerIdleSession },
+    };
+  });
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
+function describe({ node, floor, turnsPerSecond, ratio, turnMs, firstChunkMs, growthMs, memory }: BenchReport): string {
+  const row = (name: string, ours: number, bare: number, share: number, p50: number, p99: number): string =>
+    `${name.padEnd(14)}${ours.toFixed(0).padStart(10)}${bare.toFixed(0).padStart(12)}${share.toFixed(2).padStart(10)}${p50.toFixed(2).padStart(10)}${p99.toFixed(2).padStart(10)}\n`;
+  return `SQLite, one turn = user message, tool call, result, final text; Node ${node}\n\n`
+    + `${''.padEnd(14)}${'turns/s'.padStart(10)}${'floor'.padStart(12)}${'ratio'.padStart(10)}${'p50 ms'.padStart(10)}${'p99 ms'.padStart(10)}\n`
+    + row('1 client', turnsPerSecond.c1, floor.single, ratio.c1, turnMs.c1p50, turnMs.c1p99)
+    + row('16 clients', turnsPerSecond.c16, floor.grouped, ratio.c16, turnMs.c16p50, turnMs.c16p99)
+    + '\nfloor: the turn\'s four commits and nothing else, one by one and sixteen sessions to a transaction\n'
+    + `send to first of the answer: p50 ${firstChunkMs.p50.toFixed(2)} ms, p99 ${firstChunkMs.p99.toFixed(2)} ms\n`
+    + `a turn in a session of so many: ${growthMs.map(({ turn, ms }) => `${turn}: ${ms.toFixed(2)} ms`).join(', ')}\n`
+    + `memory: ${memory.rssMb.toFixed(0)} MB resident; ${memory.bytesPerIdleSession.toFixed(0)} bytes of heap for each session at rest, bounded caches included\n`;
+}
