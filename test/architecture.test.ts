@@ -21,7 +21,7 @@ const exceptions: readonly Exception[] = [
 /** Files (`src/a.ts`) and functions (`src/a.ts#name`) that are too long already -> their lines, which may only shrink. */
 const ratchet: Readonly<Record<string, number>> = {};
 
-const rooms = ['core', 'store', 'store/sqlite', 'store/postgres', 'agent', 'commands', 'feed', 'worker', 'server'];
+const rooms = ['core', 'store', 'store/sqlite', 'store/postgres', 'agent', 'commands', 'feed', 'library', 'worker', 'server'];
 const faces = ['protocols', 'client', 'testing', 'demo', 'cli'];
 const rootFiles = ['index.ts', 'create-holdfast.ts', 'system.ts'];
 const all = [...rooms, ...faces, ...rootFiles];
@@ -36,6 +36,7 @@ const arrows: Architecture['arrows'] = {
   agent: ['core'],
   commands: ['core', 'store', 'agent'],
   feed: ['core', 'store'],
+  library: ['core', 'store', 'commands', 'feed', 'agent'],
   worker: ['core', 'store', 'agent'],
   server: ['core', 'store', 'commands', 'feed', 'agent', 'system.ts'],
   protocols: ['core', 'feed', 'commands', 'agent'],

@@ -1,4 +1,5 @@
 import type { Entry, EntryKind } from './entry.ts';
+import { HoldfastError } from './errors.ts';
 
 /** What an entry kind belongs to, and what of it moves the session's revision. */
 export interface EntryFormat {
@@ -58,7 +59,7 @@ export function readEntry(stored: Record<string, unknown>, formats: Readonly<Rec
   let body = stored;
   while (version < format.version) {
     const upcast = format.upcast?.[version];
-    if (upcast === undefined) throw new Error(`entry kind ${String(stored['kind'])} has no upcast from version ${version}`);
+    if (upcast === undefined) throw new HoldfastError('entry_unreadable', `entry kind ${String(stored['kind'])} has no upcast from version ${version}`);
     body = { ...upcast(body), v: version + 1 };
     version += 1;
   }

@@ -12,6 +12,8 @@ export interface EntryHead {
   readonly atMs: number;
   /** Absent: both the person and the model see it. */
   readonly visibility?: 'user' | 'model';
+  /** With an imported session: what the source said and no other field holds, so that an export gives it back. Nothing else reads it. */
+  readonly imported?: JsonObject;
 }
 
 export type Entry = EntryHead & EntryBody;
@@ -19,7 +21,7 @@ export type EntryKind = EntryBody['kind'];
 export type EntryOf<Kind extends EntryKind> = Extract<Entry, { readonly kind: Kind }>;
 
 /** An entry as a transition writes it, before it has its seq. */
-export type EntryDraft = EntryBody & Pick<EntryHead, 'visibility'>;
+export type EntryDraft = EntryBody & Pick<EntryHead, 'visibility' | 'imported'>;
 
 export type EntryBody =
   | SessionCreated

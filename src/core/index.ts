@@ -4,6 +4,7 @@
  */
 export * from './accept/create.ts';
 export * from './accept/end.ts';
+export * from './accept/import.ts';
 export * from './accept/queue.ts';
 export * from './accept/send.ts';
 export * from './accept/settings.ts';

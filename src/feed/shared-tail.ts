@@ -2,6 +2,7 @@ import type { FeedEvent } from '../core/feed-event.ts';
 import { limits } from '../core/limits.ts';
 import type { Clock } from '../core/system.ts';
 import { isSamePlace, type FeedPlace, type FeedStep } from './feed-place.ts';
+import { HoldfastError } from '../core/errors.ts';
 
 /** A follower that has caught up and now gets what the shared reader reads. */
 export interface JoinedFollower {
@@ -105,8 +106,11 @@ export class SharedTail {
 }
 
 /** A reader that does not take what it is given, beyond the bound of what is kept for it. It resumes from storage. */
-export class FollowerLagsError extends Error {
+export class FollowerLagsError extends HoldfastError {
   override readonly name = 'FollowerLagsError';
+  constructor() {
+    super('follower_lags', `the follower is more than ${limits.streamLagBytesMax} characters behind; follow again from the last position`);
+  }
 }
 
 class Follower implements JoinedFollower {
@@ -114,7 +118,7 @@ class Follower implements JoinedFollower {
   #waiting: FeedEvent[] = [];
   #waitingChars = 0;
   #ended = false;
-  #failure: unknown = null;
+  #failure: Error | null = null;
   #notify: (() => void) | null = null;
 
   constructor(onLeave: () => void) {
@@ -124,12 +128,12 @@ class Follower implements JoinedFollower {
   push(events: readonly FeedEvent[]): void {
     for (const event of events) this.#waitingChars += sizeOf(event);
     this.#waiting.push(...events);
-    if (this.#waitingChars > limits.streamLagBytesMax) this.#failure = new FollowerLagsError(`the follower is more than ${limits.streamLagBytesMax} characters behind`);
+    if (this.#waitingChars > limits.streamLagBytesMax) this.#failure = new FollowerLagsError();
     this.#notify?.();
   }
 
   fail(error: unknown): void {
-    this.#failure = error;
+    this.#failure = error instanceof Error ? error : new HoldfastError('feed_failed', String(error));
     this.#notify?.();
   }
 

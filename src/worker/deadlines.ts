@@ -1,6 +1,7 @@
 import type { AgentLimits } from '../core/limits.ts';
 import type { Clock } from '../core/system.ts';
 import { StreamFault } from './provider-failure.ts';
+import { HoldfastError } from '../core/errors.ts';
 
 /**
  * The time limits of one generation: until its first content, between two parts, in all. One timer at a time, moved by
@@ -30,7 +31,7 @@ export class StreamDeadlines {
       reject = rejectAborted;
     });
     this.#aborted.catch(() => undefined);
-    this.#controller.signal.addEventListener('abort', () => reject(this.fault ?? new Error('the run was aborted')), { once: true });
+    this.#controller.signal.addEventListener('abort', () => reject(this.fault ?? new HoldfastError('run_aborted', 'the run was aborted')), { once: true });
     this.#onRunAborted = () => this.#controller.abort();
     if (runSignal.aborted) this.#onRunAborted();
     else runSignal.addEventListener('abort', this.#onRunAborted, { once: true });

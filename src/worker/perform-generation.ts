@@ -14,6 +14,7 @@ import { providerFailure, StreamFault } from './provider-failure.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { stepScope } from './step-scope.ts';
 import { StreamAssembler, type AssembledPart, type RawCall } from './stream-assembler.ts';
+import { HoldfastError } from '../core/errors.ts';
 
 interface Prepared {
   readonly model: LanguageModelV4;
@@ -75,7 +76,7 @@ async function readStream(prepared: Prepared, assembler: StreamAssembler, writer
   if (finish === null) throw new StreamFault('truncated', 'the stream ended without a finish part');
   // Some provider packages make up a finish part when the provider's stream breaks off: it then has no reason of the provider's.
   if (finish.reason === 'interrupted' || (finish.reason === 'other' && finish.rawReason === undefined)) throw new StreamFault('truncated', 'the stream ended before the provider said why');
-  if (finish.reason === 'error') throw new Error(`the provider ended the stream with an error (${finish.rawReason ?? 'no reason given'})`);
+  if (finish.reason === 'error') throw new HoldfastError('provider_error', `the provider ended the stream with an error (${finish.rawReason ?? 'no reason given'})`);
 }
 
 function isContent(part: LanguageModelV4StreamPart): boolean {
@@ -98,7 +99,7 @@ async function prepare(run: SessionRun): Promise<Prepared> {
   const { agent, session, history } = run;
   const requested = session.turn?.model ?? null;
   const model = modelOf(agent, requested);
-  if (model === undefined) throw new Error(`agent ${agent.name} has no model ${String(requested)} any more`);
+  if (model === undefined) throw new HoldfastError('model_gone', `agent ${agent.name} has no model ${String(requested)} any more`);
   const instructions = typeof agent.instructions === 'function' ? await agent.instructions(await stepScope(run)) : (agent.instructions ?? null);
   const tools = await modelTools(agent);
   return {

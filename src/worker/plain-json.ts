@@ -1,9 +1,14 @@
 import { wellFormedText, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
+import { HoldfastError } from '../core/errors.ts';
 
 export type PlainJson = { readonly valid: true; readonly value: JsonValue } | { readonly valid: false; readonly problem: string };
 
-class NotJson extends Error {}
+class NotJson extends HoldfastError {
+  constructor(message: string) {
+    super('not_json', message);
+  }
+}
 
 /**
  * A tool's return value as JSON: dates become ISO strings, bytes base64, bigints decimal strings, `undefined` null (and is left out of objects),

@@ -6,6 +6,7 @@ import { limits } from '../core/limits.ts';
 import type { Clock } from '../core/system.ts';
 import { capResult } from './cap-result.ts';
 import { plainJson } from './plain-json.ts';
+import { HoldfastError } from '../core/errors.ts';
 
 export interface ToolRun {
   readonly definition: AgentTool;
@@ -62,7 +63,7 @@ async function withTimeout(run: ToolRun, work: (signal: AbortSignal) => Promise<
   const timeout = new Promise<typeof timedOut>((resolve) => {
     cancel = run.clock.after(run.timeoutMs, () => {
       resolve(timedOut);
-      controller.abort(new Error(`timeout of ${run.timeoutMs} ms`));
+      controller.abort(new HoldfastError('tool_timeout', `timeout of ${run.timeoutMs} ms`));
     });
   });
   try {
@@ -89,6 +90,6 @@ async function modelOutputOf({ definition, call }: ToolRun, input: unknown, outp
   if (definition.toModelOutput === undefined) return undefined;
   const made: unknown = await definition.toModelOutput({ toolCallId: call.toolCallId, input, output } as never);
   const plain = plainJson(made);
-  if (!plain.valid) throw new Error(plain.problem);
+  if (!plain.valid) throw new HoldfastError('not_json', plain.problem);
   return plain.value as JsonValue as JsonObject;
 }

@@ -2,6 +2,7 @@ import type { LanguageModelV4, LanguageModelV4StreamPart } from '@ai-sdk/provide
 import { jsonSchema } from '@ai-sdk/provider-utils';
 import { agent, type Agent } from '../../agent/agent.ts';
 import { tool } from '../../agent/tool.ts';
+import { HoldfastError } from '../../core/errors.ts';
 
 /** The measured turn, sized like the one the peers were measured with: user 200 B, call 80 B, result 310 B, final text 400 B. */
 export const userText = prose(200);
@@ -49,7 +50,7 @@ function instantModel(): LanguageModelV4 {
   ];
   return {
     specificationVersion: 'v4', provider: 'holdfast', modelId: 'bench', supportedUrls: {},
-    doGenerate: () => Promise.reject(new Error('the benchmark streams')),
+    doGenerate: () => Promise.reject(new HoldfastError('not_supported', 'the benchmark streams')),
     doStream: ({ prompt }) => Promise.resolve({ stream: streamOf(prompt.at(-1)?.role === 'tool' ? answer : call) }),
   };
 }

@@ -52,7 +52,7 @@ async function bench(path: string, floorPath: string, forMs: number, rounds: num
       });
     }
     const firstChunkMs = await measureFirstChunk(holdfast, 300);
-    const growthMs = await measureGrowth(holdfast, [2, 200, 500]);
+    const growthMs = await measureGrowth(holdfast, [2, 200, 500, 2000]);
     const bytesPerIdleSession = await measureIdleMemory(holdfast, 2000);
     const floor = { single: median(runs.map(({ single }) => single)), grouped: median(runs.map(({ grouped }) => grouped)) };
     const turnsPerSecond = { c1: median(runs.map(({ one }) => one.turnsPerSecond)), c16: median(runs.map(({ many }) => many.turnsPerSecond)) };

@@ -14,12 +14,12 @@ const lockWaitMs = 20;
  * Opens a database file as Holdfast needs it: WAL, every commit synced. Throws `StoreError` with code `store_unsupported` when Node or the SQLite
  * library is too old, and `store_unavailable` when the file cannot be opened.
  */
-export async function openDatabase(path: string): Promise<Database> {
+export async function openDatabase(path: string, onStatement?: (sql: string) => void): Promise<Database> {
   requireVersion('Node.js', process.versions.node, nodeVersionMin);
   const { default: Sqlite } = await import('better-sqlite3');
   let database: Database;
   try {
-    database = new Sqlite(path, { timeout: lockWaitMs });
+    database = new Sqlite(path, { timeout: lockWaitMs, ...(onStatement === undefined ? {} : { verbose: (sql: unknown) => onStatement(String(sql)) }) });
   } catch (error) {
     throw new StoreError('store_unavailable', `cannot open ${path}: ${String(error)}`, { cause: error });
   }

@@ -23,6 +23,8 @@ export interface SqliteStoreOptions {
   readonly system: Pick<System, 'clock' | 'random'>;
   /** Entries whose commit also leaves an event to deliver. Default: none. */
   readonly outboxKinds?: readonly EntryKind[];
+  /** Told of every statement as SQLite runs it, for measuring what a turn costs. */
+  readonly onStatement?: (sql: string) => void;
   /** How often to look for commits of other processes while somebody listens, in milliseconds. Default 20. */
   readonly pollMs?: number;
 }
@@ -32,7 +34,7 @@ export interface SqliteStoreOptions {
  * process and of the machine (`synchronous=FULL`). Rejects with a `StoreError`: `store_unsupported`, `store_unavailable`.
  */
 export async function sqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const database = await openDatabase(options.path);
+  const database = await openDatabase(options.path, options.onStatement);
   const { default: Sqlite } = await import('better-sqlite3');
   const locks = options.path === ':memory:' ? null : new WorkerLocks(options.path, Sqlite);
   return new SqliteStore(database, locks, options);

@@ -1,0 +1,71 @@
+import { appendResults } from '../advance.ts';
+import { Draft, type Change, type Circumstances } from '../draft.ts';
+import type { CallResult, FinishReason, MessageContent, SessionCreated, StepPart } from '../entry.ts';
+import { invariant } from '../errors.ts';
+import type { JsonObject } from '../json.ts';
+import { emptySession, type NewSession, type OpenCall } from '../session.ts';
+
+/** A conversation that took place elsewhere, in the engine's terms. */
+export interface ImportCommand extends Omit<SessionCreated, 'kind'> {
+  readonly turns: readonly ImportedTurn[];
+  /** Kept with the session's first entry, beside everything that entries have a field for. */
+  readonly imported?: JsonObject;
+}
+
+export interface ImportedTurn {
+  /** The user message that opens it; null where the agent spoke first. */
+  readonly message: Omit<MessageContent, 'messageId'> | null;
+  readonly steps: readonly ImportedStep[];
+  /** Kept with the turn's last entry. */
+  readonly imported?: JsonObject;
+}
+
+export interface ImportedStep {
+  /** Calls have their indexes, dense from 0. */
+  readonly parts: readonly StepPart[];
+  readonly finishReason: FinishReason;
+  /** Results by call index, in any order, at most one for each call. A call without one ends as `stopped`. */
+  readonly results: readonly CallResult[];
+}
+
+export interface ImportReply {
+  readonly sessionId: string;
+  readonly revision: number;
+  readonly turns: number;
+}
+
+/**
+ * A new session out of a finished conversation: the same entries that the engine would have written, so that it can be shown,
+ * continued, forked and exported like any other. Every call is answered (G8) and the session is at rest: nothing of it is ever run
+ * again. A turn that does not end with an answer has ended as `stopped`. Usage is unknown and not guessed (G14). Breaks an
+ * invariant when a result belongs to no call.
+ */
+export function importSession(key: NewSession, command: ImportCommand, circumstances: Circumstances): Change<ImportReply> {
+  const { turns, imported, ...created } = command;
+  const draft = new Draft(emptySession(key, circumstances.nowMs), circumstances.nowMs);
+  draft.append({ kind: 'session-created', ...created, ...(imported === undefined ? {} : { imported }) });
+  for (const turn of turns) importTurn(draft, turn, circumstances);
+  return draft.done({ sessionId: key.id, revision: draft.session.revision, turns: turns.length });
+}
+
+function importTurn(draft: Draft, { message, steps, imported }: ImportedTurn, { mintId }: Circumstances): void {
+  const turnId = mintId('turn');
+  if (message === null) draft.append({ kind: 'turn-started', turnId, origin: 'greeting' });
+  else draft.startMessage({ ...message, messageId: mintId('msg') }, turnId);
+  for (const { parts, finishReason, results } of steps) {
+    const attempt = { id: mintId('att'), number: 1, startedAtMs: draft.nowMs, usage: null };
+    const { seq } = draft.append({ kind: 'assistant-step', turnId, attempt, parts, finishReason });
+    const calls = draft.session.turn?.lastStep?.openCalls ?? [];
+    invariant(results.every(({ index }) => calls.some((call) => call.index === index)), `every imported result of step ${seq} belongs to one of its calls`);
+    if (calls.length > 0) appendResults(draft, seq, calls.map((call) => results.find(({ index }) => index === call.index) ?? unansweredCall(call)));
+  }
+  const answered = draft.session.turn?.lastStep?.calls === 0;
+  draft.append({ kind: 'turn-ended', turnId, reason: answered ? 'complete' : 'stopped', ...(imported === undefined ? {} : { imported }) });
+}
+
+function unansweredCall({ index, toolCallId, toolName }: OpenCall): CallResult {
+  return {
+    index, toolCallId, toolName, outcome: 'stopped', mayHaveRun: true,
+    errorText: 'The conversation was imported without a result of this call. It may have run.',
+  };
+}
