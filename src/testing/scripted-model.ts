@@ -93,7 +93,7 @@ class Scripted implements ScriptedModel {
 
   async doStream(options: LanguageModelV4CallOptions): Promise<LanguageModelV4StreamResult> {
     options.abortSignal?.throwIfAborted();
-    const call: ScriptedCall = { number: this.calls.length, prompt: structuredClone(options.prompt), options };
+    const call: ScriptedCall = { number: this.calls.length, prompt: options.prompt, options };
     this.calls.push(call);
     for (const waiter of this.#waiters) if (waiter.number === call.number) waiter.resolve(call);
     const items = this.#itemsOf(call);
