@@ -11,6 +11,7 @@ export type RefusalCode =
   | 'forbidden_origin'
   | 'unauthenticated'
   | 'not_found'
+  | 'method_not_allowed'
   | 'session_not_found'
   | 'turn_not_found'
   | 'message_not_found'

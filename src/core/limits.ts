@@ -52,10 +52,19 @@ export const limits = {
   streamLagBytesMax: 1_000_000,
   streamLagMsMax: 10_000,
   streamsPerOwnerMax: 8,
+  /** Event streams of one process while authentication is off and everybody is one owner. */
+  streamsUnauthenticatedMax: 1_000,
+  /** How long an event stream's reader is asked to wait before it reconnects; a stopping process spreads its readers over as much again. */
+  streamRetryMs: 2_000,
   /** How long an idempotent reply is kept; longer while its turn is open. */
   idempotencyMs: 86_400_000,
   /** `?waitMs=` of a turn. */
   turnWaitMsMax: 60_000,
+  /** A client sends its request's head, and all of its request, within this time. */
+  requestHeadMsMax: 30_000,
+  requestMsMax: 120_000,
+  /** A connection without a request is kept open this long. */
+  connectionIdleMsMax: 65_000,
   /** A stopping process lets its steps finish this long, then hands over. */
   stopGraceMs: 10_000,
 } as const;

@@ -6,7 +6,7 @@ import { HoldfastError } from '../core/errors.ts';
 
 /** A follower that has caught up and now gets what the shared reader reads. */
 export interface JoinedFollower {
-  /** The next events; `ended` when the session is gone, the process closes or the signal aborts. Rejects when the follower lags too far behind. */
+  /** The next events; `ended` when the session is gone, the process closes or the signal aborts. Rejects when the follower lags too far behind, or the store fails. */
   next(signal: AbortSignal): Promise<readonly FeedEvent[] | 'ended'>;
   leave(): void;
 }
@@ -31,14 +31,14 @@ export class SharedTail {
   }
 
   /** Joins a follower at its place; null when the shared reader is at another: then both read on and try again. */
-  join(place: FeedPlace): JoinedFollower | null {
+  join(place: FeedPlace, onLag?: () => void): JoinedFollower | null {
     if (this.#ended) return endedFollower;
     if (this.#followers.size === 0 && this.#reading === null) this.#place = place;
     if (this.#reading !== null || this.#place === null || !isSamePlace(this.#place, place)) return null;
     const follower = new Follower(() => {
       this.#followers.delete(follower);
       if (this.#followers.size === 0) this.#stopPolling();
-    });
+    }, onLag);
     this.#followers.add(follower);
     if (this.#cancelPoll === null) this.#poll();
     // A change may have come between the follower's read and now.
@@ -115,25 +115,33 @@ export class FollowerLagsError extends HoldfastError {
 
 class Follower implements JoinedFollower {
   readonly #onLeave: () => void;
+  readonly #onLag: (() => void) | undefined;
   #waiting: FeedEvent[] = [];
   #waitingChars = 0;
   #ended = false;
   #failure: Error | null = null;
   #notify: (() => void) | null = null;
 
-  constructor(onLeave: () => void) {
+  constructor(onLeave: () => void, onLag?: () => void) {
     this.#onLeave = onLeave;
+    this.#onLag = onLag;
   }
 
   push(events: readonly FeedEvent[]): void {
+    if (this.#failure !== null) return;
     for (const event of events) this.#waitingChars += sizeOf(event);
     this.#waiting.push(...events);
-    if (this.#waitingChars > limits.streamLagBytesMax) this.#failure = new FollowerLagsError();
+    if (this.#waitingChars > limits.streamLagBytesMax) {
+      this.fail(new FollowerLagsError());
+      this.#onLag?.();
+      return;
+    }
     this.#notify?.();
   }
 
   fail(error: unknown): void {
     this.#failure = error instanceof Error ? error : new HoldfastError('feed_failed', String(error));
+    this.#waiting = [];
     this.#notify?.();
   }
 
@@ -150,8 +158,8 @@ class Follower implements JoinedFollower {
     if (this.#waiting.length === 0 && !this.#ended && this.#failure === null && !signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#notify = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+        signal.addEventListener('abort', resolve as () => void, { once: true });
+      }).finally(() => undefined);
       this.#notify = null;
     }
     if (signal.aborted) return 'ended';
