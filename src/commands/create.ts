@@ -41,7 +41,7 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
     result = await host.store.create({
       ref, owner, externalId: fields.externalId,
       idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],
-      build: () => createSession(ref, compact({ ...fields, owner, greets: agent.greet, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined }),
+      build: () => createSession(ref, compact({ ...fields, owner, greets: agent.greet, endAfterInactivityMs: agent.limits.endAfterInactivityMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined }),
       replyToStore: ({ reply }) => asJson({ ...reply, created: true }),
       sessionReplies: ({ reply }) => (given?.messageId === undefined ? [] : [{ idempotency: messageKey(given.messageId, asJson(given), 202, true), reply: asJson(reply.turn) }]),
     });

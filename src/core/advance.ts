@@ -2,7 +2,7 @@ import { decide, type AgentRules } from './decide.ts';
 import type { Circumstances, Draft } from './draft.ts';
 import type { CallResult } from './entry.ts';
 import { invariant } from './errors.ts';
-import { statusOf, type Attempt, type OpenCall } from './session.ts';
+import type { Attempt, OpenCall } from './session.ts';
 
 /** The work that a commit leaves to the worker which holds the claim. */
 export type Work =
@@ -20,9 +20,6 @@ export function advance(draft: Draft, rules: AgentRules, outcomes: readonly Call
     switch (decision.kind) {
       case 'rest':
         release(draft);
-        if (rules.endAfterInactivityMs !== null && statusOf(draft.session) !== 'ended') {
-          draft.set({ endsAtMs: draft.nowMs + rules.endAfterInactivityMs });
-        }
         return null;
       case 'wait':
         release(draft);

@@ -31,17 +31,16 @@ export function claim(request: ClaimRequest, rules: AgentRules, circumstances: C
   return ({ session, outcomes }) => {
     const crashed = session.claim !== null && request.isDead(session.claim.worker);
     if (session.claim !== null && !crashed) return refuse('not_claimable', `worker ${session.claim.worker} has the session`);
-    const due = session.turn === null ? session.endsAtMs : crashed ? 0 : dueAtMs(session);
+    const due = crashed ? 0 : dueAtMs(session);
     if (due === null || due > circumstances.nowMs) return refuse('not_claimable', 'the session has nothing to do now');
     const solo = needsSolo(session, crashed);
     if (solo && !request.solo) return refuse('not_claimable', 'the session crashed its workers and is taken alone', { solo: true });
     const draft = new Draft(session, circumstances.nowMs);
     if (session.turn === null) {
-      draft.append({ kind: 'session-ended', reason: 'inactivity' });
-      draft.set({ fence: session.fence + 1 });
+      draft.endSession('inactivity');
       return draft.done({ fence: draft.session.fence, work: null });
     }
-    take(draft, request.worker, solo, crashed);
+    take(draft, request.worker, rules, solo, crashed);
     if (draft.session.crashes >= limits.crashesBeforeSolo + limits.soloCrashesMax) {
       draft.endTurn('failed', { error: poisoned(draft.session.crashes) });
     }
@@ -52,17 +51,18 @@ export function claim(request: ClaimRequest, rules: AgentRules, circumstances: C
 
 /** Claims within the commit that made the session ready: accept and claim in one (design section 11). */
 export function claimInPlace(draft: Draft, worker: string, rules: AgentRules, circumstances: Circumstances): Claimed {
-  take(draft, worker, false, false);
+  take(draft, worker, rules, false, false);
   const work = advance(draft, rules, [], circumstances);
   return { fence: draft.session.fence, work };
 }
 
-function take(draft: Draft, worker: string, solo: boolean, crashed: boolean): void {
+function take(draft: Draft, worker: string, rules: AgentRules, solo: boolean, crashed: boolean): void {
   const { session } = draft;
   draft.set({
     fence: session.fence + 1,
     claim: { worker, claimedAtMs: draft.nowMs, solo },
     crashes: crashed ? session.crashes + 1 : session.crashes,
+    endAfterInactivityMs: rules.endAfterInactivityMs,
   });
   const { turn } = session;
   if (turn?.attempt) {

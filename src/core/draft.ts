@@ -70,7 +70,7 @@ export class Draft {
   }
 
   /** Changes what is no entry: fence, claim, attempt, dispatch. */
-  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'visible' | 'endsAtMs'>>): void {
+  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'visible' | 'endAfterInactivityMs' | 'endsAtMs'>>): void {
     this.session = { ...this.session, ...fields, updatedAtMs: this.nowMs };
   }
 
@@ -88,6 +88,20 @@ export class Draft {
     invariant(turn !== null, 'a turn that ends is open');
     this.append({ kind: 'turn-ended', turnId: turn.id, reason, ...(options.error === undefined ? {} : { error: options.error }) });
     if (options.startsNext !== false && reason !== 'failed' && !this.session.queueHeld) this.startQueued();
+    this.rest();
+  }
+
+  /** At rest, begins to wait for the end by inactivity, if the agent has one. */
+  rest(): void {
+    const { turn, ended, endAfterInactivityMs } = this.session;
+    if (turn === null && !ended && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + endAfterInactivityMs });
+  }
+
+  /** Closes the session at rest for good. Messages that still wait leave the queue. */
+  endSession(reason: 'api' | 'inactivity'): void {
+    for (const { messageId } of this.session.queue) this.append({ kind: 'message-unqueued', messageId, reason: 'session-ended' });
+    this.append({ kind: 'session-ended', reason });
+    this.set({ fence: this.session.fence + 1, claim: null });
   }
 
   /** Starts the turn of the first message of the queue, if there is one. */

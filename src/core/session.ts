@@ -44,6 +44,8 @@ export interface Session {
   readonly claim: Claim | null;
   /** Claims in a row that ended by the death of their worker. */
   readonly crashes: number;
+  /** At rest this long, it ends by itself; as its agent said last. */
+  readonly endAfterInactivityMs: number | null;
   /** At rest, it ends by itself at this time. */
   readonly endsAtMs: number | null;
   readonly turns: number;
@@ -150,12 +152,15 @@ export function isAtRest(session: Session): boolean {
   return session.turn === null;
 }
 
-/** When somebody must look at the session although nothing happens to it: the retry, the next claim, the end by inactivity. null: never. */
+/**
+ * When somebody must look at the session although nothing happens to it: the retry, the end by inactivity; 0 for work that nobody holds, which is due whatever the
+ * clock says. null: never.
+ */
 export function dueAtMs(session: Session): number | null {
   if (session.ended) return null;
   if (session.turn === null) return session.endsAtMs;
   if (session.claim !== null) return null;
-  return session.turn.retry?.atMs ?? session.updatedAtMs;
+  return session.turn.retry?.atMs ?? 0;
 }
 
 export interface NewSession {
@@ -170,7 +175,7 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, claim: null,
-    crashes: 0, endsAtMs: null, turns: 0, usage: noUsage,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, turns: 0, usage: noUsage,
   };
 }
 

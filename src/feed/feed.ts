@@ -45,9 +45,10 @@ export class Feed {
 
   /**
    * The events of a session in batches, as they are committed: what was missed first, then live, until the session is deleted or the signal aborts.
-   * Throws a `StoreError` when the store fails; following again from the last position goes on.
+   * Throws a `StoreError` when the store fails, and `FollowerLagsError` when more waits for the follower than is kept for it, of which `onLag` tells at once;
+   * following again from the last position goes on.
    */
-  async *follow(ref: SessionRef, from: FeedCursor, signal: AbortSignal): AsyncGenerator<readonly FeedEvent[], void, void> {
+  async *follow(ref: SessionRef, from: FeedCursor, signal: AbortSignal, onLag?: () => void): AsyncGenerator<readonly FeedEvent[], void, void> {
     const tail = this.#acquire(ref);
     try {
       let place: FeedPlace = { cursor: from, state: feedStateUnknown, attemptId: null, ordinal: -1 };
@@ -57,7 +58,7 @@ export class Feed {
         if (step.events.length > 0) yield step.events;
         place = step.place;
         if (!step.complete) continue;
-        const joined = tail.join(place);
+        const joined = tail.join(place, onLag);
         if (joined === null) {
           await tail.advance();
           continue;
@@ -84,6 +85,18 @@ export class Feed {
     const next = feedEvents(cursor, state, tail);
     const place = { cursor: next.cursor, state: next.state, attemptId: tail.session.turn?.attempt?.id ?? null, ordinal: tail.ordinal };
     return { place, events: next.events, complete: tail.complete };
+  }
+
+  /** Followers of all sessions in this process. */
+  get followers(): number {
+    let followers = 0;
+    for (const tail of this.#tails.values()) followers += tail.users;
+    return followers;
+  }
+
+  /** Whether it has been closed: then following ends though the session goes on. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Ends all following. Idempotent. */

@@ -30,7 +30,7 @@ export class SharedTail {
     this.#pollMs = pollMs;
   }
 
-  /** Joins a follower at its place; null when the shared reader is at another: then both read on and try again. */
+  /** Joins a follower at its place; null when the shared reader is at another: then both read on and try again. `onLag` is called at once when it lags too far behind. */
   join(place: FeedPlace, onLag?: () => void): JoinedFollower | null {
     if (this.#ended) return endedFollower;
     if (this.#followers.size === 0 && this.#reading === null) this.#place = place;
@@ -129,9 +129,11 @@ class Follower implements JoinedFollower {
 
   push(events: readonly FeedEvent[]): void {
     if (this.#failure !== null) return;
+    // However much comes at once, only a follower that leaves something lie lags.
+    const lies = this.#waiting.length > 0;
     for (const event of events) this.#waitingChars += sizeOf(event);
     this.#waiting.push(...events);
-    if (this.#waitingChars > limits.streamLagBytesMax) {
+    if (lies && this.#waitingChars > limits.streamLagBytesMax) {
       this.fail(new FollowerLagsError());
       this.#onLag?.();
       return;
@@ -156,11 +158,7 @@ class Follower implements JoinedFollower {
 
   async next(signal: AbortSignal): Promise<readonly FeedEvent[] | 'ended'> {
     if (this.#waiting.length === 0 && !this.#ended && this.#failure === null && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#notify = resolve;
-        signal.addEventListener('abort', resolve as () => void, { once: true });
-      }).finally(() => undefined);
-      this.#notify = null;
+      await this.#somethingNew(signal);
     }
     if (signal.aborted) return 'ended';
     if (this.#failure !== null) throw this.#failure;
@@ -169,6 +167,17 @@ class Follower implements JoinedFollower {
     this.#waiting = [];
     this.#waitingChars = 0;
     return events;
+  }
+
+  async #somethingNew(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const notify = (): void => resolve();
+    this.#notify = notify;
+    signal.addEventListener('abort', notify);
+    await promise;
+    // A signal outlives this wait: what is left on it adds up over a stream's life.
+    signal.removeEventListener('abort', notify);
+    this.#notify = null;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { HeldSession, Store } from '../store/store.ts';
 import type { System } from '../core/system.ts';
 import type { Log } from './log.ts';
+import type { SessionRun } from './session-run.ts';
 
 export interface LeaseOptions {
   readonly store: Store;
@@ -12,8 +13,10 @@ export interface LeaseOptions {
 export interface LeaseEvents {
   /** The lease is lost, or was not renewed for two thirds of it: whatever is in work no longer counts. */
   readonly onLost: () => void;
-  /** What the store says is this worker's. */
-  readonly onHeld: (held: readonly HeldSession[]) => void;
+  /** What this worker has in hand. */
+  readonly runs: () => readonly SessionRun[];
+  /** What the store says is this worker's, and what it had in hand before the store was asked. */
+  readonly onHeld: (held: readonly HeldSession[], runs: readonly SessionRun[]) => void;
   /** There are dead workers, whose sessions wait for somebody. */
   readonly onDead: () => void;
 }
@@ -68,7 +71,10 @@ export class WorkerLease {
   /** Looks soon whether something was taken from this worker; a hint said so. */
   check(): void {
     if (this.#timers.has('held') || !this.#held) return;
-    this.#after('held', heldCheckMs, async () => this.#events.onHeld(await this.#options.store.findHeld(this.#id)));
+    this.#after('held', heldCheckMs, async () => {
+      const runs = this.#events.runs();
+      this.#events.onHeld(await this.#options.store.findHeld(this.#id), runs);
+    });
   }
 
   /** Forgets dead workers that had nothing left. */
@@ -97,6 +103,7 @@ export class WorkerLease {
   async #renew(): Promise<void> {
     const { store, system, leaseMs } = this.#options;
     const nowMs = system.clock.nowMs();
+    const runs = this.#events.runs();
     const renewed = await store.renewWorker(this.#id, nowMs + leaseMs, nowMs);
     if (!this.#held) return;
     if (renewed === 'lost') {
@@ -104,7 +111,7 @@ export class WorkerLease {
       return;
     }
     this.#renewedAt(nowMs);
-    this.#events.onHeld(renewed.held);
+    this.#events.onHeld(renewed.held, runs);
   }
 
   #lost(reason: string): void {

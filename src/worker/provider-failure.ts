@@ -17,7 +17,7 @@ export function providerFailure(error: unknown, provider: string, nowMs: number)
   if (error instanceof StreamFault) return { cause: error.fault, message: error.message, provider };
   if (APICallError.isInstance(error)) {
     return {
-      message: redact(`${error.message} ${codeIn(parsed(error.responseBody))}`.trim()), provider, retryableHint: error.isRetryable,
+      message: redact(error.message), providerCode: codeIn(parsed(error.responseBody)), provider, retryableHint: error.isRetryable,
       ...(error.statusCode === undefined ? { cause: 'connection' as const } : { httpStatus: error.statusCode }),
       ...retryAfter(error.responseHeaders, nowMs),
     };
@@ -79,6 +79,7 @@ function retryAfter(headers: Record<string, string> | undefined, nowMs: number):
 /** Providers repeat keys in their messages; entries and logs must not. */
 export function redact(text: string): string {
   return text
-    .replaceAll(/\b(?:sk|pk|rk|key|api|xai|gsk)[-_][\w*.-]{6,}/gi, '[redacted]')
+    .replaceAll(/\b(?:sk|pk|rk|xai|gsk)[-_][\w*.-]{6,}/gi, '[redacted]')
+    .replaceAll(/\b(?:key|api)[-_](?=[\w*.-]*[\d*])[\w*.-]{12,}/gi, '[redacted]')
     .replaceAll(/\bBearer\s+[\w.~+/=-]+/gi, 'Bearer [redacted]');
 }

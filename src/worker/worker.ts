@@ -39,7 +39,8 @@ export class Worker {
   readonly #host: WorkerOptions;
   readonly #lease: WorkerLease;
   readonly #histories: HistoryCache;
-  readonly #runs = new Map<string, { readonly run: SessionRun; readonly done: Promise<void> }>();
+  /** A session has two runs for a moment when a command took it from one and gave it to the next. */
+  readonly #runs = new Map<SessionRun, Promise<void>>();
   #reserved = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   /** A session that crashed its workers waits for this process to be empty. */
@@ -58,7 +59,8 @@ export class Worker {
     this.#histories = new HistoryCache(options.historyCharsMax);
     this.#lease = new WorkerLease(options, {
       onLost: () => this.#abortAll('fence-lost'),
-      onHeld: (held) => this.#dropLost(held),
+      runs: () => [...this.#runs.keys()],
+      onHeld: (held, runs) => dropLost(held, runs),
       onDead: () => this.wake(),
     });
   }
@@ -100,10 +102,14 @@ export class Worker {
     this.#unsubscribe?.();
     this.#cancelPoll?.();
     this.#cancelDueTimer?.();
-    for (const { run } of this.#runs.values()) run.handingOver = true;
+    for (const run of this.#runs.keys()) run.handingOver = true;
     const cancelGrace = this.#host.system.clock.after(this.#host.stopGraceMs, () => this.#abortAll('hand-over'));
     await this.#scanning;
-    await Promise.all([...this.#runs.values()].map(({ done }) => done));
+    // A command that holds a place may still begin a run, which is handed over at once.
+    while (this.#runs.size > 0 || this.#reserved > 0) {
+      await Promise.all(this.#runs.values());
+      if (this.#reserved > 0) await new Promise<void>((resolve) => this.#host.system.clock.soon(resolve));
+    }
     cancelGrace();
     await this.#lease.stop();
     this.#state = 'stopped';
@@ -151,8 +157,9 @@ export class Worker {
 
   /** Tells of a session that this process changed by a command: work in flight whose fence is gone ends at once. */
   sessionChanged(session: Session): void {
-    const running = this.#runs.get(session.id);
-    if (running !== undefined && running.run.lease.fence !== session.fence) running.run.abort.abort('fence-lost');
+    for (const run of this.#runs.keys()) {
+      if (run.ref.id === session.id && run.lease.fence < session.fence) run.abort.abort('fence-lost');
+    }
   }
 
   /** A commit of this process left a session that is due at this time. */
@@ -182,7 +189,7 @@ export class Worker {
       if (!this.ready || free <= 0) return;
       const { deadWorkers } = this.#lease;
       const found = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit: free });
-      this.#soloWanted = [...this.#runs.values()].some(({ run }) => run.session.claim?.solo === true);
+      this.#soloWanted = [...this.#runs.keys()].some((run) => run.session.claim?.solo === true);
       for (const session of found) await this.#claim(session, deadWorkers);
       if (found.length === free) this.#saturated = true;
       else if (deadWorkers.length > 0 && found.length === 0) await this.#lease.forgetDead(deadWorkers);
@@ -194,7 +201,7 @@ export class Worker {
 
   async #claim(ref: Claimable, deadWorkers: readonly string[]): Promise<void> {
     const agent = this.#host.agents.get(ref.agent);
-    if (agent === undefined || !this.ready || this.#runs.has(ref.id)) return;
+    if (agent === undefined || !this.ready) return;
     const { clock, ids } = this.#host.system;
     const alone = this.#runs.size === 0 && this.#reserved === 0;
     const request = { worker: this.#lease.id, solo: alone, isDead: (worker: string) => deadWorkers.includes(worker) };
@@ -228,11 +235,11 @@ export class Worker {
     const done = runSession(this.#host, run, work)
       .catch((error: unknown) => this.#abandon(run, error))
       .finally(() => {
-        this.#runs.delete(session.id);
+        this.#runs.delete(run);
         this.#histories.put(run.session, run.history);
         this.#rested(run.session);
       });
-    this.#runs.set(session.id, { run, done });
+    this.#runs.set(run, done);
   }
 
   /** After a run: what the session waits for, and what waited for this place. */
@@ -259,14 +266,15 @@ export class Worker {
   }
 
   #abortAll(reason: AbortReason): void {
-    for (const { run } of this.#runs.values()) run.abort.abort(reason);
+    for (const run of this.#runs.keys()) run.abort.abort(reason);
   }
+}
 
-  #dropLost(held: readonly HeldSession[]): void {
-    const fences = new Map(held.map(({ id, fence }) => [id, fence]));
-    for (const { run } of this.#runs.values()) {
-      const fence = fences.get(run.ref.id);
-      if (fence === undefined || fence > run.lease.fence) run.abort.abort('fence-lost');
-    }
+/** Ends the runs of sessions that are no longer this worker's. `runs` are those from before the store was asked. */
+function dropLost(held: readonly HeldSession[], runs: readonly SessionRun[]): void {
+  const fences = new Map(held.map(({ tenant, id, fence }) => [`${tenant}\n${id}`, fence]));
+  for (const { ref, lease, abort } of runs) {
+    const fence = fences.get(`${ref.tenant}\n${ref.id}`);
+    if (fence === undefined || fence > lease.fence) abort.abort('fence-lost');
   }
 }

@@ -9,6 +9,8 @@ export interface CreateCommand extends Omit<SessionCreated, 'kind'> {
   readonly message?: MessageContent;
   /** The agent opens with a turn that has no user message. */
   readonly greets: boolean;
+  /** At rest this long, the session ends by itself, in milliseconds; null: never. */
+  readonly endAfterInactivityMs: number | null;
 }
 
 export interface CreateReply {
@@ -20,9 +22,10 @@ export interface CreateReply {
 
 /** A new session, with its first turn in the same commit if there is a message or a greeting. */
 export function createSession(key: NewSession, command: CreateCommand, circumstances: Circumstances, options: Pick<AcceptOptions, 'slot'> = {}): Change<Accepted<CreateReply>> | Refusal {
-  const { message, greets, ...created } = command;
+  const { message, greets, endAfterInactivityMs, ...created } = command;
   const draft = new Draft(emptySession(key, circumstances.nowMs), circumstances.nowMs);
   draft.append({ kind: 'session-created', ...created });
+  draft.set({ endAfterInactivityMs });
   let turn: CreateReply['turn'] = null;
   if (message !== undefined) {
     const sent = acceptSend({ message, whenBusy: 'queue' })(draft, circumstances, { session: draft.session, chunks: [], outcomes: [] });
@@ -32,6 +35,8 @@ export function createSession(key: NewSession, command: CreateCommand, circumsta
     const turnId = circumstances.mintId('turn');
     draft.append({ kind: 'turn-started', turnId, origin: 'greeting' });
     turn = { turnId, messageId: null };
+  } else {
+    draft.rest();
   }
   const reply: CreateReply = { sessionId: key.id, revision: draft.session.revision, turn };
   return draft.done({ reply, claimed: claimIfReady(draft, options.slot, circumstances) });

@@ -22,16 +22,10 @@ export function acceptEnd({ stop }: EndCommand): Accept<EndReply> {
         if (stop !== true) return refuse('session_busy', 'a turn is running; stop it first, or say stop: true', { status: statusOf(draft.session) });
         stopTurn(draft, chunks, { startsNext: false });
       }
-      endAtRest(draft);
+      draft.endSession('api');
     }
     return { revision: draft.session.revision, status: 'ended' };
   };
-}
-
-function endAtRest(draft: Draft): void {
-  for (const { messageId } of draft.session.queue) draft.append({ kind: 'message-unqueued', messageId, reason: 'session-ended' });
-  draft.append({ kind: 'session-ended', reason: 'api' });
-  draft.set({ fence: draft.session.fence + 1, claim: null });
 }
 
 export interface DeleteReply {

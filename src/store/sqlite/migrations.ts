@@ -23,7 +23,7 @@ const migrations: readonly string[] = [
   );
   CREATE UNIQUE INDEX session_external_id ON session (tenant, external_id, owner) WHERE external_id IS NOT NULL;
   CREATE INDEX session_active ON session (tenant, owner, active_at_ms, id);
-  CREATE INDEX session_due ON session (due_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX session_due ON session (due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX session_worker ON session (worker) WHERE worker IS NOT NULL;
 
   CREATE TABLE entry (
