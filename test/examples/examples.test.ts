@@ -1,0 +1,26 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+
+const root = dirname(dirname(import.meta.dirname));
+const folder = mkdtempSync(join(tmpdir(), 'holdfast-examples-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function example(name: string): string {
+  return execFileSync(process.execPath, [join(root, 'examples', name), join(folder, `${name}.db`)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+test('the quick start says the weather that its tool told', () => {
+  const output = example('quick-start.ts');
+  expect(output).toContain('[weather: done]');
+  expect(output).toContain('Lisbon');
+  expect(output).toContain('ended: complete after 2 generations');
+});
+
+test('a card that was being charged when the process was killed is charged once, and the model is told that it may have been', () => {
+  const output = example('survive-a-crash.ts');
+  expect(output).toContain('It may have run');
+  expect(output).toContain('the turn ended: complete; charges on the card: 1');
+});
