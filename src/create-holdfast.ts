@@ -59,8 +59,8 @@ export interface Holdfast extends AsyncDisposable {
     get(id: string, options?: { readonly owner?: string }): Promise<SessionHandle>;
     list(filter?: Partial<Omit<SessionFilter, 'tenant'>>): Promise<{ readonly items: readonly SessionView[]; readonly nextCursor: string | null; readonly count: number | null }>;
   };
-  /** Answers HTTP requests; mounts into any router. */
-  readonly fetch: (request: Request) => Promise<Response>;
+  /** Answers HTTP requests; mounts into any router. `env` is what a listener of Node passes along (`incoming`, `outgoing`), by which streams are reset when they break. */
+  readonly fetch: (request: Request, env?: unknown) => Promise<Response>;
   /** The same as route handlers: `export const { GET, POST } = holdfast.handlers`. */
   readonly handlers: Readonly<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', (request: Request) => Promise<Response>>>;
   readonly store: Store;
@@ -92,7 +92,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const commands: CommandHost = { store, system, agents, work: worker, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
-  const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? (() => localPrincipal), isReady: () => worker === null || worker.ready, log });
+  const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: () => worker === null || worker.ready, log });
   const sweeper = new Sweeper(store, system, log);
   hookRunner.start();
   sweeper.start();
@@ -106,11 +106,12 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     await hookRunner.close();
     if (typeof options.store === 'string') await store.close();
   };
-  const fetch = async (request: Request): Promise<Response> => app.fetch(request);
+  const fetch = async (request: Request, env?: unknown): Promise<Response> => app.fetch(request, env as object | undefined);
+  const handler = (request: Request): Promise<Response> => fetch(request);
   return {
     sessions: sessionsOf(handles),
     fetch,
-    handlers: { GET: fetch, POST: fetch, PUT: fetch, PATCH: fetch, DELETE: fetch },
+    handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
     worker,
     close: () => (closing ??= close()),

@@ -1,6 +1,10 @@
-import type { JSONValue, LanguageModelV4FilePart, LanguageModelV4Message, LanguageModelV4Prompt, LanguageModelV4ToolResultOutput, LanguageModelV4ToolResultPart, SharedV4ProviderOptions } from '@ai-sdk/provider';
-import type { AssistantStep, CallResult, Entry, Interval, MessagePart, ProviderMetadata, StepPart } from '../core/entry.ts';
+import type {
+  JSONValue, LanguageModelV4CustomPart, LanguageModelV4FilePart, LanguageModelV4Message, LanguageModelV4Prompt, LanguageModelV4ToolResultOutput,
+  LanguageModelV4ToolResultPart, SharedV4ProviderOptions,
+} from '@ai-sdk/provider';
+import type { AssistantStep, CallResult, Entry, EntryOf, Interval, MessagePart, ProviderMetadata, StepPart, ToolCallPart } from '../core/entry.ts';
 import { isVisible } from '../core/intervals.ts';
+import type { JsonObject } from '../core/json.ts';
 
 type AssistantContent = Extract<LanguageModelV4Message, { role: 'assistant' }>['content'];
 
@@ -15,6 +19,7 @@ export class PromptHistory {
   /** Size of the entries' texts, roughly, for the bound of a cache of histories. */
   textChars = 0;
   readonly #visible: readonly Interval[];
+  readonly #callIds = new CallIds();
 
   constructor(visible: readonly Interval[]) {
     this.#visible = visible;
@@ -31,9 +36,9 @@ export class PromptHistory {
       if (entry.seq !== this.lastSeq + 1) continue;
       this.lastSeq = entry.seq;
       if (entry.visibility === 'user' || !isVisible(this.#visible, entry.seq)) continue;
-      const message = messageOf(entry);
-      if (message === null) continue;
-      this.messages.push(message);
+      const messages = messagesOf(entry, this.#callIds);
+      if (messages.length === 0) continue;
+      this.messages.push(...messages);
       this.textChars += charsOf(entry);
     }
   }
@@ -50,18 +55,40 @@ function charsOf(entry: Entry): number {
   return entry.parts.reduce((chars, part) => chars + 100 + ('text' in part ? part.text.length : JSON.stringify(part).length), 0);
 }
 
-function messageOf(entry: Entry): LanguageModelV4Message | null {
+/**
+ * The ids under which calls are sent. Providers reuse ids, and some refuse a history in which one comes twice: a repeated
+ * one is told apart by the call's own identity. The same log always gives the same ids.
+ */
+class CallIds {
+  readonly #used = new Set<string>();
+  readonly #renamed = new Map<string, string>();
+
+  ofCall(stepSeq: number, { index, toolCallId, providerExecuted }: ToolCallPart): string {
+    const repeated = this.#used.has(toolCallId);
+    this.#used.add(toolCallId);
+    // What the provider ran, it knows by its own id.
+    if (!repeated || providerExecuted === true) return toolCallId;
+    const id = `${toolCallId}_${stepSeq}_${index}`;
+    this.#used.add(id);
+    this.#renamed.set(`${stepSeq} ${index}`, id);
+    return id;
+  }
+
+  ofResult(stepSeq: number, { index, toolCallId }: CallResult): string {
+    return this.#renamed.get(`${stepSeq} ${index}`) ?? toolCallId;
+  }
+}
+
+function messagesOf(entry: Entry, callIds: CallIds): readonly LanguageModelV4Message[] {
   switch (entry.kind) {
     case 'user-message':
-      return { role: 'user', content: entry.parts.map(userPart) };
-    case 'assistant-step': {
-      const content = assistantContent(entry);
-      return content.length === 0 ? null : { role: 'assistant', content };
-    }
+      return [{ role: 'user', content: entry.parts.map(userPart) }];
+    case 'assistant-step':
+      return stepMessages(entry, callIds);
     case 'tool-results':
-      return entry.results.length === 0 ? null : { role: 'tool', content: entry.results.map(resultPart) };
+      return entry.results.length === 0 ? [] : [{ role: 'tool', content: entry.results.map((result) => resultPart(result, callIds.ofResult(entry.stepSeq, result))) }];
     default:
-      return null;
+      return [];
   }
 }
 
@@ -74,11 +101,27 @@ function fileContent(part: { readonly mediaType: string; readonly data?: string;
   return { type: 'file', mediaType: part.mediaType, data, ...(part.filename === undefined ? {} : { filename: part.filename }) };
 }
 
-function assistantContent(step: AssistantStep): AssistantContent {
-  return step.parts.flatMap((part) => assistantPart(part, step));
+function stepMessages(step: EntryOf<'assistant-step'>, callIds: CallIds): readonly LanguageModelV4Message[] {
+  const content = step.parts.flatMap((part) => assistantPart(part, step, callIds));
+  const denials = unansweredApprovals(step);
+  // Reasoning that led to nothing is refused by providers; an approval it led to is in the next message.
+  while (denials.length === 0 && content.at(-1)?.type === 'reasoning') content.pop();
+  return [
+    ...(content.length === 0 ? [] : [{ role: 'assistant' as const, content }]),
+    ...(denials.length === 0 ? [] : [{ role: 'tool' as const, content: denials.map((approvalId) => ({ type: 'tool-approval-response' as const, approvalId, approved: false })) }]),
+  ];
 }
 
-function assistantPart(part: StepPart, step: AssistantStep): AssistantContent {
+/** Approvals that the provider asked for before running a tool of its own. Nobody gave them: left open, they would make the history invalid. */
+function unansweredApprovals(step: AssistantStep): readonly string[] {
+  return step.parts.flatMap((part) => {
+    if (part.type !== 'other' || part.value['type'] !== 'tool-approval-request') return [];
+    const { approvalId, toolCallId } = part.value;
+    return step.parts.some((other) => other.type === 'tool-result' && other.toolCallId === toolCallId) ? [] : [String(approvalId)];
+  });
+}
+
+function assistantPart(part: StepPart, step: EntryOf<'assistant-step'>, callIds: CallIds): AssistantContent {
   switch (part.type) {
     case 'text':
       return part.text === '' ? [] : [{ type: 'text', text: part.text, ...optionsOf(part.providerMetadata) }];
@@ -88,7 +131,7 @@ function assistantPart(part: StepPart, step: AssistantStep): AssistantContent {
     case 'tool-call':
       if (part.providerExecuted === true && !step.parts.some((other) => other.type === 'tool-result' && other.toolCallId === part.toolCallId)) return [];
       return [{
-        type: 'tool-call', toolCallId: part.toolCallId, toolName: part.toolName, input: part.input,
+        type: 'tool-call', toolCallId: callIds.ofCall(step.seq, part), toolName: part.providerExecuted === true ? part.toolName : sentName(part.toolName), input: sentInput(part),
         ...(part.providerExecuted === true ? { providerExecuted: true } : {}), ...optionsOf(part.providerMetadata),
       }];
     case 'tool-result':
@@ -99,20 +142,38 @@ function assistantPart(part: StepPart, step: AssistantStep): AssistantContent {
       }];
     case 'file':
       return [{ ...fileContent(part), ...optionsOf(part.providerMetadata) }];
+    case 'other':
+      return customPart(part.value);
     case 'source':
     case 'reasoning-file':
     case 'partial-call':
-    case 'other':
       return [];
   }
+}
+
+/** Content of the provider's own kind goes back to it. The announcement of a message is no content: sent alone, it would make an empty message. */
+function customPart({ type, kind, providerMetadata }: JsonObject): LanguageModelV4CustomPart[] {
+  if (type !== 'custom' || kind === 'anthropic.message_start') return [];
+  return [{ type, kind: kind as LanguageModelV4CustomPart['kind'], ...optionsOf(providerMetadata as ProviderMetadata | undefined) }];
+}
+
+/** Providers refuse a history with a name that no tool of theirs could have, even that of a call which was answered with an error. */
+function sentName(toolName: string): string {
+  return toolName.replaceAll(/[^\w-]/g, '_') || 'unnamed';
+}
+
+/** Providers want an object, also from a call that was invalid because its input was none. */
+function sentInput({ input, problem }: ToolCallPart): unknown {
+  const isObject = typeof input === 'object' && input !== null && !Array.isArray(input);
+  return problem === undefined || isObject ? input : {};
 }
 
 function optionsOf(metadata: ProviderMetadata | undefined): { readonly providerOptions?: SharedV4ProviderOptions } {
   return metadata === undefined ? {} : { providerOptions: metadata as SharedV4ProviderOptions };
 }
 
-function resultPart(result: CallResult): LanguageModelV4ToolResultPart {
-  return { type: 'tool-result', toolCallId: result.toolCallId, toolName: result.toolName, output: resultOutput(result) };
+function resultPart(result: CallResult, toolCallId: string): LanguageModelV4ToolResultPart {
+  return { type: 'tool-result', toolCallId, toolName: sentName(result.toolName), output: resultOutput(result) };
 }
 
 function resultOutput(result: CallResult): LanguageModelV4ToolResultOutput {

@@ -1,6 +1,7 @@
 import { createSession, type CreateReply } from '../core/accept/create.ts';
 import type { Accepted } from '../core/accept/transition.ts';
-import { refuse, type Refusal } from '../core/errors.ts';
+import type { Change } from '../core/draft.ts';
+import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { type Session } from '../core/session.ts';
 import type { CreateResult } from '../store/store.ts';
@@ -13,6 +14,8 @@ import { messageContent, refuseModel, send } from './send.ts';
 export interface CreatedSession extends CreateReply {
   /** False when a session with the same external id was there already. */
   readonly created: boolean;
+  /** As of its creation, which a repetition with the same key is given as well; one that was there already as of now. */
+  readonly session: Session;
 }
 
 /**
@@ -36,13 +39,13 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
   const ref = { tenant, id: host.system.ids.mint('ses') };
   const message = given === undefined ? undefined : messageContent(given, circumstances);
   const slot = host.work?.reserve() ?? null;
-  let result: CreateResult<Accepted<CreateReply>>;
+  let result: CreateResult<Accepted<CreatedSession>>;
   try {
     result = await host.store.create({
       ref, owner, externalId: fields.externalId,
       idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],
-      build: () => createSession(ref, compact({ ...fields, owner, greets: agent.greet, endAfterInactivityMs: agent.limits.endAfterInactivityMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined }),
-      replyToStore: ({ reply }) => asJson({ ...reply, created: true }),
+      build: () => withSession(createSession(ref, compact({ ...fields, owner, greets: agent.greet, endAfterInactivityMs: agent.limits.endAfterInactivityMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined })),
+      replyToStore: ({ reply }) => asJson(reply),
       sessionReplies: ({ reply }) => (given?.messageId === undefined ? [] : [{ idempotency: messageKey(given.messageId, asJson(given), 202, true), reply: asJson(reply.turn) }]),
     });
   } catch (error) {
@@ -63,18 +66,25 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
       afterCommit(host, result.session);
       if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
       else slot?.release();
-      return { reply: { ...reply, created: true }, httpStatus: 201, replayed: false };
+      return { reply, httpStatus: 201, replayed: false };
     }
   }
+}
+
+function withSession(change: Change<Accepted<CreateReply>> | Refusal): Change<Accepted<CreatedSession>> | Refusal {
+  if (isRefusal(change)) return change;
+  const { session, reply: { reply, claimed } } = change;
+  return { ...change, reply: { claimed, reply: { ...reply, created: true, session } } };
 }
 
 async function existing(host: CommandHost, session: Session, input: { readonly agent: string; readonly externalId?: string | undefined; readonly message?: CreateInput['message'] }, options: CommandOptions): Promise<CommandReply<CreatedSession> | Refusal> {
   if (session.agent !== input.agent) {
     return refuse('external_id_taken', `the external id ${JSON.stringify(input.externalId)} is that of a session with agent ${session.agent}`, { agent: session.agent });
   }
-  const found = { sessionId: session.id, created: false };
+  const found = { sessionId: session.id, created: false, session };
   if (input.message === undefined) return { reply: { ...found, revision: session.revision, turn: null }, httpStatus: 200, replayed: false };
   const sent = await send(host, session.id, input.message, options);
   if ('refused' in sent) return sent;
-  return { reply: { ...found, revision: sent.reply.revision, turn: sent.reply }, httpStatus: 200, replayed: sent.replayed };
+  const now = (await host.store.readSession(session)) ?? session;
+  return { reply: { ...found, session: now, revision: sent.reply.revision, turn: sent.reply }, httpStatus: 200, replayed: sent.replayed };
 }

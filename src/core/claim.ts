@@ -1,6 +1,7 @@
-import { advance, type Work } from './advance.ts';
-import type { AgentRules } from './decide.ts';
+import { advance, appendResults, type Work } from './advance.ts';
+import { unknownCall, type AgentRules } from './decide.ts';
 import { Draft, type Circumstances, type Transition } from './draft.ts';
+import type { CallResult } from './entry.ts';
 import { refuse } from './errors.ts';
 import { limits } from './limits.ts';
 import { dueAtMs, type Session } from './session.ts';
@@ -42,7 +43,9 @@ export function claim(request: ClaimRequest, rules: AgentRules, circumstances: C
     }
     take(draft, request.worker, rules, solo, crashed);
     if (draft.session.crashes >= limits.crashesBeforeSolo + limits.soloCrashesMax) {
-      draft.endTurn('failed', { error: poisoned(draft.session.crashes) });
+      park(draft, outcomes);
+      // The turn is parked, not the session: the next one has all its tries.
+      draft.set({ crashes: 0 });
     }
     const work = advance(draft, rules, outcomes, circumstances);
     return draft.done({ fence: draft.session.fence, work });
@@ -69,6 +72,15 @@ function take(draft: Draft, worker: string, rules: AgentRules, solo: boolean, cr
     draft.append({ kind: 'attempt-lost', turnId: turn.id, attempt: { ...turn.attempt, usage: null } });
     draft.dropChunks();
   }
+}
+
+/** Fails the turn; calls that it leaves are answered, since each call in a history has its result (G8). */
+function park(draft: Draft, outcomes: readonly CallResult[]): void {
+  const step = draft.session.turn?.lastStep;
+  if (step && step.openCalls.length > 0) {
+    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? unknownCall(call)));
+  }
+  draft.endTurn('failed', { error: poisoned(draft.session.crashes) });
 }
 
 function poisoned(crashes: number): { code: string; message: string; retryable: boolean } {

@@ -100,7 +100,8 @@ function failedCall(call: OpenCall, code: string, errorText: string): CallResult
   return { index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'failed', code, errorText };
 }
 
-function unknownCall(call: OpenCall): CallResult {
+/** The outcome of a call of which nobody knows whether it ran. */
+export function unknownCall(call: OpenCall): CallResult {
   return {
     index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'unknown', code: 'interrupted',
     errorText: 'The process that ran this call died before it reported. It may have run, wholly, in part or not at all. Find out before you run it again.',

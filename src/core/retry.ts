@@ -1,4 +1,5 @@
 import type { ErrorInfo } from './entry.ts';
+import { wellFormedText } from './json.ts';
 import { limits } from './limits.ts';
 
 /** What is known of a provider's failure, before it is classified. Times in milliseconds. */
@@ -36,6 +37,8 @@ const rules: readonly Rule[] = [
   { code: 'timeout', retryable: true, matches: cause('step-timeout') },
   { code: 'content_refused', retryable: false, matches: cause('refused') },
   { code: 'context_overflow', retryable: false, matches: words(/context[ _](length|window)|too many (input )?tokens|prompt is too long|maximum context|input is too long/) },
+  // A rate limit that is called by its name may well speak of billing too: how to get a higher one.
+  { code: 'rate_limit', retryable: true, matches: ({ providerCode = '' }) => /rate_limit/i.test(providerCode) },
   { code: 'quota', retryable: false, matches: words(/insufficient_quota|exceeded your current quota|billing|credit balance|payment required|usage limit/) },
   { code: 'quota', retryable: false, matches: status(402) },
   { code: 'authentication', retryable: false, matches: status(401) },
@@ -49,6 +52,7 @@ const rules: readonly Rule[] = [
   { code: 'rate_limit', retryable: true, matches: words(/rate[ _]limit|too many requests/) },
   { code: 'timeout', retryable: true, matches: status(408, 504) },
   { code: 'connection_reset', retryable: true, matches: cause('connection') },
+  { code: 'truncated_stream', retryable: true, matches: words(/stream ended without/) },
   { code: 'connection_reset', retryable: true, matches: words(/econnreset|econnrefused|epipe|etimedout|enotfound|eai_again|socket hang up|fetch failed|terminated|network|und_err|goaway|premature close/) },
   { code: 'provider_error', retryable: true, matches: (failure) => failure.httpStatus !== undefined && failure.httpStatus >= 500 },
   { code: 'provider_error', retryable: true, matches: words(/server[ _]error|internal error|api_error/) },
@@ -64,7 +68,7 @@ export function classifyFailure(failure: ProviderFailure): ErrorInfo {
   const rule = rules.find(({ matches }) => matches(failure, text));
   return {
     code: rule?.code ?? 'provider_error',
-    message: failure.message.slice(0, limits.errorTextCharsMax),
+    message: wellFormedText(failure.message.slice(0, limits.errorTextCharsMax)),
     retryable: rule?.retryable ?? failure.retryableHint ?? false,
     ...(failure.provider === undefined ? {} : { provider: failure.provider }),
     ...(failure.httpStatus === undefined ? {} : { httpStatus: failure.httpStatus }),

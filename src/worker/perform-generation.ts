@@ -30,6 +30,7 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
   try {
     prepared = await prepareWithRetries(host, run);
   } catch (error) {
+    if (run.abort.signal.aborted) return null;
     const message = error instanceof Error ? error.message : String(error);
     return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: 'prepare_failed', message: wellFormedText(message), retryable: false }, retryAfterMs: 0 };
   }
@@ -83,15 +84,25 @@ function isContent(part: LanguageModelV4StreamPart): boolean {
   return part.type !== 'stream-start' && part.type !== 'response-metadata' && part.type !== 'ping' && part.type !== 'raw';
 }
 
-/** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling. */
+/** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling. An abort ends it, whatever that code waits for. */
 async function prepareWithRetries(host: WorkerHost, run: SessionRun): Promise<Prepared> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await prepare(run);
-    } catch (error) {
-      if (tries >= limits.prepareTriesMax || run.abort.signal.aborted) throw error;
-      await new Promise<void>((resolve) => host.system.clock.after(limits.prepareDelayMsFirst * 2 ** (tries - 1), resolve));
+  const { signal } = run.abort;
+  const ended = Promise.withResolvers<never>();
+  ended.promise.catch(() => undefined);
+  const end = (): void => ended.reject(new Error('the run was aborted'));
+  if (signal.aborted) end();
+  signal.addEventListener('abort', end);
+  try {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await Promise.race([prepare(run), ended.promise]);
+      } catch (error) {
+        if (tries >= limits.prepareTriesMax || signal.aborted) throw error;
+        await Promise.race([new Promise<void>((resolve) => host.system.clock.after(limits.prepareDelayMsFirst * 2 ** (tries - 1), resolve)), ended.promise]);
+      }
     }
+  } finally {
+    signal.removeEventListener('abort', end);
   }
 }
 

@@ -1,6 +1,10 @@
-import { APICallError } from '@ai-sdk/provider';
+import { APICallError, JSONParseError, TypeValidationError } from '@ai-sdk/provider';
+import { isProviderStreamError } from '@ai-sdk/provider-utils';
 import type { ProviderFailure } from '../core/retry.ts';
-import type { JsonValue } from '../core/json.ts';
+
+/** How much of a broken event an error quotes, and how many causes of an error it names. */
+const eventCharsMax = 200;
+const causesMax = 4;
 
 /** What the engine itself found wrong with a stream. */
 export class StreamFault extends Error {
@@ -15,28 +19,50 @@ export class StreamFault extends Error {
 /** Reads a failure out of whatever a provider's package threw or sent: an `APICallError`, an error event of the stream, a socket's error. */
 export function providerFailure(error: unknown, provider: string, nowMs: number): ProviderFailure {
   if (error instanceof StreamFault) return { cause: error.fault, message: error.message, provider };
-  if (APICallError.isInstance(error)) {
-    return {
-      message: redact(error.message), providerCode: codeIn(parsed(error.responseBody)), provider, retryableHint: error.isRetryable,
-      ...(error.statusCode === undefined ? { cause: 'connection' as const } : { httpStatus: error.statusCode }),
-      ...retryAfter(error.responseHeaders, nowMs),
-    };
-  }
+  if (APICallError.isInstance(error)) return callFailure(error, provider, nowMs);
+  // The text of a broken event is the model's: it must not be read as if it said what went wrong.
+  if (JSONParseError.isInstance(error)) return { cause: 'truncated', message: redact(`the provider sent an event that is not JSON: ${error.text.slice(0, eventCharsMax)}`), provider };
+  if (TypeValidationError.isInstance(error)) return eventFailure(error.value, provider);
   if (error instanceof Error) {
-    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : '';
-    const code = [error, error.cause].flatMap((each) => (each instanceof Error && 'code' in each ? [String(each.code)] : []))[0];
-    return { message: redact(`${error.message}${cause}`), provider, ...(code === undefined ? {} : { providerCode: code }) };
+    const code = causesOf(error).flatMap((each) => ('code' in each ? [String(each.code)] : []))[0];
+    return { message: redact(messageOf(error)), provider, ...(code === undefined ? {} : { providerCode: code }) };
   }
-  return { message: redact(describe(error)), providerCode: codeIn(error as JsonValue), provider };
+  return eventFailure(error, provider);
 }
 
-/** The error events of a stream are plain values, nested as each provider likes. */
-function describe(error: unknown): string {
-  if (typeof error === 'string') return error;
-  const message = findText(error, ['message']);
-  return message ?? JSON.stringify(error) ?? String(error);
+function callFailure(error: APICallError, provider: string, nowMs: number): ProviderFailure {
+  const { statusCode } = error;
+  // A status below 400 is that of an answer which began well; what failed then is not what the status says.
+  const answered = statusCode !== undefined && statusCode >= 400;
+  return {
+    message: redact(messageOf(error) || `HTTP status ${String(statusCode)}`), providerCode: codeIn(parsed(error.responseBody)), provider, retryableHint: error.isRetryable,
+    ...(answered ? { httpStatus: statusCode } : error.isRetryable ? { cause: 'connection' as const } : {}),
+    ...retryAfter(error.responseHeaders, nowMs),
+  };
 }
 
+/** An error that came as an event of the stream, or an event of a form that the provider's package does not know. */
+function eventFailure(event: unknown, provider: string): ProviderFailure {
+  const said = typeof event === 'string' ? event : findText(event, ['message', 'detail', 'error']);
+  const hints = isProviderStreamError(event) ? { ...(event.statusCode === undefined ? {} : { httpStatus: event.statusCode }), ...(event.isRetryable === undefined ? {} : { retryableHint: event.isRetryable }) } : {};
+  if (said !== undefined) return { message: redact(said), providerCode: codeIn(event), provider, ...hints };
+  return { message: 'the provider sent an event of an unknown form', provider, ...hints };
+}
+
+function messageOf(error: Error): string {
+  const [{ message }, ...causes] = causesOf(error);
+  const reasons = causes.map((each) => each.message).filter((reason) => reason !== '' && !message.includes(reason));
+  return reasons.length === 0 ? message : `${message} (${reasons.join(': ')})`;
+}
+
+/** The error and what caused it, outermost first. */
+function causesOf(error: Error): readonly [Error, ...Error[]] {
+  const causes: [Error, ...Error[]] = [error];
+  for (let { cause } = error; cause instanceof Error && causes.length < causesMax; { cause } = cause) causes.push(cause);
+  return causes;
+}
+
+/** The names that the provider gave its error. */
 function codeIn(value: unknown): string {
   return [findText(value, ['code']), findText(value, ['type'])].filter((text) => text !== undefined && text !== 'error').join(' ');
 }
@@ -79,7 +105,7 @@ function retryAfter(headers: Record<string, string> | undefined, nowMs: number):
 /** Providers repeat keys in their messages; entries and logs must not. */
 export function redact(text: string): string {
   return text
-    .replaceAll(/\b(?:sk|pk|rk|xai|gsk)[-_][\w*.-]{6,}/gi, '[redacted]')
-    .replaceAll(/\b(?:key|api)[-_](?=[\w*.-]*[\d*])[\w*.-]{12,}/gi, '[redacted]')
+    .replaceAll(/\b(?:sk|pk|rk|xai|gsk)[-_][\w*.-]{5,}[\w*]/gi, '[redacted]')
+    .replaceAll(/\b(?:key|api)[-_](?=[\w*.-]*[\d*])[\w*.-]{11,}[\w*]/gi, '[redacted]')
     .replaceAll(/\bBearer\s+[\w.~+/=-]+/gi, 'Bearer [redacted]');
 }

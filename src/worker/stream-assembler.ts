@@ -21,7 +21,8 @@ export type AssembledPart = Exclude<StepPart, { type: 'tool-call' }> | { readonl
 export interface Finish {
   readonly reason: FinishReason;
   readonly rawReason: string | undefined;
-  readonly usage: Usage;
+  /** null: the provider did not say. */
+  readonly usage: Usage | null;
 }
 
 interface GrowingPart {
@@ -178,7 +179,7 @@ export class StreamAssembler {
         this.finish = {
           reason: part.finishReason.unified,
           rawReason: part.finishReason.raw,
-          usage: definedOnly({
+          usage: knownUsage({
             inputTokens: inputTokens.total, outputTokens: outputTokens.total, cachedInputTokens: inputTokens.cacheRead, reasoningTokens: outputTokens.reasoning,
           }),
         };
@@ -226,6 +227,7 @@ function fileData(data: Extract<LanguageModelV4StreamPart, { type: 'file' }>['da
   return { data: typeof data.data === 'string' ? data.data : Buffer.from(data.data).toString('base64') };
 }
 
-function definedOnly(usage: { readonly [Key in keyof Usage]: number | undefined }): Usage {
-  return Object.fromEntries(Object.entries(usage).filter(([, tokens]) => tokens !== undefined)) as Usage;
+function knownUsage(usage: { readonly [Key in keyof Usage]: number | undefined }): Usage | null {
+  const known = Object.entries(usage).filter(([, tokens]) => tokens !== undefined);
+  return known.length === 0 ? null : (Object.fromEntries(known) as Usage);
 }

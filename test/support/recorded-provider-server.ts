@@ -48,6 +48,11 @@ export class RecordedProviderServer implements AsyncDisposable {
     while (this.requests.length < count) await new Promise<void>((resolve) => this.#arrivals.push(resolve));
   }
 
+  /** Destroys the sockets of calls that are being answered. */
+  dropConnections(): void {
+    this.#server.closeAllConnections();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#server, 'close');
     this.#server.close();

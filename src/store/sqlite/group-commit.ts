@@ -115,7 +115,7 @@ export class GroupCommit {
 }
 
 /** SQLite's own errors become a `StoreError`; a broken invariant of ours stays what it is. */
-function storeErrorOf(error: unknown): unknown {
+export function storeErrorOf(error: unknown): unknown {
   if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('SQLITE_')) return error;
-  return new StoreError('store_unavailable', `SQLite refused the write (${String(error.code)}: ${error.message}); nothing of it was kept`, { cause: error });
+  return new StoreError('store_unavailable', `SQLite failed (${String(error.code)}: ${error.message}); nothing was kept of it`, { cause: error });
 }

@@ -80,6 +80,9 @@ const migrations: readonly string[] = [
   `,
 ];
 
+/** The schema version that this version of Holdfast works with. */
+export const schemaVersionLatest = migrations.length;
+
 /** Safe from many processes at once: each step is one exclusive transaction that looks again at what is done. */
 export function migrateDatabase(database: Database): void {
   const version = (): number => Number(database.pragma('user_version', { simple: true }));

@@ -9,6 +9,8 @@ const sqliteVersionMin = [3, 51, 3] as const;
 const nodeVersionMin = [22, 12, 0] as const;
 /** How long a statement waits in place for another process's commit; longer waits leave the event loop free. */
 const lockWaitMs = 20;
+/** How long opening waits: another process may just be making the file, or recovering it after a crash. */
+const openWaitMs = 5_000;
 
 /**
  * Opens a database file as Holdfast needs it: WAL, every commit synced. Throws `StoreError` with code `store_unsupported` when Node or the SQLite
@@ -19,7 +21,7 @@ export async function openDatabase(path: string, onStatement?: (sql: string) => 
   const { default: Sqlite } = await import('better-sqlite3');
   let database: Database;
   try {
-    database = new Sqlite(path, { timeout: lockWaitMs, ...(onStatement === undefined ? {} : { verbose: (sql: unknown) => onStatement(String(sql)) }) });
+    database = new Sqlite(path, { timeout: openWaitMs, ...(onStatement === undefined ? {} : { verbose: (sql: unknown) => onStatement(String(sql)) }) });
   } catch (error) {
     throw new StoreError('store_unavailable', `cannot open ${path}: ${String(error)}`, { cause: error });
   }
@@ -33,9 +35,11 @@ export async function openDatabase(path: string, onStatement?: (sql: string) => 
     database.pragma('wal_autocheckpoint = 4000');
     database.pragma('mmap_size = 0');
     database.pragma('foreign_keys = OFF');
+    database.pragma(`busy_timeout = ${lockWaitMs}`);
   } catch (error) {
     database.close();
-    throw error;
+    if (error instanceof StoreError) throw error;
+    throw new StoreError('store_unavailable', `cannot use ${path}: ${String(error)}`, { cause: error });
   }
   return database;
 }

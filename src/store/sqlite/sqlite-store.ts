@@ -9,7 +9,7 @@ import type {
   SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest, UpdateResult, WorkerRow,
 } from '../store.ts';
 import { StoreError } from '../store-error.ts';
-import { GroupCommit } from './group-commit.ts';
+import { GroupCommit, storeErrorOf } from './group-commit.ts';
 import { migrateDatabase } from './migrations.ts';
 import { isBusy, openDatabase, type Database } from './open-database.ts';
 import { listSessions } from './session-list.ts';
@@ -305,7 +305,7 @@ class SqliteStore implements Store {
       try {
         return read();
       } catch (error) {
-        if (!isBusy(error) || tries >= 200) throw error;
+        if (!isBusy(error) || tries >= 200) throw storeErrorOf(error);
         await new Promise<void>((resolve) => this.#system.clock.after(10, resolve));
       }
     }

@@ -1,0 +1,31 @@
+import type { Entry } from '../../core/entry.ts';
+import { isVisible } from '../../core/intervals.ts';
+import type { JsonObject, JsonValue } from '../../core/json.ts';
+import type { Session } from '../../core/session.ts';
+import { chatMessages } from './chat-messages.ts';
+import { followRecipe, recipeOf } from './chat-recipe.ts';
+import type { ImportedLine } from './import-command.ts';
+
+/**
+ * A session as a line of a conversation file: `{id, messages}` in OpenAI's chat format. What was imported comes out as it went in,
+ * every field of it; what was said since follows in the same format. `entries` is the whole log, in order.
+ */
+export function chatConversation(session: Pick<Session, 'id' | 'visible'>, entries: readonly Entry[]): JsonObject {
+  const line = entries[0]?.imported as ImportedLine | undefined;
+  const messages: JsonValue[] = [...(line?.prefix ?? [])];
+  let turn: Entry[] = [];
+  const flush = (imported?: JsonObject): void => {
+    const exported = chatMessages(turn);
+    const recipe = recipeOf(imported);
+    messages.push(...(recipe === null ? exported : followRecipe(recipe, exported)));
+    turn = [];
+  };
+  for (const entry of entries) {
+    if (!isVisible(session.visible, entry.seq) || entry.visibility === 'model') continue;
+    turn.push(entry);
+    if (entry.kind === 'turn-ended') flush(entry.imported);
+  }
+  flush();
+  const id = line === undefined ? { id: session.id } : line.id === undefined ? {} : { id: line.id };
+  return { ...id, ...line?.fields, messages };
+}

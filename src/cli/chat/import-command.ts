@@ -1,0 +1,174 @@
+import type { ImportCommand, ImportedStep, ImportedTurn } from '../../core/accept/import.ts';
+import type { CallResult, MessagePart, ToolCallPart } from '../../core/entry.ts';
+import { utf8Bytes, type JsonObject, type JsonValue } from '../../core/json.ts';
+import { limits } from '../../core/limits.ts';
+import { assistantMessage, toolMessage, userMessage, type ChatMessage } from './chat-messages.ts';
+import { makeRecipe, type SourceMessage } from './chat-recipe.ts';
+import { isObject, messageParts, resultOutput, stepParts } from './chat-parts.ts';
+
+/** What the session's first entry keeps of the line. */
+export interface ImportedLine {
+  readonly format: 'openai-chat';
+  /** As it stood in the line; absent where the line had none. */
+  readonly id?: JsonValue;
+  /** The line's other fields. */
+  readonly fields?: JsonObject;
+  /** Messages before the first turn: system and developer messages. The model sees the agent's own instructions in their place. */
+  readonly prefix?: readonly JsonValue[];
+  /** Hash of the whole line, by which a second import sees whether it is the same. */
+  readonly fingerprint: string;
+}
+
+export interface Conversation {
+  /** Names the conversation in its store: what the line calls it, or a hash of its content. */
+  readonly key: string;
+  readonly id: JsonValue | undefined;
+  readonly fields: JsonObject;
+  readonly messages: readonly JsonValue[];
+  readonly fingerprint: string;
+}
+
+export interface ReadImport {
+  readonly command: ImportCommand;
+  /** What of the conversation is odd, and what became of it. */
+  readonly warnings: readonly string[];
+}
+
+/** The conversation as a command to the core. Nothing is left out: what the engine has no form for is kept beside it. */
+export function importCommand(conversation: Conversation, { agent, owner }: { readonly agent: string; readonly owner: string }): ReadImport {
+  const { key, id, fields, messages, fingerprint } = conversation;
+  const reader = new MessageReader();
+  messages.forEach((message, place) => reader.read(message, place));
+  reader.endTurn();
+  const { prefix, turns, warnings } = reader;
+  const line: ImportedLine = {
+    format: 'openai-chat', fingerprint, ...(id === undefined ? {} : { id }), ...(Object.keys(fields).length === 0 ? {} : { fields }),
+    ...(prefix.length === 0 ? {} : { prefix }),
+  };
+  return {
+    command: { agent, owner, externalId: externalIdOf(key), metadata: sessionMetadata(key, fields), turns, imported: line as unknown as JsonObject },
+    warnings,
+  };
+}
+
+/** The external id under which an imported conversation is found again. */
+export function externalIdOf(key: string): string {
+  return `import:${key}`;
+}
+
+/** The line's own fields where people and programs look for them, unless they are too large for a session's metadata; the log has them anyway. */
+function sessionMetadata(key: string, fields: JsonObject): JsonObject {
+  const metadata = { import: { id: key, ...fields } };
+  return utf8Bytes(JSON.stringify(metadata)) <= limits.metadataBytesMax ? metadata : { import: { id: key } };
+}
+
+interface OpenStep {
+  readonly parts: ImportedStep['parts'];
+  readonly exported: ChatMessage;
+  readonly calls: readonly ToolCallPart[];
+  readonly results: Map<number, { readonly result: CallResult; readonly exported: ChatMessage }>;
+}
+
+interface OpenTurn {
+  readonly message: ImportedTurn['message'];
+  readonly exported: ChatMessage | null;
+  readonly steps: OpenStep[];
+  readonly sources: SourceMessage[];
+}
+
+/** Reads messages one by one into turns. */
+class MessageReader {
+  readonly prefix: JsonValue[] = [];
+  readonly turns: ImportedTurn[] = [];
+  readonly warnings: string[] = [];
+  #turn: OpenTurn | null = null;
+
+  read(message: JsonValue, place: number): void {
+    const warn = (text: string): void => {
+      this.warnings.push(`message ${place + 1}: ${text}`);
+    };
+    if (!isObject(message)) {
+      warn('it is no object; it is kept and not shown');
+      this.#keep(message);
+      return;
+    }
+    switch (message['role']) {
+      case 'user':
+        this.#user(message, warn);
+        break;
+      case 'assistant':
+        this.#assistant(message, place, warn);
+        break;
+      case 'tool':
+      case 'function':
+        this.#result(message, warn);
+        break;
+      case 'system':
+      case 'developer':
+        this.#keep(message);
+        break;
+      default:
+        warn(`the role ${JSON.stringify(message['role'] ?? null)} is unknown; it is kept and not shown`);
+        this.#keep(message);
+    }
+  }
+
+  endTurn(): void {
+    const turn = this.#turn;
+    this.#turn = null;
+    if (turn === null) return;
+    const exported = turn.exported === null ? [] : [turn.exported];
+    const steps = turn.steps.map((step): ImportedStep => {
+      const results: CallResult[] = [];
+      exported.push(step.exported);
+      for (const { index } of step.calls) {
+        const answered = step.results.get(index);
+        if (answered !== undefined) results.push(answered.result);
+        // An unanswered call is exported with what became of it; nothing of the source stands for that.
+        exported.push(answered?.exported ?? {});
+      }
+      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results };
+    });
+    const recipe = makeRecipe(turn.sources, exported);
+    this.turns.push({ message: turn.message, steps, ...(recipe === null ? {} : { imported: recipe as unknown as JsonObject }) });
+  }
+
+  #keep(source: JsonValue): void {
+    if (this.#turn === null) this.prefix.push(source);
+    else this.#turn.sources.push({ source });
+  }
+
+  #user(source: JsonObject, warn: (text: string) => void): void {
+    this.endTurn();
+    const parts: readonly MessagePart[] = messageParts(source['content'], warn);
+    const exported = userMessage(parts);
+    this.#turn = { message: { parts }, exported, steps: [], sources: [{ source, exported }] };
+  }
+
+  #assistant(source: JsonObject, place: number, warn: (text: string) => void): void {
+    this.#turn ??= { message: null, exported: null, steps: [], sources: [] };
+    const parts = stepParts(source, place, warn);
+    const calls = parts.filter((part) => part.type === 'tool-call');
+    const exported = assistantMessage(parts);
+    this.#turn.steps.push({ parts, exported, calls, results: new Map() });
+    this.#turn.sources.push({ source, exported });
+  }
+
+  /** A result belongs to the first call of the step before it that has its id (or name, in the old format) and no result yet: ids are reused. */
+  #result(source: JsonObject, warn: (text: string) => void): void {
+    const step = this.#turn?.steps.at(-1);
+    const id = source['tool_call_id'];
+    const open = step?.calls.filter(({ index }) => !step.results.has(index)) ?? [];
+    const call = source['role'] === 'function' ? open.find(({ toolName }) => toolName === source['name']) : open.find(({ toolCallId }) => toolCallId === id);
+    if (step === undefined || call === undefined) {
+      warn(`this result answers no open call (${JSON.stringify(id ?? source['name'] ?? null)}); it is kept and not shown`);
+      this.#keep(source);
+      return;
+    }
+    const { index, toolCallId, toolName } = call;
+    const result: CallResult = { index, toolCallId, toolName, outcome: 'done', output: resultOutput(source['content']) };
+    const exported = toolMessage(result);
+    step.results.set(index, { result, exported });
+    this.#turn?.sources.push({ source, exported });
+  }
+}

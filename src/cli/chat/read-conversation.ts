@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson, wellFormedJson, type JsonObject, type JsonValue } from '../../core/json.ts';
+import { limits } from '../../core/limits.ts';
+import { isObject } from './chat-parts.ts';
+import { externalIdOf, type Conversation } from './import-command.ts';
+import { isDeeperThan } from './json-depth.ts';
+
+export type ReadLine =
+  | { readonly kind: 'conversation'; readonly conversation: Conversation; readonly warnings: readonly string[] }
+  | { readonly kind: 'bad'; readonly message: string };
+
+/** Reads one line of a conversation file: `{id, messages}` and whatever other fields. What it cannot take, it says; it never throws. */
+export function readConversation(text: string): ReadLine {
+  let parsed: JsonValue;
+  const inexact: string[] = [];
+  try {
+    parsed = JSON.parse(text, noting(inexact)) as JsonValue;
+  } catch (error) {
+    return bad(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const endless = inexact.find((number) => !Number.isFinite(Number(number)));
+  if (endless !== undefined) return bad(`the number ${endless.slice(0, 40)} is too large`);
+  if (!isObject(parsed)) return bad('it is no object {id, messages}');
+  if (isDeeperThan(parsed, limits.bodyDepthMax)) return bad(`it nests deeper than ${limits.bodyDepthMax}`);
+  const line = wellFormedJson(parsed) as JsonObject;
+  const { messages } = line;
+  if (!Array.isArray(messages)) return bad(messages === undefined ? 'it has no messages' : 'messages is no list');
+  const hasId = Object.hasOwn(line, 'id');
+  const id = line['id'] ?? null;
+  if (id !== null && typeof id !== 'string' && typeof id !== 'number') return bad('id is neither text nor a number');
+  if (id === '') return bad('id is empty');
+  const fingerprint = createHash('sha256').update(canonicalJson(line)).digest('hex');
+  const key = id === null ? `sha256-${fingerprint}` : String(id);
+  if (externalIdOf(key).length > limits.clientIdCharsMax) return bad(`id is longer than ${limits.clientIdCharsMax - externalIdOf('').length} characters`);
+  const fields = Object.fromEntries(Object.entries(line).filter(([name]) => name !== 'id' && name !== 'messages')) as JsonObject;
+  const warnings = [
+    ...(line === parsed ? [] : ['it holds characters that no store keeps (NUL, half surrogate pairs); they became U+FFFD']),
+    ...inexact.map((number) => `the number ${number.slice(0, 40)} has no exact form here; it became ${String(Number(number))}`),
+  ];
+  return { kind: 'conversation', conversation: { key, id: hasId ? id : undefined, fields, messages: messages as JsonValue[], fingerprint }, warnings };
+}
+
+function bad(message: string): ReadLine {
+  return { kind: 'bad', message };
+}
+
+/** A reviver that notes numbers which lose digits. */
+function noting(inexact: string[]): (this: unknown, key: string, value: unknown) => unknown {
+  return (...[, value, context]: [key: string, value: unknown, context?: { readonly source?: string }]) => {
+    const source = context?.source;
+    if (typeof value === 'number' && source !== undefined && digitsOf(source) !== digitsOf(String(value))) inexact.push(source);
+    return value;
+  };
+}
+
+/** The significant digits of a number as it is written. */
+function digitsOf(number: string): string {
+  return number.replace(/e.*$/i, '').replace(/[-.]/g, '').replace(/^0+|0+$/g, '');
+}

@@ -1,0 +1,37 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+
+/** What every command takes. */
+export interface CommonOptions {
+  readonly store: string;
+  /** One JSON value, or one a line, on stdout and nothing else there. */
+  readonly json?: true;
+}
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A command with the options that every command has. */
+export function storeCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .addOption(new Option('--store <url>', 'where sessions are kept: sqlite:PATH').default('sqlite:holdfast.db').env('HOLDFAST_STORE'))
+    .option('--json', 'machine-readable output on stdout');
+}
+
+/** Adds `--host` and `--port`. */
+export function withListenOptions(command: Command): Command {
+  return command
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <number>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535), 4983);
+}
+
+/** Parses an option that is a whole number in these bounds. */
+export function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (!/^\d+$/.test(text) || number < least || number > most) throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    return number;
+  };
+}

@@ -1,0 +1,55 @@
+import path from 'node:path';
+import process from 'node:process';
+import type { Command } from 'commander';
+import type { Holdfast } from '../../create-holdfast.ts';
+import { readTurn } from '../../feed/turn-view.ts';
+import type { Hooks } from '../../worker/hooks.ts';
+import { storeCommand, withListenOptions, type CommonOptions, type ListenOptions } from '../command-options.ts';
+import { loadAgents } from '../load-agents.ts';
+import { sqlitePathOf } from '../open-store.ts';
+import { serveUntilStopped } from '../serve-until-stopped.ts';
+import { oneLine, printJson, printLine } from '../terminal.ts';
+
+/** `holdfast dev`: the demo agent with everything on, for trying it out. */
+export function devCommand(): Command {
+  return withListenOptions(storeCommand('dev', 'serve the demo agent, and say what happens')).action(async ({ store, json, host, port }: CommonOptions & ListenOptions) => {
+    await serveUntilStopped({
+      ...(await loadAgents(undefined)), store, host, port, worker: true,
+      ...(json === true ? {} : { hooks: turnEndLines }),
+      onListening: (url) => (json === true ? printJson({ url, store, agents: ['demo'] }) : printLine(banner(url, store))),
+    });
+  });
+}
+
+function banner(url: string, store: string): string {
+  const file = sqlitePathOf(store);
+  const model = process.env['HOLDFAST_MODEL'];
+  return `
+Holdfast is running at ${url}
+
+  Open it in a browser and talk to the agent "demo". Try:
+    count to 100
+    weather in Lisbon
+    sleep 5000 once
+    fail overloaded 2
+
+  Model   ${model === undefined || model === '' ? 'offline rules; for a real one set HOLDFAST_MODEL, as in HOLDFAST_MODEL=openai/gpt-5.1' : oneLine(model, 100)}
+  Data    ${file === null ? store : path.resolve(file)}
+          Kill this process at any moment and start it again: every conversation goes on.
+  Stop    Ctrl-C
+`;
+}
+
+/** One line for each turn that ends, whoever started it. */
+function turnEndLines(opened: () => Holdfast): Hooks {
+  return {
+    onTurnEnd: async ({ tenant, sessionId, entry }) => {
+      const { store } = opened();
+      const session = await store.readSession({ tenant, id: sessionId });
+      const turn = session === null ? null : await readTurn(store, session, entry.turnId);
+      const took = turn?.startedAtMs == null ? '' : ` ${entry.atMs - turn.startedAtMs} ms`;
+      const error = entry.error === undefined ? '' : ` ${entry.error.code}: ${oneLine(entry.error.message, 200)}`;
+      await printLine(`${entry.turnId} ${entry.reason}${took}${error}`);
+    },
+  };
+}

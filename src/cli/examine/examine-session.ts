@@ -1,0 +1,104 @@
+import type { Entry, EntryOf } from '../../core/entry.ts';
+import { entryFormats, isTimeline } from '../../core/entry-format.ts';
+import { cutBefore, openAt } from '../../core/intervals.ts';
+import { canonicalJson, type JsonValue } from '../../core/json.ts';
+import { dueAtMs, emptySession, project, statusOf, type Session } from '../../core/session.ts';
+import type { Finding } from './finding.ts';
+
+/** A session's row: its columns, and the session in its body. */
+export interface SessionRow {
+  readonly columns: Readonly<Record<string, string | number | null>>;
+  readonly session: Session;
+}
+
+/** Compares a session's row with its log, and the log with itself. Pure; `entries` is the whole log in order. */
+export function examineSession({ columns, session }: SessionRow, entries: readonly Entry[]): readonly Finding[] {
+  const sessionId = session.id;
+  const found = (code: string, message: string): Finding => ({ code, message, sessionId });
+  const gap = entries.findIndex((entry, place) => entry.seq !== place + 1);
+  // What is missing from the log makes everything after it wrong: that is said once.
+  if (gap !== -1) return [found('log_gap', `entry ${gap + 1} is followed by seq ${entries[gap]?.seq}; seqs must be dense`)];
+  if (entries.some((entry) => entryFormats[entry.kind] === undefined)) return [];
+  return [
+    ...columnFindings(columns, session).map((message) => found('row_mismatch', message)),
+    ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
+    ...callFindings(session, entries).map((message) => found('call_results', message)),
+    ...stuckFindings(columns, session).map((message) => found('stuck', message)),
+  ];
+}
+
+function columnFindings(columns: SessionRow['columns'], session: Session): readonly string[] {
+  const expected: SessionRow['columns'] = {
+    tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title: session.title,
+    status: statusOf(session), archived: session.archived ? 1 : 0, active_at_ms: session.activeAtMs, due_at_ms: dueAtMs(session),
+    worker: session.claim?.worker ?? null, fence: session.fence, attempt_id: session.turn?.attempt?.id ?? null,
+  };
+  return Object.entries(expected).flatMap(([name, value]) =>
+    columns[name] === value ? [] : [`column ${name} is ${JSON.stringify(columns[name] ?? null)}, its session says ${JSON.stringify(value)}`]);
+}
+
+/** The fields that the log decides: everything but the work in hand. */
+function projectionFindings(session: Session, entries: readonly Entry[]): readonly string[] {
+  let folded: Session;
+  try {
+    folded = entries.reduce(foldEntry, emptySession(session, entries[0]?.atMs ?? session.createdAtMs));
+  } catch (error) {
+    return [`the log cannot be folded: ${error instanceof Error ? error.message : String(error)}`];
+  }
+  const expected = logDerived(folded);
+  return Object.entries(logDerived(session)).flatMap(([name, value]) => {
+    const wanted = expected[name] ?? null;
+    return canonicalJson(value) === canonicalJson(wanted) ? [] : [`${name} is ${canonicalJson(value)}; folded from the log it is ${canonicalJson(wanted)}`];
+  });
+}
+
+function foldEntry(session: Session, entry: Entry): Session {
+  let { visible } = session;
+  if (isTimeline(entry) && visible.at(-1)?.toSeq !== null) visible = openAt(visible, entry.seq);
+  if (entry.kind === 'branch-discarded') visible = cutBefore(visible, entry.intervals[0]?.fromSeq ?? entry.seq, entry.seq - 1).kept;
+  return project({ ...session, visible }, entry);
+}
+
+function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
+  const { fence: _fence, claim: _claim, crashes: _crashes, endsAtMs: _endsAtMs, updatedAtMs: _updatedAtMs, turn, ...derived } = session;
+  return { ...(derived as unknown as Record<string, JsonValue>), turn: turnFromLog(turn) };
+}
+
+/** A turn without the attempt in flight, the retry that waits, and the dispatch of its calls, which are no entries. */
+function turnFromLog(turn: Session['turn']): JsonValue {
+  if (turn === null) return null;
+  const { attempt: _attempt, retry: _retry, lastStep, ...rest } = turn;
+  const openCalls = lastStep?.openCalls.map(({ dispatchedFence: _dispatchedFence, ...call }) => call);
+  return { ...rest, lastStep: lastStep === null ? null : { ...lastStep, openCalls } } as unknown as JsonValue;
+}
+
+/** Each call has exactly one result; only the step that a turn stands at may still wait for its own (G8). */
+function callFindings(session: Session, entries: readonly Entry[]): readonly string[] {
+  const steps = new Map<number, readonly number[]>();
+  const messages: string[] = [];
+  for (const entry of entries) {
+    if (entry.kind === 'assistant-step') steps.set(entry.seq, callIndexes(entry));
+    if (entry.kind !== 'tool-results') continue;
+    const calls = steps.get(entry.stepSeq);
+    const answered = entry.results.map(({ index }) => index).sort((left, right) => left - right);
+    steps.delete(entry.stepSeq);
+    if (calls === undefined) messages.push(`entry ${entry.seq} answers step ${entry.stepSeq}, which is no step or is answered already`);
+    else if (calls.join() !== answered.join()) messages.push(`step ${entry.stepSeq} has the calls ${calls.join(', ')}; entry ${entry.seq} answers ${answered.join(', ')}`);
+  }
+  for (const [seq, calls] of steps) {
+    if (calls.length > 0 && session.turn?.lastStep?.seq !== seq) messages.push(`the calls ${calls.join(', ')} of step ${seq} have no result`);
+  }
+  return messages;
+}
+
+function callIndexes(step: EntryOf<'assistant-step'>): readonly number[] {
+  return step.parts.flatMap((part) => (part.type === 'tool-call' && part.providerExecuted !== true ? [part.index] : [])).sort((left, right) => left - right);
+}
+
+/** Work that is to be done has somebody who does it, or a time at which somebody looks (G7). */
+function stuckFindings({ worker, due_at_ms: due }: SessionRow['columns'], session: Session): readonly string[] {
+  const status = statusOf(session);
+  if (status === 'running' && worker === null) return ['it is running, and no worker has it'];
+  if (status === 'ready' && due === null) return ['it is ready, and has no time at which a worker looks at it'];
+  return [];
+}

@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { pathToFileURL } from 'node:url';
+import type { Agent } from '../agent/agent.ts';
+import { HoldfastError } from '../core/errors.ts';
+import { delay } from '../demo/delay.ts';
+import { demoAgent } from '../demo/demo-agent.ts';
+import { modelFromEnvironment } from '../demo/model-from-environment.ts';
+import type { HoldfastOptions } from '../create-holdfast.ts';
+
+export interface LoadedAgents {
+  readonly agents: readonly Agent[];
+  /** The module's own check of who sends a request. */
+  readonly authenticate?: HoldfastOptions['authenticate'];
+}
+
+/**
+ * The agents of a module: its default export or its export `agents`, one agent or a list; it may also export `authenticate`. The path is
+ * relative to the working folder. Without a module: the demo agent, on the model that the environment asks for. Rejects with `HoldfastError`:
+ * `agents_not_found`, `agents_not_loaded`, `agents_invalid`, and those of `modelFromEnvironment`.
+ */
+export async function loadAgents(module: string | undefined): Promise<LoadedAgents> {
+  if (module === undefined) {
+    const model = await modelFromEnvironment(process.env);
+    return { agents: [demoAgent({ model, delay, journal: process.env['HOLDFAST_DEMO_JOURNAL'] || undefined })] };
+  }
+  const file = path.resolve(module);
+  if (!existsSync(file)) throw new HoldfastError('agents_not_found', `there is no file ${file}`);
+  let exported: Record<string, unknown>;
+  try {
+    exported = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  } catch (error) {
+    throw new HoldfastError('agents_not_loaded', `${file} could not be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  const found = exported['agents'] ?? exported['default'];
+  const agents: readonly unknown[] = Array.isArray(found) ? found : [found];
+  if (agents.length === 0 || !agents.every(isAgent)) {
+    throw new HoldfastError('agents_invalid', `${file} must export what agent({ … }) made, one or a list, as default or as "agents"`);
+  }
+  const { authenticate } = exported;
+  return typeof authenticate === 'function' ? { agents, authenticate: authenticate as NonNullable<LoadedAgents['authenticate']> } : { agents };
+}
+
+function isAgent(value: unknown): value is Agent {
+  return typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string' && 'tools' in value && value.tools instanceof Map && 'rules' in value;
+}

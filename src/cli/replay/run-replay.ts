@@ -1,0 +1,256 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
+import type { Entry } from '../../core/entry.ts';
+import { HoldfastError } from '../../core/errors.ts';
+import { compareConversation } from './compare.ts';
+import { RunEvidence, type Difference, type Kill } from './evidence.ts';
+import { ExecutionJournal, readJournals, type JournalLine } from './execution-journal.ts';
+import { generateConversations } from './generated-conversations.ts';
+import { KillRun, type KillCounts } from './kill-run.ts';
+import { atOnce, killPlan, type KillPlan } from './pace.ts';
+import { readRecordings, type Recording } from './recording.ts';
+import { replayAgents } from './replay-agents.ts';
+import { SeededRandom } from './seeded-random.ts';
+import { sendConversation, type SentConversation } from './send-conversation.ts';
+import { WorkerPool } from './worker-pool.ts';
+
+/** What a run does. Times in milliseconds. */
+export interface ReplayOptions {
+  readonly source: { readonly file: string } | { readonly generate: number; readonly writeTo: string | null };
+  /** At most so many conversations; null: all. */
+  readonly limit: number | null;
+  /** Of what is generated, of the times that tools take, and of who is killed. */
+  readonly seed: number;
+  /** Store URL; null: a file in a temporary folder, removed at the end. */
+  readonly store: string | null;
+  /** Conversations side by side. */
+  readonly concurrency: number;
+  /** null: nobody is killed. */
+  readonly killEveryMs: number | null;
+  /** Processes that do the work; 0: this one does. */
+  readonly workers: number;
+  /** What a kill run has to reach. Default: 30 kills, 10 in a generation, 10 in a tool. Lower ones are for tests. */
+  readonly thresholds?: KillCounts;
+  readonly turnTimeoutMs?: number;
+  /** Ends the run early: nothing is left running, and the promise rejects. */
+  readonly signal?: AbortSignal;
+  /** Told of what a person should know before and while it runs. */
+  readonly onNote?: (text: string) => void;
+  readonly onProgress?: (turns: number, ofTurns: number) => void;
+}
+
+/** The line that machines read. */
+export interface ReplaySummary extends KillCounts {
+  readonly conversations: number;
+  readonly turns: number;
+  readonly toolCalls: number;
+  /** Messages, calls, results, turn ends and attempts that are not as recorded. */
+  readonly mismatches: number;
+  /** Acknowledged messages, entries once read, and runs of tools, that the log does not have. */
+  readonly lost: number;
+  /** Turns, results and attempts that the log has twice, and tools that ran twice and may not. */
+  readonly duplicated: number;
+  /** Calls of tools that may not run twice whose outcome is `unknown` because their process was killed. */
+  readonly unknown: number;
+  /** From the first message to the last turn's end. */
+  readonly seconds: number;
+  readonly turnsPerSecond: number;
+}
+
+export interface ReplayReport {
+  readonly summary: ReplaySummary;
+  readonly differences: readonly Difference[];
+  /** What a kill run did not reach. */
+  readonly shortfalls: readonly string[];
+  /** Warnings and errors of the workers. */
+  readonly notes: readonly string[];
+  readonly passed: boolean;
+}
+
+export const killThresholds: KillCounts = { kills: 30, killsInModel: 10, killsInTool: 10 };
+const leaseMs = 1_000;
+const turnTimeoutMsDefault = 60_000;
+const unexpectedEndsMax = 10;
+
+/**
+ * Replays conversations through the engine and compares what is in the store afterwards with the recording. Rejects with `recording_invalid` when they cannot
+ * be read, with the signal's reason when it is aborted, with `replay_failed` when worker processes end by themselves again and again, and with `StoreError`. Differences are no
+ * errors: the report has them.
+ */
+export async function runReplay(options: ReplayOptions): Promise<ReplayReport> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-replay-'));
+  try {
+    return await new ReplayRun(options, folder).run();
+  } finally {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+class ReplayRun {
+  readonly #options: ReplayOptions;
+  readonly #folder: string;
+  readonly #store: string;
+  readonly #runId = Array.from({ length: 10 }, () => Math.floor(Math.random() * 36).toString(36)).join('');
+  readonly #ended = new AbortController();
+  readonly #differences: Difference[] = [];
+  #unexpectedEnds = 0;
+
+  constructor(options: ReplayOptions, folder: string) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#store = options.store ?? `sqlite:${join(folder, 'replay.db')}`;
+  }
+
+  async run(): Promise<ReplayReport> {
+    const file = this.#file();
+    const { limit, workers } = this.#options;
+    const recordings = readRecordings(file, limit ?? undefined);
+    const plan = this.#plan(recordings);
+    const journals = join(this.#folder, 'journals');
+    mkdirSync(journals);
+    return workers === 0 ? this.#inThisProcess(recordings, journals) : this.#inProcesses(recordings, journals, file, plan);
+  }
+
+  async #inThisProcess(recordings: readonly Recording[], journals: string): Promise<ReplayReport> {
+    const journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
+    const agents = replayAgents({ runId: this.#runId, recordings, journal, pace: atOnce, seed: this.#options.seed });
+    const log = (level: string, event: string, fields: object): void => journal.note(level, event, JSON.stringify(fields));
+    await using holdfast = await createHoldfast({ agents, store: this.#store, log });
+    const { sent, seconds } = await this.#send(holdfast, recordings, atOnce);
+    const report = await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], counts: { kills: 0, killsInModel: 0, killsInTool: 0 } });
+    journal.close();
+    return report;
+  }
+
+  async #inProcesses(recordings: readonly Recording[], journals: string, file: string, plan: KillPlan): Promise<ReplayReport> {
+    const { seed, limit, workers, killEveryMs } = this.#options;
+    const { pace } = plan;
+    // This process knows the agents, so that it may create their sessions, and does none of their work.
+    const agents = replayAgents({ runId: this.#runId, recordings, journal: new ExecutionJournal(journals, { worker: 0, pid: process.pid }), pace, seed });
+    await using holdfast = await createHoldfast({ agents, store: this.#store, worker: false });
+    const pool = new WorkerPool({
+      size: workers,
+      order: { runId: this.#runId, file, limit, store: this.#store, folder: journals, pace, seed, leaseMs },
+      compileCacheFolder: join(this.#folder, 'compile-cache'),
+      onUnexpectedEnd: ({ worker }, reason) => this.#workerEnded(worker, reason),
+    });
+    const killAll = (): void => pool.killAll();
+    this.#ended.signal.addEventListener('abort', killAll, { once: true });
+    this.#options.signal?.addEventListener('abort', killAll, { once: true });
+    const killing = new KillRun(pool, { folder: journals, random: new SeededRandom(seed), everyMs: killEveryMs ?? 0 });
+    try {
+      await pool.start();
+      if (killEveryMs !== null) killing.start();
+      const { sent, seconds } = await this.#send(holdfast, recordings, pace);
+      await killing.stop();
+      await pool.stop();
+      this.#throwIfEnded();
+      return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: killing.kills, counts: killing.counts });
+    } finally {
+      await killing.stop();
+      await pool.stop();
+      this.#options.signal?.removeEventListener('abort', killAll);
+    }
+  }
+
+  /** Where the conversations are: the file, or what is generated into one that the workers can read too. */
+  #file(): string {
+    const { source } = this.#options;
+    if ('file' in source) return source.file;
+    const file = source.writeTo ?? join(this.#folder, 'generated.jsonl');
+    writeFileSync(file, generateConversations(source.generate, this.#options.seed).map((each) => `${JSON.stringify(each)}\n`).join(''));
+    return file;
+  }
+
+  #plan(recordings: readonly Recording[]): KillPlan {
+    const { concurrency, killEveryMs, workers, seed, onNote = () => undefined } = this.#options;
+    onNote(`run ${this.#runId}, seed ${seed}: ${recordings.length} conversations, ${concurrency} side by side`);
+    if (killEveryMs === null) return { pace: atOnce, expectedMs: 0, expectedKillsInTool: 0 };
+    const plan = killPlan(recordings, { concurrency, killEveryMs, workers });
+    const { pace, expectedMs, expectedKillsInTool } = plan;
+    onNote(`${workers} worker processes, lease ${leaseMs} ms, a kill every ${killEveryMs} ms; each generation ${pace.modelMs} ms, each tool ${pace.toolMsMin} to ${pace.toolMsMax} ms, ${pace.pauseMs} ms before each message: at least ${(expectedMs / 1000).toFixed(1)} s, about ${expectedKillsInTool.toFixed(0)} kills in tools`);
+    return plan;
+  }
+
+  async #send(holdfast: Holdfast, recordings: readonly Recording[], pace: KillPlan['pace']): Promise<{ readonly sent: readonly SentConversation[]; readonly seconds: number }> {
+    const { concurrency, turnTimeoutMs = turnTimeoutMsDefault, onProgress } = this.#options;
+    const ofTurns = recordings.reduce((sum, { turns }) => sum + turns.length, 0);
+    let turns = 0;
+    const onTurn = (): void => {
+      turns += 1;
+      onProgress?.(turns, ofTurns);
+    };
+    const signal = AbortSignal.any([this.#ended.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])]);
+    const sent: SentConversation[] = [];
+    const waiting = [...recordings];
+    const startedAtMs = performance.now();
+    await Promise.all(Array.from({ length: concurrency }, async () => {
+      for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift()) {
+        sent.push(await sendConversation({ holdfast, runId: this.#runId, pace, turnTimeoutMs, signal, onTurn }, next));
+      }
+    }));
+    this.#throwIfEnded();
+    return { sent, seconds: (performance.now() - startedAtMs) / 1000 };
+  }
+
+  async #report(holdfast: Holdfast, sent: readonly SentConversation[], seconds: number, journal: readonly JournalLine[], killed: { readonly kills: readonly Kill[]; readonly counts: KillCounts }): Promise<ReplayReport> {
+    const run = new RunEvidence(journal, killed.kills);
+    const totals = { turns: 0, toolCalls: 0, unknown: 0 };
+    const differences = [...this.#differences, ...sent.flatMap(({ problems }) => problems)];
+    for (const { recording, sessionId, sent: sentTurns, seen } of sent) {
+      const session = sessionId === null ? null : await holdfast.store.readSession({ tenant: 'default', id: sessionId });
+      const entries = session === null ? [] : await wholeLog(holdfast, session.id);
+      const comparison = compareConversation({ recording, session, entries, sent: sentTurns, seen }, run);
+      totals.turns += comparison.turns;
+      totals.toolCalls += comparison.toolCalls;
+      totals.unknown += comparison.unknown;
+      differences.push(...comparison.differences);
+    }
+    const count = (name: Difference['count']): number => differences.filter((difference) => difference.count === name).length;
+    const summary: ReplaySummary = {
+      conversations: sent.length, turns: totals.turns, toolCalls: totals.toolCalls,
+      mismatches: count('mismatches'), lost: count('lost'), duplicated: count('duplicated'), unknown: totals.unknown, ...killed.counts,
+      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((totals.turns / seconds) * 10) / 10,
+    };
+    const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed.counts, this.#options.thresholds ?? killThresholds);
+    return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };
+  }
+
+  #workerEnded(worker: number, reason: string): void {
+    this.#unexpectedEnds += 1;
+    this.#differences.push({ count: 'mismatches', conversation: '', where: `worker process ${worker}`, problem: 'ended by itself', found: reason });
+    if (this.#unexpectedEnds > unexpectedEndsMax) this.#ended.abort(new HoldfastError('replay_failed', `worker processes end by themselves; the last one: ${reason}`));
+  }
+
+  #throwIfEnded(): void {
+    this.#options.signal?.throwIfAborted();
+    this.#ended.signal.throwIfAborted();
+  }
+}
+
+async function wholeLog({ store }: Holdfast, id: string): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  for (;;) {
+    const page = await store.readEntries({ tenant: 'default', id }, { afterSeq: entries.at(-1)?.seq ?? 0, limit: 1_000 });
+    if (page.length === 0) return entries;
+    entries.push(...page);
+  }
+}
+
+function shortfallsOf(counts: KillCounts, thresholds: KillCounts): readonly string[] {
+  const names = { kills: 'kills', killsInModel: 'kills in a generation', killsInTool: 'kills in a tool' } as const;
+  return (['kills', 'killsInModel', 'killsInTool'] as const)
+    .filter((name) => counts[name] < thresholds[name])
+    .map((name) => `${counts[name]} ${names[name]}, and ${thresholds[name]} are needed: the conversations ended too soon for this rate of kills`);
+}
+
+/** What workers warned of, each once with its count. */
+function notesOf(journal: readonly JournalLine[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const line of journal) {
+    if (line.kind === 'note' && line.level !== 'info') counts.set(`${line.level} ${line.event} ${line.detail}`, (counts.get(`${line.level} ${line.event} ${line.detail}`) ?? 0) + 1);
+  }
+  return [...counts].map(([text, count]) => (count === 1 ? text : `${text} (${count} times)`));
+}

@@ -1,0 +1,148 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { WorkOrder, WorkerMessage } from './worker-order.ts';
+
+/** A worker process that works, or is about to. */
+export interface WorkerProcess {
+  readonly worker: number;
+  readonly pid: number;
+}
+
+interface Member extends WorkerProcess {
+  readonly process: ChildProcess;
+  readonly gone: Promise<void>;
+  state: 'spare' | 'starting' | 'ready' | 'ending' | 'gone';
+  /** The end of what it wrote to stderr. */
+  stderr: string;
+}
+
+export interface WorkerPoolOptions {
+  readonly size: number;
+  /** All of an order but the number of its process. */
+  readonly order: Omit<WorkOrder, 'worker'>;
+  /** Where the processes keep compiled code, so that their replacements start fast. */
+  readonly compileCacheFolder: string;
+  /** A process ended that nobody ended. */
+  readonly onUnexpectedEnd: (worker: WorkerProcess, reason: string) => void;
+}
+
+/** How long processes that are told to stop may take, in milliseconds. */
+const stopMsMax = 10_000;
+const stderrCharsMax = 4_000;
+
+/**
+ * The worker processes of a run. One more than work is kept, loaded and idle, so that a killed one is replaced at once. None outlives this process: each ends when
+ * its channel closes.
+ */
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
+  readonly #members = new Set<Member>();
+  readonly #waiting = new Set<() => void>();
+  #next = 1;
+  #stopping = false;
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+  }
+
+  /** The processes that have said that they are ready. */
+  get ready(): readonly WorkerProcess[] {
+    return [...this.#members].filter(({ state }) => state === 'ready');
+  }
+
+  /** Starts all; resolves when each is ready. */
+  async start(): Promise<void> {
+    for (let count = 0; count < this.#options.size; count += 1) this.#order(this.#spawn());
+    this.#spawn();
+    while (this.ready.length < this.#options.size && !this.#stopping) {
+      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    }
+  }
+
+  /** Kills a process with SIGKILL and puts the spare in its place; resolves when it is gone. */
+  async kill({ worker }: WorkerProcess): Promise<void> {
+    const member = [...this.#members].find((each) => each.worker === worker);
+    if (member === undefined) return;
+    member.state = 'ending';
+    member.process.kill('SIGKILL');
+    this.#replace();
+    await member.gone;
+  }
+
+  /** Lets the processes end in order, and kills by their id those that do not. Idempotent. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const timer = setTimeout(() => this.killAll(), stopMsMax);
+    for (const member of this.#members) {
+      member.state = 'ending';
+      if (member.process.connected) member.process.send('stop');
+    }
+    await Promise.all([...this.#members].map(({ gone }) => gone));
+    clearTimeout(timer);
+    this.#wake();
+  }
+
+  /** Kills all that are left, at once. */
+  killAll(): void {
+    this.#stopping = true;
+    for (const member of this.#members) {
+      member.state = 'ending';
+      member.process.kill('SIGKILL');
+    }
+    this.#wake();
+  }
+
+  #replace(): void {
+    if (this.#stopping) return;
+    this.#order([...this.#members].find(({ state }) => state === 'spare') ?? this.#spawn());
+    this.#spawn();
+  }
+
+  #order(member: Member): void {
+    member.state = 'starting';
+    const order: WorkOrder = { ...this.#options.order, worker: member.worker };
+    if (member.process.connected) member.process.send(order);
+  }
+
+  #spawn(): Member {
+    const entry = fileURLToPath(new URL(`./worker-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+    const child = spawn(process.execPath, [entry], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: { ...process.env, NODE_COMPILE_CACHE: this.#options.compileCacheFolder },
+    });
+    let end = (): void => undefined;
+    const gone = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const member: Member = { worker: this.#next, pid: child.pid ?? 0, process: child, gone, state: 'spare', stderr: '' };
+    this.#next += 1;
+    this.#members.add(member);
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      member.stderr = (member.stderr + text).slice(-stderrCharsMax);
+    });
+    child.on('message', (message: WorkerMessage) => {
+      if (message.kind !== 'ready' || member.state !== 'starting') return;
+      member.state = 'ready';
+      this.#wake();
+    });
+    child.on('error', (error) => {
+      member.stderr += error.message;
+    });
+    child.on('close', (code, signal) => {
+      this.#members.delete(member);
+      const expected = member.state === 'ending';
+      const wasSpare = member.state === 'spare';
+      member.state = 'gone';
+      end();
+      if (expected) return;
+      this.#options.onUnexpectedEnd(member, `${signal ?? `exit code ${code}`}: ${member.stderr}`);
+      if (!this.#stopping && !wasSpare) this.#replace();
+    });
+    return member;
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}

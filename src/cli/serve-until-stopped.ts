@@ -1,0 +1,83 @@
+import type { Agent } from '../agent/agent.ts';
+import { createHoldfast, type Holdfast, type HoldfastOptions } from '../create-holdfast.ts';
+import { HoldfastError } from '../core/errors.ts';
+import { listen } from '../server/listen.ts';
+import type { Hooks } from '../worker/hooks.ts';
+import type { Log } from '../worker/log.ts';
+import { stopRequest } from './stop-request.ts';
+import { note } from './terminal.ts';
+
+export interface ServeOptions {
+  readonly agents: readonly Agent[];
+  readonly authenticate?: HoldfastOptions['authenticate'] | undefined;
+  readonly store: string;
+  readonly host: string;
+  readonly port: number;
+  readonly worker: boolean;
+  readonly hooks?: (opened: () => Holdfast) => Hooks;
+  /** Called once requests are taken. */
+  readonly onListening: (url: string) => Promise<void>;
+}
+
+/**
+ * Serves HTTP until a signal comes, then lets streams end and running steps finish. Rejects with `HoldfastError`: `port_taken`, `listen_refused`
+ * (another host than this machine without authentication), and those of `createHoldfast`.
+ */
+export async function serveUntilStopped({ agents, authenticate, store, host, port, worker, hooks, onListening }: ServeOptions): Promise<void> {
+  const stop = stopRequest();
+  let opened: Holdfast | null = null;
+  const whenOpened = (): Holdfast => {
+    if (opened === null) throw new HoldfastError('not_open', 'the store is not open yet');
+    return opened;
+  };
+  const holdfast = await createHoldfast({
+    agents, store, worker, log: logToStderr, ...(authenticate === undefined ? {} : { authenticate }), ...(hooks === undefined ? {} : { hooks: hooks(whenOpened) }),
+  });
+  opened = holdfast;
+  try {
+    const server = await listenOrSay(holdfast, host, port, authenticate !== undefined);
+    await onListening(server.url);
+    await aborted(stop.signal);
+    // Streams end when the feed does, and only then is the server without connections.
+    const closed = server.close();
+    await holdfast.close();
+    await closed;
+  } finally {
+    await holdfast.close();
+    stop.release();
+  }
+}
+
+/** Works on sessions without listening, until a signal comes. */
+export async function workUntilStopped({ agents, store, onReady }: Pick<ServeOptions, 'agents' | 'store'> & { readonly onReady: () => Promise<void> }): Promise<void> {
+  const stop = stopRequest();
+  const holdfast = await createHoldfast({ agents, store, log: logToStderr });
+  try {
+    await onReady();
+    await aborted(stop.signal);
+  } finally {
+    await holdfast.close();
+    stop.release();
+  }
+}
+
+async function listenOrSay(holdfast: Holdfast, host: string, port: number, authenticated: boolean): ReturnType<typeof listen> {
+  try {
+    return await listen({ fetch: holdfast.fetch, host, port, authenticated });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+    throw new HoldfastError('port_taken', `port ${port} of ${host} is taken, perhaps by another Holdfast: stop that one, or choose another port with --port`, { cause: error });
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** What goes wrong besides the work itself. */
+export const logToStderr: Log = (level, event, fields) => {
+  if (level !== 'info') note(`${level}: ${event} ${JSON.stringify(fields)}`);
+};

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import type { CallResult, Entry, ErrorInfo, StepPart } from '../core/entry.ts';
+import type { JsonObject } from '../core/json.ts';
+
+/** The published shapes of the log: an entry of each kind, and what they are made of. */
+
+export const json = z.json();
+export const jsonObject: z.ZodType<JsonObject> = z.record(z.string(), json);
+export const identity = z.object({ type: z.string(), id: z.string() });
+export const binding = z.object({ id: z.string(), workspaceId: z.exactOptional(z.string()), botId: z.exactOptional(z.string()) });
+export const turnEndReason = z.enum(['complete', 'stop_after_tool', 'max_steps', 'stopped', 'failed']);
+const optionalText = z.exactOptional(z.string());
+const yes = z.exactOptional(z.literal(true));
+const metadata = z.exactOptional(jsonObject);
+
+export const errorInfo = z.object({
+  code: z.string(), message: z.string(), provider: optionalText, httpStatus: z.exactOptional(z.int()), retryable: z.boolean(),
+}) satisfies z.ZodType<ErrorInfo>;
+
+const tokens = z.exactOptional(z.int());
+export const usage = z.object({ inputTokens: tokens, outputTokens: tokens, cachedInputTokens: tokens, reasoningTokens: tokens });
+
+const messagePart = z.union([
+  z.object({ type: z.literal('text'), text: z.string() }),
+  z.object({ type: z.literal('file'), mediaType: z.string(), data: optionalText, url: optionalText, filename: optionalText }),
+]);
+
+export const messageContent = {
+  messageId: z.string(), parts: z.array(messagePart), actor: z.exactOptional(identity), model: optionalText, metadata,
+};
+
+const attempt = z.object({
+  id: z.string(), number: z.int(), startedAtMs: z.number(), durationMs: z.exactOptional(z.number()), firstPartMs: z.exactOptional(z.number()),
+  provider: optionalText, model: optionalText, agentVersion: optionalText, instructionsHash: optionalText, providerResponseId: optionalText, usage: usage.nullable(),
+});
+
+const stepPart = z.union([
+  z.object({ type: z.enum(['text']), text: z.string(), providerMetadata: metadata }),
+  z.object({ type: z.enum(['reasoning']), text: z.string(), providerMetadata: metadata }),
+  z.object({
+    type: z.literal('tool-call'), index: z.int(), toolCallId: z.string(), toolName: z.string(), input: json, inputText: optionalText, problem: optionalText,
+    providerExecuted: yes, dynamic: yes, title: optionalText, providerMetadata: metadata,
+  }),
+  z.object({ type: z.literal('partial-call'), toolName: z.string(), inputText: z.string() }),
+  z.object({ type: z.literal('tool-result'), toolCallId: z.string(), toolName: z.string(), output: json, isError: yes, providerMetadata: metadata }),
+  z.object({
+    type: z.literal('source'), sourceType: z.enum(['url', 'document']), id: z.string(), url: optionalText, title: optionalText, mediaType: optionalText,
+    filename: optionalText, providerMetadata: metadata,
+  }),
+  z.object({ type: z.enum(['file', 'reasoning-file']), mediaType: z.string(), data: optionalText, url: optionalText, providerMetadata: metadata }),
+  z.object({ type: z.literal('other'), value: jsonObject }),
+]) satisfies z.ZodType<StepPart>;
+
+const callResult = z.object({
+  index: z.int(), toolCallId: z.string(), toolName: z.string(), outcome: z.enum(['done', 'failed', 'denied', 'expired', 'stopped', 'unknown']),
+  output: z.exactOptional(json), modelOutput: metadata, errorText: optionalText, code: optionalText, mayHaveRun: yes,
+  startedAtMs: z.exactOptional(z.number()), durationMs: z.exactOptional(z.number()), wholeBytes: z.exactOptional(z.int()), stopsTurn: yes,
+}) satisfies z.ZodType<CallResult>;
+
+const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])) };
+const turnId = z.string();
+
+export const entrySchema = z.discriminatedUnion('kind', [
+  z.object({
+    ...head, kind: z.literal('session-created'), agent: z.string(), owner: z.string(), externalId: optionalText, title: optionalText, metadata,
+    subject: z.exactOptional(identity), binding: z.exactOptional(binding), threadId: optionalText,
+  }),
+  z.object({ ...head, kind: z.literal('turn-started'), turnId, origin: z.literal('greeting') }),
+  z.object({ ...head, kind: z.literal('user-message'), turnId, ...messageContent }),
+  z.object({
+    ...head, kind: z.literal('assistant-step'), turnId, attempt, parts: z.array(stepPart),
+    finishReason: z.enum(['stop', 'length', 'content-filter', 'tool-calls', 'error', 'interrupted', 'other']), stopped: yes, warnings: z.exactOptional(z.array(z.string())),
+  }),
+  z.object({ ...head, kind: z.literal('tool-results'), turnId, stepSeq: z.int(), results: z.array(callResult) }),
+  z.object({ ...head, kind: z.literal('turn-ended'), turnId, reason: turnEndReason, error: z.exactOptional(errorInfo) }),
+  z.object({ ...head, kind: z.literal('message-queued'), turnId, ...messageContent, first: yes }),
+  z.object({ ...head, kind: z.literal('queued-message-edited'), turnId, ...messageContent }),
+  z.object({ ...head, kind: z.literal('queued-message-moved'), messageId: z.string() }),
+  z.object({ ...head, kind: z.literal('message-unqueued'), messageId: z.string(), reason: z.enum(['deleted', 'session-ended']) }),
+  z.object({ ...head, kind: z.literal('queue-held') }),
+  z.object({ ...head, kind: z.literal('queue-released') }),
+  z.object({
+    ...head, kind: z.literal('attempt-failed'), turnId, attempt, error: errorInfo, retry: z.exactOptional(z.object({ delayMs: z.number(), atMs: z.number() })),
+  }),
+  z.object({ ...head, kind: z.literal('attempt-lost'), turnId, attempt }),
+  z.object({ ...head, kind: z.literal('attempt-stopped'), turnId, attempt }),
+  z.object({ ...head, kind: z.literal('title-set'), title: z.string().nullable(), by: z.enum(['person', 'generated']) }),
+  z.object({ ...head, kind: z.literal('metadata-set'), metadata: jsonObject }),
+  z.object({ ...head, kind: z.literal('archived-set'), archived: z.boolean() }),
+  z.object({
+    ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string(),
+    intervals: z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() })), turns: z.int(),
+  }),
+  z.object({ ...head, kind: z.literal('session-ended'), reason: z.enum(['api', 'inactivity']) }),
+]) satisfies z.ZodType<Entry>;

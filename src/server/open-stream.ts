@@ -1,0 +1,53 @@
+import type { CommandReply } from '../commands/command-host.ts';
+import type { SendReply } from '../core/accept/send.ts';
+import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
+import type { FeedEvent } from '../core/feed-event.ts';
+import { limits } from '../core/limits.ts';
+import { ownerScope } from '../commands/command-host.ts';
+import { errorFields } from './problem.ts';
+import { isPossibleId, noSession, replayedHeader, type Call } from './route.ts';
+import { eventStreamResponse } from './sse.ts';
+
+type StreamCall = Call<unknown, unknown>;
+
+export interface StreamRange {
+  /** Position to go on after; absent: from the beginning of the log. */
+  readonly after?: string | undefined;
+  readonly isLast?: (event: FeedEvent) => boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Takes one of the caller's places for a stream. Refusals: `too_many_streams`, `shutting_down`. */
+export function reserveStream({ host, principal, env }: StreamCall): (() => void) | Refusal {
+  if (host.feed.closed || env.closing?.aborted === true) return refuse('shutting_down', 'this process is closing; another one answers');
+  // Without authentication everybody is the same owner.
+  return host.authenticated
+    ? host.streamSlots.take(JSON.stringify([principal.tenant, principal.owner]), limits.streamsPerOwnerMax)
+    : host.streamSlots.take('', limits.streamsUnauthenticatedMax);
+}
+
+/** The events of the path's session as a stream, which gives back its place when it is over. Refusals: `session_not_found`, `bad_position`. */
+export async function openStream({ host, principal, param, env, request }: StreamCall, release: () => void, { after, isLast, headers }: StreamRange): Promise<Response | Refusal> {
+  const id = param('id');
+  const opened = isPossibleId(id) ? await host.feed.open({ tenant: principal.tenant, id, owner: ownerScope(principal) }, after) : noSession(id);
+  if (isRefusal(opened)) return opened;
+  const { ref, cursor } = opened;
+  return eventStreamResponse({
+    feed: host.feed, system: host.commands.system, ref, from: cursor, env, signal: request.signal, onOver: release,
+    ...(isLast === undefined ? {} : { isLast }),
+    ...(headers === undefined ? {} : { headers }),
+    onReset: (reason) => host.log(reason === 'lags' ? 'info' : 'error', 'stream-reset', { session: ref.id, ...(reason === 'lags' ? { reason } : errorFields(reason)) }),
+  });
+}
+
+/** The stream of a sent message's turn: from the message's entry to the end of the turn, or to where its message leaves the queue. */
+export function turnStream({ reply: { turnId, messageId, revision, started }, replayed }: CommandReply<SendReply>): StreamRange {
+  // The revision is the seq of the message's entry, or of the entry right after it that starts another message.
+  const messageSeq = started === undefined ? revision : revision - 1;
+  return {
+    after: String(messageSeq - 1),
+    isLast: (event) => event.type === 'entry'
+      && ((event.entry.kind === 'turn-ended' && event.entry.turnId === turnId) || (event.entry.kind === 'message-unqueued' && event.entry.messageId === messageId)),
+    headers: replayedHeader(replayed),
+  };
+}

@@ -1,0 +1,177 @@
+import type { RefusalCode } from '../core/errors.ts';
+
+/** Every code of an error reply: refusals, and what is nobody's request's fault. Stable. */
+export type ProblemCode = RefusalCode | 'store_unavailable' | 'internal_error';
+
+export interface Problem {
+  readonly httpStatus: number;
+  readonly title: string;
+  /** The documentation page: what it means, what to do, whether the same request may be sent again. */
+  readonly meaning: string;
+  readonly whatToDo: string;
+  readonly retry: string;
+  /** When to try again, in seconds; sent as `Retry-After`. */
+  readonly retryAfterSeconds?: number;
+}
+
+const unchanged = 'Nothing was changed.';
+const sameAgain = `${unchanged} The same request is refused again.`;
+const laterPerhaps = `${unchanged} The same request may succeed later.`;
+
+/** The one table of error replies: code to status, and the text of `docs/errors/`. */
+export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
+  invalid_request: {
+    httpStatus: 400, title: 'The request is not valid',
+    meaning: 'A part of the request is not as the API takes it: the body is not JSON or not UTF-8, nests too deep, has a text that no store keeps (NUL, a lone surrogate) or a key such as `__proto__`; a field, header or query parameter is unknown, missing or out of range. `detail` names the first place that is wrong, `issues` up to ten.',
+    whatToDo: 'Correct the place that `detail` names. The shapes are at `/v1/openapi.json`.', retry: sameAgain,
+  },
+  body_too_large: {
+    httpStatus: 413, title: 'The request body is too large',
+    meaning: 'A request body has at most 1,000,000 bytes. The rest of it was not read.',
+    whatToDo: 'Send less. Large files belong elsewhere: send a URL in a `file` part.', retry: sameAgain,
+  },
+  unsupported_media_type: {
+    httpStatus: 415, title: 'The request body is not of a type that the API takes',
+    meaning: 'A body is JSON in UTF-8, not compressed, and says so: `Content-Type: application/json`. That also keeps web pages of other sites from sending it unasked.',
+    whatToDo: 'Set the header, and send JSON.', retry: sameAgain,
+  },
+  forbidden_origin: {
+    httpStatus: 403, title: 'The request comes from another site',
+    meaning: 'This server runs without authentication and so answers its own machine only: the `Host` of a request must be `localhost`, `127.0.0.1` or `[::1]`, and a web page that sends it must come from there as well.',
+    whatToDo: 'Use a loopback address. To serve others, configure `authenticate`.', retry: sameAgain,
+  },
+  unauthenticated: {
+    httpStatus: 401, title: 'The request does not say who sends it',
+    meaning: 'This server was told to ask who calls, and the credentials are missing, expired or wrong.',
+    whatToDo: 'Send valid credentials, usually `Authorization: Bearer …`.', retry: `${unchanged} Send it again with valid credentials.`,
+  },
+  not_found: {
+    httpStatus: 404, title: 'There is nothing at this address',
+    meaning: 'No route has this path.',
+    whatToDo: 'Compare the path with `/v1/openapi.json`. Ids with special characters have to be URL-encoded.', retry: sameAgain,
+  },
+  method_not_allowed: {
+    httpStatus: 405, title: 'The address does not take this method',
+    meaning: 'The path exists and takes other methods; the header `Allow` lists them.',
+    whatToDo: 'Use one of them.', retry: sameAgain,
+  },
+  session_not_found: {
+    httpStatus: 404, title: 'There is no such session',
+    meaning: 'No session has this id or external id, or it was deleted, or it belongs to another owner: to you these are the same.',
+    whatToDo: 'Check the id, and who you are.', retry: sameAgain,
+  },
+  turn_not_found: {
+    httpStatus: 404, title: 'There is no such turn',
+    meaning: 'The session has no turn with this id. A turn whose message was taken from the queue never was one.',
+    whatToDo: 'List the turns of the session.', retry: sameAgain,
+  },
+  message_not_found: {
+    httpStatus: 404, title: 'No such message waits',
+    meaning: 'No message with this id waits in the queue of the session: it has started, was deleted, or never was there.',
+    whatToDo: 'Read the queue again. What has started can be stopped.', retry: sameAgain,
+  },
+  agent_not_found: {
+    httpStatus: 404, title: 'There is no such agent',
+    meaning: 'The server defines no agent of this name; `detail` lists those there are.',
+    whatToDo: 'Use one of them, or define it.', retry: sameAgain,
+  },
+  model_not_allowed: {
+    httpStatus: 400, title: 'The agent does not offer this model',
+    meaning: 'A message may ask for a model that its agent has on its list, and for no other; `detail` lists them.',
+    whatToDo: 'Use one of them, or leave `model` out.', retry: sameAgain,
+  },
+  session_busy: {
+    httpStatus: 409, title: 'A turn is running',
+    meaning: 'The command is not possible while a turn runs, or the message asked to be rejected then (`whenBusy: "reject"`).',
+    whatToDo: 'Wait for the end of the turn, stop it, or queue the message.', retry: `${unchanged} The same request may succeed once the turn has ended.`,
+  },
+  session_ended: {
+    httpStatus: 409, title: 'The session has ended',
+    meaning: 'The session was closed for good. It can be read and takes nothing more.',
+    whatToDo: 'Create a new session.', retry: sameAgain,
+  },
+  session_archived: {
+    httpStatus: 409, title: 'The session is archived',
+    meaning: 'An archived session takes no messages.',
+    whatToDo: 'Unarchive it: PATCH the session with `{"archived": false}`.', retry: `${unchanged} The same request may succeed once it is unarchived.`,
+  },
+  external_id_taken: {
+    httpStatus: 409, title: 'The external id is used by a session with another agent',
+    meaning: 'An external id names one session of its owner, and that session has another agent than was asked for.',
+    whatToDo: 'Use another external id, or the agent of the session that has it.', retry: sameAgain,
+  },
+  message_id_taken: {
+    httpStatus: 409, title: 'The message id is used in this session',
+    meaning: 'A message id is unique in its session for good, and a request with a new `Idempotency-Key` used it for a new message.',
+    whatToDo: 'Use a new message id for a new message; repeat a request with the key it was first sent with.', retry: sameAgain,
+  },
+  revision_conflict: {
+    httpStatus: 409, title: 'The session has moved on',
+    meaning: '`If-Match` named another revision than the session has: something happened after you last looked. `expected` and `actual` say which.',
+    whatToDo: 'Read the session again and decide anew.', retry: sameAgain,
+  },
+  idempotency_mismatch: {
+    httpStatus: 422, title: 'The key was used for another request',
+    meaning: 'The `Idempotency-Key`, or the message id that serves as one, was first sent with another body. A key names one request.',
+    whatToDo: 'Use a new key for a new request. To repeat a request, send the body of the first time.', retry: sameAgain,
+  },
+  queue_full: {
+    httpStatus: 429, title: 'The queue is full',
+    meaning: 'At most 20 messages wait in a session, and none is ever dropped for another.',
+    whatToDo: 'Wait for one to start, or delete one.', retry: laterPerhaps, retryAfterSeconds: 5,
+  },
+  branches_full: {
+    httpStatus: 429, title: 'The session has as many branches as it may',
+    meaning: 'A session keeps at most 1,000 discarded futures, and the command would make one more.',
+    whatToDo: 'Use `whenBusy: "interrupt"`, which makes none, or go on in a new session.', retry: sameAgain,
+  },
+  too_many_streams: {
+    httpStatus: 429, title: 'Too many streams are open',
+    meaning: 'An owner may follow a limited number of event streams at once from one process (8; 1,000 in all while authentication is off).',
+    whatToDo: 'Close one. A browser tab that is gone frees its stream within seconds.', retry: laterPerhaps, retryAfterSeconds: 5,
+  },
+  bad_position: {
+    httpStatus: 400, title: 'The stream cannot go on from this position',
+    meaning: '`Last-Event-ID` or `after` is no position of this session: mistyped, of another session, or from before the store was set back.',
+    whatToDo: 'Use the `id` of an event of this session, or leave it out to begin at the beginning.', retry: sameAgain,
+  },
+  fence_lost: {
+    httpStatus: 409, title: 'The work was superseded',
+    meaning: 'Work in flight that somebody took over, stopped or discarded must not commit. Workers see this code; requests do not.',
+    whatToDo: 'Nothing: whoever superseded the work goes on with it.', retry: sameAgain,
+  },
+  not_claimable: {
+    httpStatus: 409, title: 'The session has no work to take',
+    meaning: 'The session is at rest, or another worker has it. Workers see this code; requests do not.',
+    whatToDo: 'Nothing.', retry: laterPerhaps,
+  },
+  shutting_down: {
+    httpStatus: 503, title: 'The server is shutting down',
+    meaning: 'The process finishes what it has and takes nothing new.',
+    whatToDo: 'Try again: another process, or the next one, answers.', retry: laterPerhaps, retryAfterSeconds: 1,
+  },
+  store_unavailable: {
+    httpStatus: 503, title: 'The store does not answer',
+    meaning: 'The database cannot be reached, is locked for too long, or its disk is full. A command that was cut by this may have had its effect or not.',
+    whatToDo: 'Try again, commands with the same `Idempotency-Key` or message id. If it goes on, look after the database; `/readyz` and the log say more.',
+    retry: 'Yes. With the same `Idempotency-Key` or message id a command has one effect, however often it is sent.', retryAfterSeconds: 1,
+  },
+  internal_error: {
+    httpStatus: 500, title: 'Something went wrong inside the server',
+    meaning: 'A fault of the server. Its log has it under the id in `X-Request-Id`.',
+    whatToDo: 'Report it with that id.', retry: 'With the same `Idempotency-Key` or message id, yes: a command has one effect, however often it is sent.',
+  },
+};
+
+export const problemCodes = Object.keys(problemTable) as readonly ProblemCode[];
+
+/** Where the page of a code is served; the `type` of its error replies. */
+export function problemPath(code: ProblemCode): string {
+  return `/docs/errors/${code}`;
+}
+
+/** The page of a code in Markdown, as `docs/errors/` has it. */
+export function problemPage(code: ProblemCode): string {
+  const { httpStatus, title, meaning, whatToDo, retry } = problemTable[code];
+  return `# \`${code}\`\n\n**${title}** (HTTP ${httpStatus})\n\n## What it means\n\n${meaning}\n\n## What to do\n\n${whatToDo}\n\n## May the same request be sent again?\n\n${retry}\n`;
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import type { SendReply } from '../core/accept/send.ts';
+import type { QueueReply } from '../core/accept/queue.ts';
+import type { TranscriptMessage } from '../core/transcript.ts';
+import type { SessionView } from '../feed/session-view.ts';
+import type { TurnView } from '../feed/turn-view.ts';
+import { binding, errorInfo, entrySchema, identity, jsonObject, messageContent, turnEndReason, usage } from './entry-schema.ts';
+
+/** The published shapes of replies. Each says by its type that it describes what is sent; a test says so of what is really sent. */
+
+export const sessionSchema = z.object({
+  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(),
+  status: z.enum(['idle', 'ready', 'running', 'failed', 'ended']), archived: z.boolean(), metadata: jsonObject,
+  subject: identity.nullable(), binding: binding.nullable(), threadId: z.string().nullable(),
+  createdAtMs: z.int(), updatedAtMs: z.int(), activeAtMs: z.int(), revision: z.int(), lastSeq: z.int(),
+  turnId: z.string().nullable(), error: errorInfo.nullable(),
+  retry: z.object({ atMs: z.number(), attempt: z.int(), reason: z.string() }).nullable(),
+  queue: z.object({ held: z.boolean(), count: z.int() }), turns: z.int(),
+  usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
+}) satisfies z.ZodType<SessionView>;
+
+export const sessionPageSchema = z.object({ items: z.array(sessionSchema), nextCursor: z.string().nullable(), count: z.int().nullable() });
+
+const sentFields = {
+  turnId: z.string(), messageId: z.string(), revision: z.int(), queued: z.boolean(),
+  started: z.exactOptional(z.object({ turnId: z.string(), messageId: z.string() })),
+};
+
+export const sentSchema = z.object(sentFields) satisfies z.ZodType<SendReply>;
+
+export const createdSchema = z.object({
+  session: sessionSchema,
+  turn: z.union([sentSchema, z.object({ turnId: z.string(), messageId: z.null() })]).nullable(),
+});
+
+export const revisionSchema = z.object({ revision: z.int() });
+export const deletedSchema = z.object({ deleted: z.literal(true) });
+export const stoppedSchema = z.object({ stopped: z.boolean(), turnId: z.string().nullable(), revision: z.int() });
+export const endedSchema = z.object({ revision: z.int(), status: z.literal('ended') });
+
+export const turnSchema = z.object({
+  id: z.string(), status: z.enum(['queued', 'running', 'ended']), reason: turnEndReason.nullable(), error: errorInfo.nullable(), text: z.string(),
+  steps: z.int(), usage, messageId: z.string().nullable(), startedAtMs: z.int().nullable(), endedAtMs: z.int().nullable(),
+}) satisfies z.ZodType<TurnView>;
+
+export const turnPageSchema = z.object({ items: z.array(turnSchema), nextCursor: z.int().nullable() });
+
+const toolPart = z.object({
+  type: z.templateLiteral(['tool-', z.string()]), toolCallId: z.string(),
+  state: z.enum(['input-streaming', 'input-available', 'output-available', 'output-error']),
+  input: z.exactOptional(z.json()), output: z.exactOptional(z.json()), errorText: z.exactOptional(z.string()), providerExecuted: z.exactOptional(z.literal(true)),
+  outcome: z.exactOptional(z.enum(['done', 'failed', 'denied', 'expired', 'stopped', 'unknown'])), mayHaveRun: z.exactOptional(z.literal(true)),
+});
+
+export const messageSchema = z.object({
+  id: z.string(), role: z.enum(['user', 'assistant']),
+  metadata: z.object({
+    turnId: z.string(), seq: z.int(), atMs: z.int(), end: z.exactOptional(turnEndReason), error: z.exactOptional(errorInfo), custom: z.exactOptional(jsonObject),
+  }),
+  parts: z.array(z.union([
+    z.object({ type: z.literal('step-start') }),
+    z.object({ type: z.enum(['text', 'reasoning']), text: z.string(), state: z.literal('done') }),
+    z.object({ type: z.literal('file'), mediaType: z.string(), url: z.string(), filename: z.exactOptional(z.string()) }),
+    z.object({ type: z.literal('source-url'), sourceId: z.string(), url: z.string(), title: z.exactOptional(z.string()) }),
+    z.object({ type: z.literal('source-document'), sourceId: z.string(), mediaType: z.string(), title: z.string(), filename: z.exactOptional(z.string()) }),
+    toolPart,
+  ])),
+}) satisfies z.ZodType<TranscriptMessage>;
+
+export const messagePageSchema = z.object({ items: z.array(messageSchema), nextCursor: z.int().nullable() });
+export const entryPageSchema = z.object({ items: z.array(entrySchema), nextCursor: z.int().nullable() });
+
+export const queueSchema = z.object({
+  revision: z.int(), held: z.boolean(),
+  items: z.array(z.object({ ...messageContent, turnId: z.string(), text: z.string(), queuedAtMs: z.int() })),
+});
+
+export const queueChangeSchema = z.object({ revision: z.int(), held: z.boolean(), messageIds: z.array(z.string()) }) satisfies z.ZodType<QueueReply>;
+
+export const agentPageSchema = z.object({
+  items: z.array(z.object({
+    name: z.string(), version: z.string(), greets: z.boolean(), models: z.array(z.string()),
+    tools: z.array(z.object({ name: z.string(), description: z.string().nullable() })),
+  })),
+});
+
+export const healthSchema = z.object({ status: z.enum(['ok', 'not_ready']) });

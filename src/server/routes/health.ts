@@ -1,0 +1,19 @@
+import { healthSchema } from '../reply-schemas.ts';
+import { jsonResponse, route } from '../route.ts';
+
+/** For whoever runs the process. */
+export const healthRoutes = [
+  route({
+    method: 'GET', path: '/healthz', name: 'health', summary: 'Whether the process answers.',
+    replies: { 200: healthSchema },
+    handle: async () => jsonResponse({ status: 'ok' }),
+  }),
+  route({
+    method: 'GET', path: '/readyz', name: 'readiness', summary: 'Whether the process takes work: 503 while it starts, has lost its lease, or closes.',
+    replies: { 200: healthSchema, 503: healthSchema },
+    handle: async ({ host, env }) => {
+      const ready = host.isReady() && !host.feed.closed && env.closing?.aborted !== true;
+      return jsonResponse({ status: ready ? 'ok' : 'not_ready' }, { status: ready ? 200 : 503 });
+    },
+  }),
+];

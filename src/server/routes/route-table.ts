@@ -1,0 +1,26 @@
+import { openApiDocument } from '../openapi-document.ts';
+import type { Route } from '../route.ts';
+import { agentRoutes } from './agents.ts';
+import { documentationRoutes } from './documentation.ts';
+import { entryRoutes } from './entries.ts';
+import { eventRoutes } from './events.ts';
+import { healthRoutes } from './health.ts';
+import { messageRoutes } from './messages.ts';
+import { pageRoutes } from './page.ts';
+import { queueRoutes } from './queue.ts';
+import { sessionRoutes } from './sessions.ts';
+import { turnRoutes } from './turns.ts';
+
+/** Every route there is: what the app serves and what the OpenAPI document says. Of two that fit, the first answers. */
+export const routeTable: readonly Route[] = [
+  ...sessionRoutes,
+  ...messageRoutes,
+  ...entryRoutes,
+  ...eventRoutes,
+  ...turnRoutes,
+  ...queueRoutes,
+  ...agentRoutes,
+  ...healthRoutes,
+  ...documentationRoutes(() => openApiDocument(routeTable)),
+  ...pageRoutes,
+];

@@ -1,0 +1,161 @@
+import { deleteTransition } from '../../core/accept/end.ts';
+import { acceptSettings } from '../../core/accept/settings.ts';
+import { refuse } from '../../core/errors.ts';
+import type { SessionRef, Store } from '../store.ts';
+import { callPart, codeOf, committed, doneResult, keyOf, rejectionOf, type ConformanceCase, type Kit } from './kit.ts';
+
+const everything = { limit: 100, olderThanMs: Number.MAX_SAFE_INTEGER };
+
+/** A session that has a row in every place where a session can have one. */
+async function richSession(kit: Kit) {
+  const { store } = kit;
+  const work = await kit.inWork({ externalId: 'crm-1', title: 'rich' });
+  const session = await kit.settle(work, [{ type: 'text', text: 'both' }, callPart(0, 'pay'), callPart(1, 'pay')], 'tool-calls');
+  const { ref, lease } = work;
+  const stepSeq = session.turn?.lastStep?.seq ?? 0;
+  await store.storeOutcomeIfHeld({ ref, fence: lease.fence, stepSeq, result: doneResult(1, 'pay') });
+  committed(await kit.command(ref, acceptSettings({ title: 'rich indeed' }), { idempotency: [kit.key('k', { expiresAtMs: null })] }));
+  return { ref, lease, stepSeq };
+}
+
+/** A session with stored live output. */
+async function liveSession(kit: Kit) {
+  const work = await kit.inWork({ externalId: 'crm-2' });
+  await kit.store.appendChunkIfHeld({ ref: work.ref, fence: work.lease.fence, attemptId: work.attempt.id, ordinal: 0, segments: [{ part: 0, type: 'text', offset: 0, text: 'live' }] });
+  return work;
+}
+
+async function expectNothingLeft(kit: Kit, ref: SessionRef, externalId: string): Promise<void> {
+  const { expect, store } = kit;
+  for (const id of [ref.id, externalId]) {
+    expect(await store.readSession({ tenant: ref.tenant, id })).toBe(null);
+    expect(await store.readTail({ tenant: ref.tenant, id }, { afterSeq: 0, limit: 10, attemptId: null, afterOrdinal: -1 })).toBe(null);
+  }
+  expect(await store.readEntries(ref, { limit: 10 })).toEqual([]);
+  expect((await store.listSessions({ tenant: ref.tenant, limit: 10, count: true })).items.some(({ id }) => id === ref.id)).toBe(false);
+  expect((await store.findHeld('wrk_a')).some(({ id }) => id === ref.id)).toBe(false);
+  expect((await store.findClaimable({ nowMs: kit.nowMs + 1e9, deadWorkers: ['wrk_a'], agents: ['suite'], limit: 10 })).some(({ id }) => id === ref.id)).toBe(false);
+  expect((await store.readOutbox(everything)).some(({ id }) => id === ref.id)).toBe(false);
+}
+
+/** What deleting a session, `close` and opening again promise. */
+export const deleteCases: readonly ConformanceCase[] = [
+  {
+    name: 'deleting removes every row of a session and leaves the others',
+    outboxKinds: ['assistant-step', 'session-created'],
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const bystander = await kit.inWork({ externalId: 'stays' });
+      const before = await kit.tail(bystander.ref);
+      const rich = await richSession(kit);
+      const live = await liveSession(kit);
+      for (const { ref } of [rich, live]) await kit.update(ref, deleteTransition(kit.nowMs));
+      await expectNothingLeft(kit, rich.ref, 'crm-1');
+      await expectNothingLeft(kit, live.ref, 'crm-2');
+      expect(await kit.tail(bystander.ref)).toEqual(before);
+      expect((await store.readOutbox(everything)).map(({ id }) => id)).toEqual([bystander.ref.id]);
+    },
+  },
+  {
+    name: 'a new session under the ids of a deleted one has nothing of it',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const rich = await richSession(kit);
+      await kit.update(rich.ref, deleteTransition(kit.nowMs));
+      const template = await kit.create();
+      const session = { ...template, ...rich.ref, externalId: 'crm-1', fence: rich.lease.fence, turn: null };
+      const again = await store.create({
+        ref: rich.ref, owner: 'ada', externalId: 'crm-1',
+        build: () => ({ session, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }), replyToStore: () => null,
+      });
+      expect(again.kind).toBe('created');
+      expect(await store.readEntries(rich.ref, { limit: 10 })).toEqual([]);
+      let outcomes: readonly unknown[] = ['not read'];
+      await store.update({ key: rich.ref, reads: { outcomes: true }, transition: (loaded) => { outcomes = loaded.outcomes; return refuse('session_busy', 'looked'); } });
+      expect(outcomes).toEqual([]);
+      expect((await kit.command(rich.ref, acceptSettings({ title: 'x' }), { idempotency: [kit.key('k')] })).kind).toBe('committed');
+    },
+  },
+  {
+    name: 'work in flight on a deleted session lands nowhere',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const live = await liveSession(kit);
+      await kit.update(live.ref, deleteTransition(kit.nowMs));
+      const { ref, lease: { fence }, attempt } = live;
+      expect(await store.appendChunkIfHeld({ ref, fence, attemptId: attempt.id, ordinal: 1, segments: [] })).toBe('fence-lost');
+      expect(await store.storeOutcomeIfHeld({ ref, fence, stepSeq: 3, result: doneResult(0, 'pay') })).toBe('fence-lost');
+      const again = await store.update({ key: ref, transition: deleteTransition(kit.nowMs) });
+      expect(again.kind === 'refused' && again.refusal.refused).toBe('session_not_found');
+    },
+  },
+  {
+    name: 'closing is idempotent, and finishes what was asked for before',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const sessions = await Promise.all(Array.from({ length: 5 }, () => kit.create()));
+      const writes = sessions.map((session) => kit.touch(session, 'just before'));
+      await Promise.all([store.close(), store.close()]);
+      await store.close();
+      expect((await Promise.allSettled(writes)).map(({ status }) => status)).toEqual(sessions.map(() => 'fulfilled'));
+    },
+  },
+  {
+    name: 'a closed store rejects every verb with store_closed, and listening does no harm',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const session = await kit.create();
+      await store.close();
+      const ref = keyOf(session);
+      const verbs: readonly ((closed: Store) => Promise<unknown>)[] = [
+        (closed) => closed.migrate(), () => kit.createResult(), () => kit.touch(session, 'x'),
+        (closed) => closed.appendChunkIfHeld({ ref, fence: 0, attemptId: 'att_1', ordinal: 0, segments: [] }),
+        (closed) => closed.storeOutcomeIfHeld({ ref, fence: 0, stepSeq: 1, result: doneResult(0, 'pay') }),
+        (closed) => closed.readSession(ref), (closed) => closed.readEntries(ref, { limit: 1 }),
+        (closed) => closed.readTail(ref, { afterSeq: 0, limit: 1, attemptId: null, afterOrdinal: -1 }),
+        (closed) => closed.listSessions({ tenant: 'acme', limit: 1, count: false }), (closed) => closed.registerWorker({ id: 'wrk_z', leaseUntilMs: 1 }),
+        (closed) => closed.renewWorker('wrk_z', 2, 1), (closed) => closed.findHeld('wrk_z'), (closed) => closed.retireWorker('wrk_z'),
+        (closed) => closed.findDeadWorkers(1), (closed) => closed.removeDeadWorkers(['wrk_z']),
+        (closed) => closed.findClaimable({ nowMs: 1, deadWorkers: [], agents: ['suite'], limit: 1 }),
+        (closed) => closed.readOutbox(everything), (closed) => closed.deleteOutbox([{ ...ref, seq: 1, kind: 'turn-ended' }]), (closed) => closed.sweep(1, 1),
+      ];
+      const codes = await Promise.all(verbs.map((verb) => codeOf(verb(store))));
+      expect(codes).toEqual(verbs.map(() => 'store_closed'));
+      expect((await rejectionOf(store.findHeld('wrk_z')) as Error).name).toBe('StoreError');
+      store.onChange(() => null)();
+    },
+  },
+  {
+    name: 'opening again finds everything that was acknowledged',
+    when: ({ durable, reopens }) => durable && reopens,
+    outboxKinds: ['assistant-step'],
+    run: async (kit) => {
+      const { expect } = kit;
+      const rich = await richSession(kit);
+      const live = await liveSession(kit);
+      await kit.store.registerWorker({ id: 'wrk_other', leaseUntilMs: kit.nowMs + 10_000 });
+      const look = async () => ({
+        rich: await kit.tail(rich.ref), live: await kit.tail(live.ref), list: await kit.store.listSessions({ tenant: 'acme', limit: 10, count: true }),
+        held: await kit.store.findHeld('wrk_a'), outbox: await kit.store.readOutbox(everything),
+      });
+      const before = await look();
+      await kit.reopen();
+      expect(await look()).toEqual(before);
+      expect((await kit.command(rich.ref, acceptSettings({ title: 'x' }), { idempotency: [kit.key('k')] })).kind).toBe('replayed');
+      const { entries } = await kit.claim(rich.ref, 'wrk_b', ['wrk_a']);
+      expect(entries.flatMap((entry) => (entry.kind === 'tool-results' ? entry.results.map(({ outcome }) => outcome) : []))).toEqual(['unknown', 'done']);
+    },
+  },
+  {
+    name: 'migrating again, and from several processes at once, changes nothing',
+    when: ({ hasPeers }) => hasPeers,
+    run: async (kit) => {
+      const { expect } = kit;
+      const session = await kit.create({ text: 'hello' });
+      const peer = await kit.peer();
+      await Promise.all([kit.store.migrate(), peer.migrate(), kit.store.migrate(), peer.migrate()]);
+      expect((await kit.tail(session)).session).toEqual(session);
+      expect((await kit.tail(session, peer)).session).toEqual(session);
+    },
+  },
+];

@@ -1,0 +1,212 @@
+import { settleGeneration } from '../../core/settle.ts';
+import type { ClaimableQuery } from '../store.ts';
+import { attemptRecord, hasPeers, keyOf, suiteRules, type ConformanceCase, type Kit } from './kit.ts';
+
+async function claimable(kit: Kit, query: Partial<ClaimableQuery> = {}): Promise<readonly string[]> {
+  const found = await kit.store.findClaimable({ nowMs: kit.nowMs, deadWorkers: [], agents: ['suite'], limit: 100, ...query });
+  return found.map(({ id }) => id);
+}
+
+/** A session whose generation failed and is tried again later; returns when. */
+async function retrying(kit: Kit) {
+  const { ref, lease, attempt } = await kit.inWork();
+  const outcome = { kind: 'failed' as const, attempt: attemptRecord(attempt), error: { code: 'overloaded', message: 'busy', retryable: true }, retryAfterMs: 30_000 };
+  const { session } = await kit.update(ref, settleGeneration(lease, outcome, suiteRules, kit.circumstances));
+  return { ref, atMs: session.turn?.retry?.atMs ?? 0 };
+}
+
+/** What the verbs of workers, and `findClaimable`, promise. */
+export const workerCases: readonly ConformanceCase[] = [
+  {
+    name: 'a lease is renewed while it lasts, and lost once it has run out',
+    run: async (kit) => {
+      const { expect, store, nowMs } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 1_000 });
+      expect(await store.renewWorker('wrk_a', nowMs + 1_900, nowMs + 900)).toEqual({ held: [] });
+      expect(await store.renewWorker('wrk_a', nowMs + 2_800, nowMs + 1_800)).toEqual({ held: [] });
+      expect(await store.renewWorker('wrk_a', nowMs + 3_800, nowMs + 2_800)).toBe('lost');
+      expect(await store.renewWorker('wrk_a', nowMs + 3_800, nowMs + 2_700)).toEqual({ held: [] });
+      expect(await store.renewWorker('wrk_unknown', nowMs + 1_000, nowMs)).toBe('lost');
+    },
+  },
+  {
+    name: 'a worker is told what it holds, with the fences',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: kit.nowMs + 1_000 });
+      const [first, second] = [await kit.inWork(), await kit.inWork({ tenant: 'other' })];
+      await kit.inWork({}, 'wrk_b');
+      const expected = [first, second].map(({ ref, lease }) => ({ ...ref, fence: lease.fence }));
+      const held = async () => (await store.findHeld('wrk_a')).map(({ tenant, id, fence }) => ({ tenant, id, fence }));
+      const sorted = <Item extends { readonly id: string }>(items: readonly Item[]) => items.toSorted((left, right) => left.id.localeCompare(right.id));
+      expect(sorted(await held())).toEqual(sorted(expected));
+      const renewed = await store.renewWorker('wrk_a', kit.nowMs + 2_000, kit.nowMs);
+      expect(renewed === 'lost' ? renewed : sorted(renewed.held.map(({ tenant, id, fence }) => ({ tenant, id, fence })))).toEqual(sorted(expected));
+      const taken = await kit.claimed(first.ref, 'wrk_b', ['wrk_a']);
+      expect(await held()).toEqual(expected.slice(1));
+      expect((await store.findHeld('wrk_b')).find(({ id }) => id === first.ref.id)?.fence).toBe(taken.lease.fence);
+      await kit.settle(second, [{ type: 'text', text: 'done' }]);
+      expect(await held()).toEqual([]);
+    },
+  },
+  {
+    name: 'a worker whose lease has run out is dead, until it is forgotten',
+    run: async (kit) => {
+      const { expect, store, nowMs } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 1_000 });
+      await store.registerWorker({ id: 'wrk_b', leaseUntilMs: nowMs + 9_000 });
+      expect(await store.findDeadWorkers(nowMs + 999)).toEqual([]);
+      expect(await store.findDeadWorkers(nowMs + 1_000)).toEqual(['wrk_a']);
+      await store.removeDeadWorkers(['wrk_a']);
+      expect(await store.findDeadWorkers(nowMs + 1_000)).toEqual([]);
+      expect(await store.renewWorker('wrk_a', nowMs + 5_000, nowMs)).toBe('lost');
+    },
+  },
+  {
+    name: 'a dead worker is not forgotten while a session names it',
+    run: async (kit) => {
+      const { expect, store, nowMs } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 1_000 });
+      const { ref } = await kit.inWork();
+      await store.removeDeadWorkers(['wrk_a']);
+      expect(await store.findDeadWorkers(nowMs + 2_000)).toEqual(['wrk_a']);
+      await kit.claimed(ref, 'wrk_b', ['wrk_a']);
+      await store.removeDeadWorkers(['wrk_a']);
+      expect((await store.findDeadWorkers(nowMs + 2_000)).includes('wrk_a')).toBe(false);
+    },
+  },
+  {
+    name: 'a worker that sessions name and nobody announced is dead',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      await kit.inWork({}, 'wrk_stray');
+      await kit.inWork({}, 'wrk_stray');
+      expect(await store.findDeadWorkers(kit.nowMs)).toEqual(['wrk_stray']);
+    },
+  },
+  {
+    name: 'a retired worker is gone, and is dead while a session still names it',
+    run: async (kit) => {
+      const { expect, store, nowMs } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 9_000 });
+      const { ref } = await kit.inWork();
+      await store.retireWorker('wrk_a');
+      expect(await store.findDeadWorkers(nowMs)).toEqual(['wrk_a']);
+      expect(await store.renewWorker('wrk_a', nowMs + 9_000, nowMs)).toBe('lost');
+      await kit.claimed(ref, 'wrk_b', ['wrk_a']);
+      expect((await store.findDeadWorkers(nowMs)).includes('wrk_a')).toBe(false);
+    },
+  },
+  {
+    name: 'a worker whose process is gone is dead before its lease runs out',
+    when: (traits) => traits.processLocks && traits.hasPeers,
+    run: async (kit) => {
+      const { expect, store, nowMs } = kit;
+      const peer = await kit.peer();
+      await peer.registerWorker({ id: 'wrk_peer', leaseUntilMs: nowMs + 60_000 });
+      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 60_000 });
+      expect([await store.findDeadWorkers(nowMs), await peer.findDeadWorkers(nowMs)]).toEqual([[], []]);
+      await peer.close();
+      expect(await store.findDeadWorkers(nowMs)).toEqual(['wrk_peer']);
+      await store.removeDeadWorkers(['wrk_peer']);
+      expect(await store.findDeadWorkers(nowMs)).toEqual([]);
+    },
+  },
+  {
+    name: 'every process sees the same workers',
+    when: hasPeers,
+    run: async (kit) => {
+      const { expect, store, nowMs } = kit;
+      const peer = await kit.peer();
+      await peer.registerWorker({ id: 'wrk_peer', leaseUntilMs: nowMs + 1_000 });
+      const { ref } = await kit.inWork({}, 'wrk_peer');
+      expect((await peer.findHeld('wrk_peer')).map(({ id }) => id)).toEqual([ref.id]);
+      expect([await store.findDeadWorkers(nowMs + 1_000), await peer.findDeadWorkers(nowMs + 1_000)]).toEqual([['wrk_peer'], ['wrk_peer']]);
+    },
+  },
+  {
+    name: 'claimable are the sessions that are due and nobody\'s, the oldest first',
+    run: async (kit) => {
+      const { expect } = kit;
+      expect(await claimable(kit)).toEqual([]);
+      await kit.create();
+      const ready: string[] = [];
+      for (let place = 0; place < 3; place += 1) {
+        kit.nowMs += 10;
+        ready.push((await kit.create({ text: 'x' })).id);
+      }
+      await kit.inWork();
+      expect(await claimable(kit)).toEqual(ready);
+      expect(await claimable(kit, { limit: 2 })).toEqual(ready.slice(0, 2));
+    },
+  },
+  {
+    name: 'a retry is claimable from its time on',
+    run: async (kit) => {
+      const { expect } = kit;
+      const { ref, atMs } = await retrying(kit);
+      expect(await claimable(kit, { nowMs: atMs - 1 })).toEqual([]);
+      expect(await claimable(kit, { nowMs: atMs })).toEqual([ref.id]);
+    },
+  },
+  {
+    name: 'a session that ends by inactivity is claimable from its time on',
+    run: async (kit) => {
+      const { expect } = kit;
+      const session = await kit.create();
+      await kit.update(session, (loaded) => ({ session: { ...loaded.session, endsAtMs: kit.nowMs + 500 }, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }));
+      expect(await claimable(kit, { nowMs: kit.nowMs + 499 })).toEqual([]);
+      expect(await claimable(kit, { nowMs: kit.nowMs + 500 })).toEqual([session.id]);
+      expect((await kit.claim(session, 'wrk_a').catch(() => null))?.session.ended).toBe(undefined);
+      kit.nowMs += 500;
+      expect((await kit.claim(session, 'wrk_a')).session.ended).toBe(true);
+      expect(await claimable(kit, { nowMs: kit.nowMs + 1e9 })).toEqual([]);
+    },
+  },
+  {
+    name: 'the sessions of dead workers are claimable, of living ones not',
+    run: async (kit) => {
+      const { expect } = kit;
+      const [first, second] = [await kit.inWork({}, 'wrk_dead'), await kit.inWork({}, 'wrk_dead')];
+      await kit.inWork({}, 'wrk_alive');
+      const due = await kit.create({ text: 'x' });
+      expect(await claimable(kit)).toEqual([due.id]);
+      expect(new Set(await claimable(kit, { deadWorkers: ['wrk_dead', 'wrk_unknown'] }))).toEqual(new Set([first.ref.id, second.ref.id, due.id]));
+    },
+  },
+  {
+    name: 'claimable are only sessions with the agents asked for, each with its agent',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      await kit.create({ text: 'x' });
+      const other = await kit.create({ text: 'x', agent: 'it\'s "odd"' });
+      await kit.claimed(keyOf(await kit.create({ text: 'x', agent: 'third' })), 'wrk_dead');
+      const query = { nowMs: kit.nowMs, deadWorkers: ['wrk_dead'], limit: 10 };
+      expect(await store.findClaimable({ ...query, agents: [other.agent, 'none'] })).toEqual([{ tenant: 'acme', id: other.id, agent: other.agent }]);
+      expect(await store.findClaimable({ ...query, agents: [] })).toEqual([]);
+      expect((await store.findClaimable({ ...query, agents: ['suite', other.agent, 'third'] })).length).toBe(3);
+    },
+  },
+  {
+    name: 'tenants are served in turn, so that one tenant\'s backlog does not hide another\'s session',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      for (let place = 0; place < 12; place += 1) await kit.create({ tenant: 'busy', text: 'x' });
+      kit.nowMs += 1_000;
+      await kit.create({ tenant: 'calm', text: 'x' });
+      kit.nowMs += 1_000;
+      const found = await store.findClaimable({ nowMs: kit.nowMs, deadWorkers: [], agents: ['suite'], limit: 3 });
+      expect(found.map(({ tenant }) => tenant)).toEqual(['busy', 'calm', 'busy']);
+    },
+  },
+  {
+    name: 'of two claims of one session at once one takes it and the other is refused',
+    run: async (kit) => {
+      const { expect } = kit;
+      const session = await kit.create({ text: 'x' });
+      const claims = await Promise.allSettled(['wrk_a', 'wrk_b'].map((worker) => kit.claim(session, worker)));
+      expect(claims.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+      expect((await kit.tail(session)).session.claim?.worker).toBe('wrk_a');
+    },
+  },
+];
