@@ -1,5 +1,6 @@
 import { Hono, type Context } from 'hono';
 import type { Principal } from '../agent/tool.ts';
+import { parseInput } from '../commands/input.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { listenerEnv } from './listener-env.ts';
@@ -86,8 +87,14 @@ async function bodyOf({ body: schema, bodyOptional }: Route, request: Request): 
   if (isRefusal(read)) return read;
   const { body } = read;
   if (schema === undefined) return body === undefined ? { body: {} } : refuse('invalid_request', 'this request takes no body');
-  if (body !== undefined) return { body };
+  if (body !== undefined) return schema === nothing ? nothingIn(body) : { body };
   return bodyOptional === true ? { body: {} } : refuse('invalid_request', 'the request has no body; it takes a JSON object');
+}
+
+/** Where a command has no fields, it has no check of its own. */
+function nothingIn(body: JsonValue): { readonly body: JsonValue } | Refusal {
+  const parsed = parseInput(nothing, body);
+  return isRefusal(parsed) ? parsed : { body };
 }
 
 function streams({ replies }: Route): boolean {

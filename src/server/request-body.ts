@@ -15,7 +15,7 @@ export async function readJsonBody(request: Request): Promise<{ readonly body: J
   if (read.bytes.byteLength === 0) return { body: undefined };
   if (!request.headers.has('content-type')) return refuse('unsupported_media_type', 'the body has no Content-Type; it must be application/json');
   const text = decodeUtf8(read.bytes);
-  if (typeof text !== 'string') return refuse('invalid_request', `the body is not UTF-8: byte ${text.invalidAt} does not belong there`, { byte: text.invalidAt });
+  if (typeof text !== 'string') return refuse('invalid_request', `the body is not UTF-8, near byte ${text.invalidAt}`, { byte: text.invalidAt });
   const parsed = parseJson(text);
   if ('refused' in parsed) return parsed;
   const problem = problemIn(parsed.value, null, 1);
@@ -60,7 +60,7 @@ function decodeUtf8(bytes: Uint8Array): string | { readonly invalidAt: number } 
   }
 }
 
-/** The longest beginning that can still become UTF-8 ends where the first wrong byte is. */
+/** The longest beginning that can still become UTF-8 ends at the first wrong byte, or within three after it: decoders differ in when they notice. */
 function firstInvalidByte(bytes: Uint8Array): number {
   let valid = 0;
   let invalid = bytes.byteLength;

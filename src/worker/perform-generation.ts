@@ -10,10 +10,11 @@ import type { Attempt } from '../core/session.ts';
 import type { GenerationOutcome } from '../core/settle.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 import { StreamDeadlines } from './deadlines.ts';
-import { providerFailure, StreamFault } from './provider-failure.ts';
+import { providerFailure, redact, StreamFault } from './provider-failure.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { stepScope } from './step-scope.ts';
 import { StreamAssembler, type AssembledPart, type RawCall } from './stream-assembler.ts';
+import { withinTime, type TimeBound } from './within-time.ts';
 import { HoldfastError } from '../core/errors.ts';
 
 interface Prepared {
@@ -31,8 +32,7 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
     prepared = await prepareWithRetries(host, run);
   } catch (error) {
     if (run.abort.signal.aborted) return null;
-    const message = error instanceof Error ? error.message : String(error);
-    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: 'prepare_failed', message: wellFormedText(message), retryable: false }, retryAfterMs: 0 };
+    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: 'prepare_failed', message: errorText(error), retryable: false }, retryAfterMs: 0 };
   }
   measured.called(prepared);
   const assembler = new StreamAssembler();
@@ -40,7 +40,7 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
   const deadlines = new StreamDeadlines(clock, run.agent.limits, run.abort.signal);
   try {
     await readStream(prepared, assembler, writer, deadlines, () => measured.sawPart(clock.nowMs()));
-    const parts = await Promise.all(assembler.parts().map((part) => stepPart(run.agent, part)));
+    const parts = await Promise.all(assembler.parts().map((part) => stepPart(run.agent, part, { clock, signal: run.abort.signal, timeoutMs: run.agent.limits.toolTimeoutMs })));
     await writer.close();
     measured.answered(assembler);
     return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: assembler.warnings };
@@ -59,10 +59,12 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
 async function readStream(prepared: Prepared, assembler: StreamAssembler, writer: ChunkWriter, deadlines: StreamDeadlines, onFirstPart: () => void): Promise<void> {
   const { stream } = await deadlines.race(prepared.model.doStream({ ...prepared.options, abortSignal: deadlines.signal }));
   const reader = stream.getReader();
+  let last: LanguageModelV4StreamPart['type'] | null = null;
   try {
     for (;;) {
       const { done, value } = await deadlines.race(reader.read());
       if (done) break;
+      last = value.type;
       deadlines.heard(isContent(value));
       if (isContent(value)) onFirstPart();
       if (value.type === 'error') throw value.error;
@@ -71,7 +73,8 @@ async function readStream(prepared: Prepared, assembler: StreamAssembler, writer
   } catch (error) {
     // The provider is told that nobody reads on; what it makes of it changes nothing here.
     reader.cancel(error).catch(() => undefined);
-    throw error;
+    // With its finish part an answer is whole, whatever becomes of the stream after it.
+    if (last !== 'finish') throw error;
   }
   const { finish } = assembler;
   if (finish === null) throw new StreamFault('truncated', 'the stream ended without a finish part');
@@ -80,29 +83,23 @@ async function readStream(prepared: Prepared, assembler: StreamAssembler, writer
   if (finish.reason === 'error') throw new HoldfastError('provider_error', `the provider ended the stream with an error (${finish.rawReason ?? 'no reason given'})`);
 }
 
-function isContent(part: LanguageModelV4StreamPart): boolean {
-  return part.type !== 'stream-start' && part.type !== 'response-metadata' && part.type !== 'ping' && part.type !== 'raw';
+/** What the model says, not what its provider's package announces; `custom` parts are both. */
+function isContent({ type }: LanguageModelV4StreamPart): boolean {
+  return type !== 'stream-start' && type !== 'response-metadata' && type !== 'ping' && type !== 'raw' && type !== 'custom';
 }
 
-/** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling. An abort ends it, whatever that code waits for. */
-async function prepareWithRetries(host: WorkerHost, run: SessionRun): Promise<Prepared> {
+/** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling, each within the time of a step. */
+async function prepareWithRetries({ system: { clock } }: WorkerHost, run: SessionRun): Promise<Prepared> {
   const { signal } = run.abort;
-  const ended = Promise.withResolvers<never>();
-  ended.promise.catch(() => undefined);
-  const end = (): void => ended.reject(new Error('the run was aborted'));
-  if (signal.aborted) end();
-  signal.addEventListener('abort', end);
-  try {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await Promise.race([prepare(run), ended.promise]);
-      } catch (error) {
-        if (tries >= limits.prepareTriesMax || signal.aborted) throw error;
-        await Promise.race([new Promise<void>((resolve) => host.system.clock.after(limits.prepareDelayMsFirst * 2 ** (tries - 1), resolve)), ended.promise]);
-      }
+  const bound = { clock, signal, timeoutMs: run.agent.limits.stepTimeoutMs };
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await withinTime(prepare(run), bound);
+    } catch (error) {
+      if (tries >= limits.prepareTriesMax || signal.aborted) throw error;
+      const delayMs = limits.prepareDelayMsFirst * 2 ** (tries - 1);
+      await withinTime(new Promise<void>((resolve) => clock.after(delayMs, resolve)), bound);
     }
-  } finally {
-    signal.removeEventListener('abort', end);
   }
 }
 
@@ -127,17 +124,17 @@ function hashText(text: string): string {
   return (hash >>> 0).toString(16).padStart(8, '0');
 }
 
-async function stepPart(agent: Agent, part: AssembledPart): Promise<StepPart> {
+async function stepPart(agent: Agent, part: AssembledPart, bound: TimeBound): Promise<StepPart> {
   if (part.type !== 'raw-call') return part;
   const { call, streamedText } = part;
   const parsed = parseInput(call);
   const input = parsed === undefined ? null : wellFormedJson(parsed);
-  const problem = call.providerExecuted ? undefined : await problemOf(agent, call, parsed);
+  const problem = call.providerExecuted ? undefined : await problemOf(agent, call, parsed, bound);
   const written = JSON.stringify(input);
   return {
     type: 'tool-call', index: -1, toolCallId: call.toolCallId, toolName: call.toolName, input,
     ...(streamedText !== '' && streamedText !== written ? { inputText: streamedText } : {}),
-    ...(problem === undefined ? {} : { problem: wellFormedText(problem).slice(0, limits.errorTextCharsMax) }),
+    ...(problem === undefined ? {} : { problem: boundedText(problem) }),
     ...(call.providerExecuted ? { providerExecuted: true } : {}),
     ...(call.dynamic ? { dynamic: true } : {}),
     ...(call.providerMetadata === undefined ? {} : { providerMetadata: call.providerMetadata }),
@@ -154,15 +151,30 @@ function parseInput(call: RawCall): JsonValue | undefined {
   }
 }
 
-async function problemOf(agent: Agent, call: RawCall, input: JsonValue | undefined): Promise<string | undefined> {
+async function problemOf(agent: Agent, call: RawCall, input: JsonValue | undefined, bound: TimeBound): Promise<string | undefined> {
   const definition = agent.tools.get(call.toolName);
   if (definition === undefined || isProviderExecuted(definition)) {
     const names = [...agent.rules.tools.keys()];
     return `there is no tool ${call.toolName}; ${names.length === 0 ? 'there are no tools' : `the tools are ${names.join(', ')}`}`;
   }
   if (input === undefined) return `the input is not JSON: ${call.inputText.slice(0, 200)}`;
-  const checked = await checkInput(definition, input);
-  return checked.valid ? undefined : `the input does not fit the tool's schema: ${checked.problem}`;
+  try {
+    const checked = await withinTime(checkInput(definition, input), bound);
+    return checked.valid ? undefined : `the input does not fit the tool's schema: ${checked.problem}`;
+  } catch (error) {
+    // The schema is the user's own code: what it throws ends the call, not the turn.
+    if (bound.signal.aborted) throw error;
+    return `the input could not be checked: ${errorText(error)}`;
+  }
+}
+
+/** An error's message as it may be kept. */
+function errorText(error: unknown): string {
+  return boundedText(redact(error instanceof Error ? error.message : String(error)));
+}
+
+function boundedText(text: string): string {
+  return wellFormedText(text.slice(0, limits.errorTextCharsMax));
 }
 
 /** A call's index is its place among the calls that run here; calls beyond the bound of a step are refused. */

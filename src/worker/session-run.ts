@@ -22,6 +22,8 @@ export interface SessionRun {
   readonly ref: SessionRef;
   readonly agent: Agent;
   readonly lease: Lease;
+  /** It was claimed alone, and nothing else is taken until it ends. */
+  readonly solo: boolean;
   /** As of the last commit that this process saw. */
   session: Session;
   readonly history: PromptHistory;

@@ -43,7 +43,7 @@ export class Worker {
   readonly #runs = new Map<SessionRun, Promise<void>>();
   #reserved = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
-  /** A session that crashed its workers waits for this process to be empty. */
+  /** A session that crashed its workers runs here alone, or waits for this process to be empty. */
   #soloWanted = false;
   /** Work was left because there was no place for it. */
   #saturated = false;
@@ -189,7 +189,7 @@ export class Worker {
       if (!this.ready || free <= 0) return;
       const { deadWorkers } = this.#lease;
       const found = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit: free });
-      this.#soloWanted = [...this.#runs.keys()].some((run) => run.session.claim?.solo === true);
+      this.#soloWanted = [...this.#runs.keys()].some(({ solo }) => solo);
       for (const session of found) await this.#claim(session, deadWorkers);
       if (found.length === free) this.#saturated = true;
       else if (deadWorkers.length > 0 && found.length === 0) await this.#lease.forgetDead(deadWorkers);
@@ -199,25 +199,39 @@ export class Worker {
     }
   }
 
+  /** Claims one session, in a place kept for it. With a session in hand or wanted that must run alone, nothing else is taken. */
   async #claim(ref: Claimable, deadWorkers: readonly string[]): Promise<void> {
     const agent = this.#host.agents.get(ref.agent);
-    if (agent === undefined || !this.ready) return;
-    const { clock, ids } = this.#host.system;
-    const alone = this.#runs.size === 0 && this.#reserved === 0;
-    const request = { worker: this.#lease.id, solo: alone, isDead: (worker: string) => deadWorkers.includes(worker) };
-    // With a session that must run alone in hand, or wanted, nothing else is taken.
-    if (this.#soloWanted && !alone) return;
-    const result = await this.#host.store.update({
+    if (agent === undefined || !this.ready || this.#soloWanted) return;
+    if (this.#runs.size + this.#reserved >= this.#host.runsMax) {
+      this.#saturated = true;
+      return;
+    }
+    this.#reserved += 1;
+    try {
+      if (await this.#claimAs(false, ref, agent, deadWorkers) !== 'needs-solo') return;
+      // From here on no command gets a place, so that what is empty now stays so until the claim.
+      this.#soloWanted = true;
+      if (this.#runs.size === 0 && this.#reserved === 1) await this.#claimAs(true, ref, agent, deadWorkers);
+    } finally {
+      this.#reserved -= 1;
+    }
+  }
+
+  async #claimAs(solo: boolean, ref: Claimable, agent: Agent, deadWorkers: readonly string[]): Promise<'needs-solo' | 'done'> {
+    const { store, system: { clock, ids } } = this.#host;
+    const request = { worker: this.#lease.id, solo, isDead: (worker: string) => deadWorkers.includes(worker) };
+    const result = await store.update({
       key: ref,
       reads: { outcomes: true },
       transition: claim(request, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) }),
     });
+    if (result.kind === 'refused') return result.refusal.details?.['solo'] === true ? 'needs-solo' : 'done';
     if (result.kind === 'committed') {
       this.#host.committed(ref, result.entries);
       this.#begin(result.session, result.reply, result.entries);
-    } else if (result.kind === 'refused' && result.refusal.details?.['solo'] === true) {
-      this.#soloWanted = true;
     }
+    return 'done';
   }
 
   #begin(session: Session, { fence, work }: Claimed, entries: readonly Entry[]): void {
@@ -226,9 +240,8 @@ export class Worker {
       this.#rested(session);
       return;
     }
-    if (session.claim?.solo === true) this.#soloWanted = true;
     const run: SessionRun = {
-      ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null,
+      solo: session.claim?.solo === true, ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null,
       history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',
     };
     run.history.append(entries);
@@ -244,10 +257,9 @@ export class Worker {
 
   /** After a run: what the session waits for, and what waited for this place. */
   #rested(session: Session): void {
-    if (session.claim?.solo === true) this.#soloWanted = false;
     const retry = session.turn?.retry;
     if (retry) this.dueAt(retry.atMs);
-    else if (this.#saturated || statusOf(session) === 'ready') this.wake();
+    if (this.#saturated || this.#soloWanted || (!retry && statusOf(session) === 'ready')) this.wake();
   }
 
   /** A fault of ours or of the store: the session is given up like after a crash, so that it is not held for ever by a process that lives. */

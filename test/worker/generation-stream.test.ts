@@ -179,13 +179,22 @@ describe('a call in a generation', () => {
     expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'failed', code: 'invalid_input', errorText: expect.stringContaining('a bug in the schema') as string }]);
   });
 
-  it('whose schema never settles is given up, and ends on stop', async () => {
+  it('whose schema never settles is answered with an error after the time of a tool', async () => {
     const system = fakeSystem();
     const hanging = tool({ inputSchema: z.object({}).refine(() => new Promise<boolean>(() => undefined)), execute: () => 'never' });
-    const { holdfast, session } = await startTurn({ system, tools: { hanging }, script: [calling(['hanging']), calling(['hanging'])], agent: { limits: { silenceTimeoutMs: 1_000 } } });
+    const { session, turn } = await startTurn({ system, tools: { hanging }, script: [calling(['hanging']), 'sorry'], agent: { limits: { toolTimeoutMs: 1_000 } } });
     await system.advance(1_000);
-    expect(ofKind(await session.entries(), 'attempt-failed')).toMatchObject([{ error: { code: 'stream_silence' } }]);
+    expect(await turn.result).toMatchObject({ reason: 'complete', text: 'sorry' });
+    expect(ofKind(await session.entries(), 'tool-results')[0]?.results).toMatchObject([{ outcome: 'failed', code: 'invalid_input', errorText: 'the input could not be checked: it took longer than 1000 ms' }]);
+  });
+
+  it('whose schema never settles does not keep a stopped turn in hand', async () => {
+    const checking = gate();
+    const hanging = tool({ inputSchema: z.object({}).refine(() => checking.pass().then(() => true)), execute: () => 'never' });
+    const { holdfast, session, turn } = await startTurn({ tools: { hanging }, script: [calling(['hanging'])] });
+    await checking.reached;
     await session.stop();
+    expect((await turn.result).reason).toBe('stopped');
     await eventually('the worker to let go', () => holdfast.worker?.runs === 0);
   });
 

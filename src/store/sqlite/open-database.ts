@@ -11,6 +11,7 @@ const nodeVersionMin = [22, 12, 0] as const;
 const lockWaitMs = 20;
 /** How long opening waits: another process may just be making the file, or recovering it after a crash. */
 const openWaitMs = 5_000;
+const walTriesMax = 100;
 
 /**
  * Opens a database file as Holdfast needs it: WAL, every commit synced. Throws `StoreError` with code `store_unsupported` when Node or the SQLite
@@ -27,7 +28,7 @@ export async function openDatabase(path: string, onStatement?: (sql: string) => 
   }
   try {
     requireVersion('SQLite', String(database.prepare('SELECT sqlite_version()').pluck().get()), sqliteVersionMin);
-    database.pragma('journal_mode = WAL');
+    enterWal(database);
     // The library's compiled default in WAL is NORMAL, which may lose acknowledged commits with the power (G1).
     database.pragma('synchronous = FULL');
     if (process.platform === 'darwin') database.pragma('fullfsync = 1');
@@ -42,6 +43,18 @@ export async function openDatabase(path: string, onStatement?: (sql: string) => 
     throw new StoreError('store_unavailable', `cannot use ${path}: ${String(error)}`, { cause: error });
   }
   return database;
+}
+
+/** Two processes that change the mode of a new file at once would wait for each other: SQLite refuses one of them at once, whatever the timeout. */
+function enterWal(database: Database): void {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      database.pragma('journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (!isBusy(error) || tries >= walTriesMax) throw error;
+    }
+  }
 }
 
 function requireVersion(what: string, version: string, least: readonly [number, number, number]): void {
