@@ -18,6 +18,8 @@ export const limits = {
   clientIdCharsMax: 255,
   /** A session's title. */
   titleCharsMax: 200,
+  /** The first message's beginning, as lists show it. */
+  previewCharsMax: 100,
   /** A session's metadata as JSON. */
   metadataBytesMax: 16_384,
   /** Tool calls in one assistant step; the calls beyond are answered with an error. */

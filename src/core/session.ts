@@ -1,8 +1,9 @@
-import type { Binding, Entry, EntryKind, EntryOf, ErrorInfo, FinishReason, Identity, Interval, TurnEndReason, Usage } from './entry.ts';
+import type { Binding, Entry, EntryKind, EntryOf, ErrorInfo, FinishReason, Identity, Interval, MessagePart, TurnEndReason, Usage } from './entry.ts';
 import { entryFormats } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
+import { limits } from './limits.ts';
 
 /**
  * What is known of a session without reading its log: the projection of its entries, plus the work in hand (fence,
@@ -16,6 +17,8 @@ export interface Session {
   readonly externalId: string | null;
   readonly title: string | null;
   readonly titleBy: 'person' | 'generated' | null;
+  /** Beginning of the first message's text, for lists. */
+  readonly preview: string | null;
   readonly metadata: JsonObject;
   readonly subject: Identity | null;
   readonly binding: Binding | null;
@@ -172,7 +175,7 @@ const noUsage: UsageTotals = { attempts: 0, inputTokens: 0, outputTokens: 0, cac
 
 export function emptySession({ tenant, id }: NewSession, nowMs: number): Session {
   return {
-    tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, metadata: {}, subject: null, binding: null,
+    tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, claim: null,
     crashes: 0, endAfterInactivityMs: null, endsAtMs: null, turns: 0, usage: noUsage,
@@ -200,7 +203,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   }),
   'turn-started': (session, entry) => openTurn(session, entry, { origin: entry.origin, messageId: null, model: null }),
   'user-message': (session, entry) =>
-    openTurn({ ...session, queue: withoutMessage(session.queue, entry.messageId) }, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null }),
+    openTurn({ ...session, preview: session.preview ?? previewOf(entry.parts), queue: withoutMessage(session.queue, entry.messageId) }, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null }),
   'assistant-step': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
   'tool-results': (session, entry) => withTurn(session, (turn) => ({
     ...turn,
@@ -237,6 +240,11 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'queue-held': (session) => ({ ...session, queueHeld: true }),
   'queue-released': (session) => ({ ...session, queueHeld: false }),
 };
+
+function previewOf(parts: readonly MessagePart[]): string | null {
+  for (const part of parts) if (part.type === 'text' && part.text !== '') return part.text.slice(0, limits.previewCharsMax).toWellFormed();
+  return null;
+}
 
 function modelOf({ model }: { readonly model?: string }): { readonly model?: string } {
   return model === undefined ? {} : { model };

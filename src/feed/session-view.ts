@@ -9,6 +9,8 @@ export interface SessionView {
   readonly owner: string;
   readonly agent: string;
   readonly title: string | null;
+  /** Beginning of the first message's text, for lists. */
+  readonly preview: string | null;
   readonly status: SessionStatus;
   readonly archived: boolean;
   readonly metadata: JsonObject;
@@ -34,11 +36,11 @@ export interface SessionView {
 }
 
 export function sessionView(session: Session): SessionView {
-  const { id, externalId, owner, agent, title, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage } = session;
+  const { id, externalId, owner, agent, title, preview, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage } = session;
   const status = statusOf(session);
   const retry = session.turn?.retry ?? null;
   return {
-    id, externalId, owner, agent, title, status, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage,
+    id, externalId, owner, agent, title, preview, status, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage,
     turnId: session.turn?.id ?? null,
     error: status === 'failed' ? (session.lastTurn?.error ?? null) : null,
     retry: retry === null ? null : { atMs: retry.atMs, attempt: retry.attempt, reason: retry.reason },

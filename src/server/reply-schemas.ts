@@ -9,7 +9,7 @@ import { binding, errorInfo, entrySchema, identity, jsonObject, messageContent, 
 /** The published shapes of replies. Each says by its type that it describes what is sent; a test says so of what is really sent. */
 
 export const sessionSchema = z.object({
-  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(),
+  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(), preview: z.string().nullable(),
   status: z.enum(['idle', 'ready', 'running', 'failed', 'ended']), archived: z.boolean(), metadata: jsonObject,
   subject: identity.nullable(), binding: binding.nullable(), threadId: z.string().nullable(),
   createdAtMs: z.int(), updatedAtMs: z.int(), activeAtMs: z.int(), revision: z.int(), lastSeq: z.int(),
