@@ -2,6 +2,8 @@
 // Before anything is loaded: better-sqlite3 crashes an older Node without a word.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major > 22 || (major === 22 && minor >= 12)) {
+  const { enableCompileCache } = await import('node:module');
+  enableCompileCache(); // a command is mostly loading
   const { runProgram } = await import('./program.ts');
   await runProgram(process.argv);
 } else {

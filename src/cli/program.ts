@@ -2,38 +2,41 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { HoldfastError, InvariantError } from '../core/errors.ts';
-import { devCommand } from './commands/dev.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { exportCommand } from './commands/export.ts';
-import { followCommand } from './commands/follow.ts';
-import { importCommandOfCli } from './commands/import.ts';
-import { migrateCommand } from './commands/migrate.ts';
-import { sendCommand } from './commands/send.ts';
-import { serveCommand } from './commands/serve.ts';
-import { sessionsCommand } from './commands/sessions.ts';
-import { showCommand } from './commands/show.ts';
-import { workerCommand } from './commands/worker.ts';
 import { endQuietlyWhenNobodyReads } from './stop-request.ts';
 import { note, printable } from './terminal.ts';
+
+/** Each command is loaded when it is asked for: starting is most of what a short command does. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  dev: async () => (await import('./commands/dev.ts')).devCommand(),
+  serve: async () => (await import('./commands/serve.ts')).serveCommand(),
+  worker: async () => (await import('./commands/worker.ts')).workerCommand(),
+  sessions: async () => (await import('./commands/sessions.ts')).sessionsCommand(),
+  send: async () => (await import('./commands/send.ts')).sendCommand(),
+  follow: async () => (await import('./commands/follow.ts')).followCommand(),
+  show: async () => (await import('./commands/show.ts')).showCommand(),
+  export: async () => (await import('./commands/export.ts')).exportCommand(),
+  import: async () => (await import('./commands/import.ts')).importCommandOfCli(),
+  replay: async () => (await import('./commands/replay.ts')).replayCommand(),
+  bench: async () => (await import('./commands/bench.ts')).benchCommand(),
+  migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+};
 
 /** Runs the command line. Sets the process's exit code: 0 done, 1 failed or refused, 2 wrong usage; the code of a signal that cut it short. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
   endQuietlyWhenNobodyReads();
   try {
-    await holdfastProgram().parseAsync(argv);
+    const program = new Command('holdfast').description('Durable conversations for AI agents').version(version()).exitOverride().showHelpAfterError('(--help lists what there is)');
+    const [asked = ''] = argv.slice(2);
+    const names = Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands);
+    for (const name of names) {
+      const command = await commands[name]?.();
+      if (command !== undefined) program.addCommand(command.copyInheritedSettings(program));
+    }
+    await program.parseAsync(argv);
   } catch (error) {
     process.exitCode = exitCodeOf(error);
   }
-}
-
-function holdfastProgram(): Command {
-  const program = new Command('holdfast').description('Durable conversations for AI agents').version(version()).exitOverride().showHelpAfterError('(--help lists what there is)');
-  const commands = [
-    devCommand(), serveCommand(), workerCommand(), sessionsCommand(), sendCommand(), followCommand(), showCommand(), exportCommand(),
-    importCommandOfCli(), migrateCommand(), doctorCommand(),
-  ];
-  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
-  return program;
 }
 
 function version(): string {

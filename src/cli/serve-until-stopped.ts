@@ -38,6 +38,7 @@ export async function serveUntilStopped({ agents, authenticate, store, host, por
     const server = await listenOrSay(holdfast, host, port, authenticate !== undefined);
     await onListening(server.url);
     await aborted(stop.signal);
+    saySoFar(holdfast);
     // Streams end when the feed does, and only then is the server without connections.
     const closed = server.close();
     await holdfast.close();
@@ -55,6 +56,7 @@ export async function workUntilStopped({ agents, store, onReady }: Pick<ServeOpt
   try {
     await onReady();
     await aborted(stop.signal);
+    saySoFar(holdfast);
   } finally {
     await holdfast.close();
     stop.release();
@@ -68,6 +70,12 @@ async function listenOrSay(holdfast: Holdfast, host: string, port: number, authe
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
     throw new HoldfastError('port_taken', `port ${port} of ${host} is taken, perhaps by another Holdfast: stop that one, or choose another port with --port`, { cause: error });
   }
+}
+
+/** Why stopping may take a moment. */
+function saySoFar({ worker }: Holdfast): void {
+  const runs = worker?.runs ?? 0;
+  if (runs > 0) note(`stopping; ${runs} running ${runs === 1 ? 'turn is' : 'turns are'} brought to a safe point first, a second signal ends this at once`);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

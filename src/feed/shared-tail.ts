@@ -183,11 +183,13 @@ class Follower implements JoinedFollower {
 
 const endedFollower: JoinedFollower = { next: () => Promise.resolve('ended'), leave: () => undefined };
 
-/** About how many characters an event holds, counted without writing it out. */
+const sizes = new WeakMap<FeedEvent, number>();
+
+/** Characters of an event as JSON, counted once however many followers it goes to. */
 function sizeOf(event: FeedEvent): number {
-  if (event.type === 'chunk') return event.segments.reduce((chars, { text }) => chars + text.length, 100);
-  if (event.type !== 'entry') return 200;
-  const { entry } = event;
-  if (entry.kind === 'tool-results') return entry.results.reduce((chars, { output }) => chars + (typeof output === 'string' ? output.length : 1_000), 200);
-  return 'parts' in entry ? entry.parts.reduce((chars, part) => chars + ('text' in part ? part.text.length : 1_000), 200) : 200;
+  const known = sizes.get(event);
+  if (known !== undefined) return known;
+  const size = JSON.stringify(event).length;
+  sizes.set(event, size);
+  return size;
 }

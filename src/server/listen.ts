@@ -30,7 +30,7 @@ export interface Listener {
   /**
    * Takes no more requests, asks streams to reconnect and breaks them off, gives open requests their grace time, then resolves. Harmless to repeat.
    */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /**

@@ -78,7 +78,7 @@ export interface Store {
    */
   onChange(listener: (change: SessionRef | null) => void): () => void;
 
-  /** Finishes what is queued and closes. Idempotent. */
+  /** Finishes what is queued and closes. Idempotent. Whatever is asked afterwards rejects with code `store_closed`; a listener hears nothing more. */
   close(): Promise<void>;
 }
 
@@ -178,9 +178,9 @@ export interface OutcomeWrite {
 }
 
 export interface EntryRange {
-  /** Entries with a greater seq, in order. */
+  /** Entries with a greater seq, in order. Default 0. */
   readonly afterSeq?: number;
-  /** Entries with a smaller seq; the last `limit` of them, in order. */
+  /** Entries with a smaller seq; of those after `afterSeq` the last `limit`, in order. */
   readonly beforeSeq?: number;
   readonly limit: number;
 }
@@ -206,6 +206,7 @@ export interface SessionFilter {
   readonly archived?: boolean | undefined;
   /** Text to be found in the title, letters of either case. */
   readonly titleText?: string | undefined;
+  /** `nextCursor` of the page before. Anything else is refused: rejects with a `RefusedError` of code `invalid_request`. */
   readonly cursor?: string | undefined;
   readonly limit: number;
   /** Also count all that match. */

@@ -1,4 +1,5 @@
 import type { Entry, EntryKind, EntryOf } from '../core/entry.ts';
+import { limits } from '../core/limits.ts';
 import type { System } from '../core/system.ts';
 import type { OutboxItem, SessionRef, Store } from '../store/store.ts';
 import type { Log } from './log.ts';
@@ -35,6 +36,8 @@ export class HookRunner {
   readonly #hooks: Hooks;
   readonly #log: Log;
   readonly #delivering = new Set<Promise<void>>();
+  /** Events whose call has not ended, by tenant, session and seq. */
+  readonly #inHand = new Set<string>();
   #cancelSweep: (() => void) | null = null;
   #closed = false;
 
@@ -52,14 +55,18 @@ export class HookRunner {
   /** Delivers what this process has just committed. */
   committed(ref: SessionRef, entries: readonly Entry[]): void {
     const kinds = hookKinds(this.#hooks);
-    for (const entry of entries) if (kinds.includes(entry.kind)) this.#track(this.#deliver({ ...ref, seq: entry.seq, kind: entry.kind }, entry));
+    for (const entry of entries) if (kinds.includes(entry.kind)) this.#deliver({ tenant: ref.tenant, id: ref.id, seq: entry.seq, kind: entry.kind }, entry);
   }
 
-  /** Waits for the deliveries under way. */
+  /** Waits for the deliveries under way, as long as a step may take to finish; what is not through by then is left to another process. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelSweep?.();
-    await Promise.all(this.#delivering);
+    if (this.#delivering.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#system.clock.after(limits.stopGraceMs, resolve);
+    await Promise.race([Promise.all(this.#delivering), promise]);
+    cancel();
   }
 
   #scheduleSweep(): void {
@@ -69,16 +76,26 @@ export class HookRunner {
     });
   }
 
-  /** What a process that died, or a hook that failed, left undelivered. */
+  /** What a process that died, or a hook that failed, left undelivered. Each by itself: one that fails or hangs keeps no other waiting. */
   async #sweep(): Promise<void> {
     const items = await this.#store.readOutbox({ limit: batchItems, olderThanMs: this.#system.clock.nowMs() - takeOverMs });
+    const kinds = hookKinds(this.#hooks);
     for (const item of items) {
+      // What only other processes listen to is left to them.
+      if (!kinds.includes(item.kind)) continue;
       const [entry] = await this.#store.readEntries(item, { afterSeq: item.seq - 1, limit: 1 });
-      if (entry?.seq === item.seq) await this.#deliver(item, entry);
+      if (entry?.seq === item.seq) this.#deliver(item, entry);
     }
   }
 
-  async #deliver(item: OutboxItem, entry: Entry): Promise<void> {
+  #deliver(item: OutboxItem, entry: Entry): void {
+    const key = `${item.tenant}\n${item.id}\n${item.seq}`;
+    if (this.#inHand.has(key)) return;
+    this.#inHand.add(key);
+    this.#track(this.#call(item, entry).finally(() => this.#inHand.delete(key)));
+  }
+
+  async #call(item: OutboxItem, entry: Entry): Promise<void> {
     const event = { tenant: item.tenant, sessionId: item.id };
     if (entry.kind === 'turn-ended') await this.#hooks.onTurnEnd?.({ ...event, entry });
     else if (entry.kind === 'assistant-step') await this.#hooks.onStepEnd?.({ ...event, entry });

@@ -127,7 +127,8 @@ export class WorkerLease {
     // What still names the old id is anybody's now.
     await this.#options.store.retireWorker(lostId);
     await this.#register();
-    await this.#findDead();
+    // By its own timer: a failure of it is no reason to announce a second id.
+    if (!this.#stopped) this.#after('dead', 0, () => this.#findDead());
   }
 
   async #findDead(): Promise<void> {

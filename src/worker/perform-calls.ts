@@ -32,8 +32,11 @@ export async function performCalls(host: WorkerHost, run: SessionRun, work: Call
       await batch.perform(calls, call.index, call.toolName);
     }
   };
-  await Promise.race([Promise.all(work.run.slice(0, side).map(place)), aborted(run.abort.signal)]);
-  batch.end();
+  try {
+    await Promise.race([Promise.all(work.run.slice(0, side).map(place)), aborted(run.abort.signal)]);
+  } finally {
+    batch.end();
+  }
   if (batch.results.length === work.run.length) return { results: [...work.known, ...batch.results], notBegun: [] };
   await batch.storeAll();
   return { results: null, notBegun: work.run.slice(begun).map(({ index }) => index) };

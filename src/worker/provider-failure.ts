@@ -102,10 +102,12 @@ function retryAfter(headers: Record<string, string> | undefined, nowMs: number):
   return Number.isFinite(untilMs) && untilMs > 0 ? { retryAfterMs: untilMs } : {};
 }
 
-/** Providers repeat keys in their messages; entries and logs must not. */
+/** Providers repeat keys in their messages; entries and logs must not. Known by their form, or by what stands before them. */
 export function redact(text: string): string {
   return text
     .replaceAll(/\b(?:sk|pk|rk|xai|gsk)[-_][\w*.-]{5,}[\w*]/gi, '[redacted]')
     .replaceAll(/\b(?:key|api)[-_](?=[\w*.-]*[\d*])[\w*.-]{11,}[\w*]/gi, '[redacted]')
-    .replaceAll(/\bBearer\s+[\w.~+/=-]+/gi, 'Bearer [redacted]');
+    .replaceAll(/\bAIza[\w-]{20,}/g, '[redacted]')
+    .replaceAll(/\b(Bearer\s+)[\w.~+/=-]{8,}/gi, '$1[redacted]')
+    .replaceAll(/\b((?:api|access|secret)[ _-]?(?:key|token)(?: provided)?\s*[:=]\s*["']?)[^\s"',;[]{8,}/gi, '$1[redacted]');
 }

@@ -206,7 +206,7 @@ function append(part: GrowingPart, text: string): readonly StreamSegment[] {
 
 function segmentOf(part: GrowingPart, offset: number, text: string): StreamSegment {
   if (part.type !== 'tool-input' || offset > 0) return { part: part.place, type: part.type, offset, text };
-  return { part: part.place, type: part.type, offset, text, toolName: part.toolName ?? '', toolCallId: part.id };
+  return { part: part.place, type: part.type, offset, text, toolName: part.toolName ?? '', toolCallId: wellFormedText(part.id) };
 }
 
 function mergeMetadata(known: ProviderMetadata | undefined, added: unknown): ProviderMetadata | undefined {

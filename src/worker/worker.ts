@@ -249,6 +249,8 @@ export class Worker {
       .catch((error: unknown) => this.#abandon(run, error))
       .finally(() => {
         this.#runs.delete(run);
+        // A call that a failed run left behind hears that it no longer counts.
+        run.abort.abort('fence-lost');
         this.#histories.put(run.session, run.history);
         this.#rested(run.session);
       });

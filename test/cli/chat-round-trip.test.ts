@@ -37,7 +37,7 @@ function ofKind<Kind extends EntryKind>(entries: readonly Entry[], kind: Kind): 
 
 function problems({ session, entries }: Imported): readonly unknown[] {
   const columns = {
-    tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title: session.title, status: statusOf(session),
+    tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title_lower_case: session.title?.toLowerCase() ?? null, status: statusOf(session),
     archived: 0, active_at_ms: session.activeAtMs, due_at_ms: dueAtMs(session), worker: null, fence: session.fence, attempt_id: null,
   };
   return examineSession({ columns, session }, entries);

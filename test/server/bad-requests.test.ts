@@ -38,8 +38,8 @@ describe('a body that cannot be taken', () => {
     const before = await everySession(served);
     const reply = await served.request('POST', '/v1/sessions', body);
     expect(reply.status).toBe(400);
-    expect(reply.json['code']).toBe('invalid_request');
-    expect(reply.json['detail']).toMatch(detail);
+    expect(reply.json.code).toBe('invalid_request');
+    expect(reply.json.detail).toMatch(detail);
     expect(await everySession(served)).toEqual(before);
   });
 
@@ -52,9 +52,9 @@ describe('a body that cannot be taken', () => {
       ['POST', `/v1/sessions/${id}/queue/hold`], ['POST', `/v1/sessions/${id}/queue/release`], ['PATCH', `/v1/sessions/${id}/queue/m`], ['DELETE', `/v1/sessions/${id}/queue/m`], ['POST', `/v1/sessions/${id}/queue/m/promote`],
     ] as const;
     for (const [method, path] of commands) {
-      expect((await served.request(method, path, '{"__proto__":{}}')).json['detail'], path).toMatch(/__proto__|takes no body/);
-      expect((await served.request(method, path, '{"nobody":"knows"}')).json['detail'], path).toMatch(/nobody|takes no body/);
-      expect((await served.request(method, path, '{}', { 'idempotency-key': 'two words' })).json['detail'], path).toMatch(/Idempotency-Key/);
+      expect((await served.request(method, path, '{"__proto__":{}}')).json.detail, path).toMatch(/__proto__|takes no body/);
+      expect((await served.request(method, path, '{"nobody":"knows"}')).json.detail, path).toMatch(/nobody|takes no body/);
+      expect((await served.request(method, path, '{}', { 'idempotency-key': 'two words' })).json.detail, path).toMatch(/Idempotency-Key/);
     }
     expect(await everySession(served)).toEqual(before);
   });
@@ -64,13 +64,13 @@ describe('a body that cannot be taken', () => {
     const metadata = `${'{"a":'.repeat(62)}{}${'}'.repeat(62)}`;
     expect((await served.request('POST', '/v1/sessions', `{"agent":"tester","metadata":${metadata}}`)).status).toBe(201);
     const reply = await served.request('POST', '/v1/sessions', `{"agent":"tester","metadata":{"a":${metadata}}}`);
-    expect(reply.json['detail']).toMatch(/nests deeper than 64/);
+    expect(reply.json.detail).toMatch(/nests deeper than 64/);
   });
 
   it('may say a key twice, as JSON allows', async () => {
     const served = await serve();
     const reply = await served.request('POST', '/v1/sessions', '{"agent":"nobody","agent":"tester","metadata":{"refused":true}}');
-    expect(reply.json['session']['metadata']).toEqual({ refused: true });
+    expect(reply.json.session.metadata).toEqual({ refused: true });
   });
 });
 
@@ -87,7 +87,7 @@ describe('the bytes of a body', () => {
     const before = await everySession(served);
     const reply = await served.request('POST', '/v1/sessions', bytes);
     expect(reply).toMatchObject({ status: 400, json: { code: 'invalid_request', detail: expect.stringMatching(/not UTF-8, near byte \d+/) as string } });
-    expect(Math.abs(reply.json['byte'] - from)).toBeLessThanOrEqual(2);
+    expect(Math.abs(reply.json.byte - from)).toBeLessThanOrEqual(2);
     expect(await everySession(served)).toEqual(before);
   });
 
@@ -153,7 +153,7 @@ describe('the bytes of a body', () => {
     const served = await serve();
     const id = await served.newSession();
     expect((await served.request('POST', `/v1/sessions/${id}/stop`)).json).toEqual({ stopped: false, turnId: null, revision: 1 });
-    expect((await served.request('POST', `/v1/sessions/${id}/messages`)).json['detail']).toMatch(/has no body/);
+    expect((await served.request('POST', `/v1/sessions/${id}/messages`)).json.detail).toMatch(/has no body/);
   });
 });
 
@@ -207,8 +207,8 @@ describe('headers and parameters', () => {
   it('find no session by a name that none can have', async () => {
     const served = await serve();
     for (const id of ['ses_0', 'nobody', '%00', 'x'.repeat(300), '%F0%9F%92%A9']) {
-      expect((await served.request('GET', `/v1/sessions/${id}`)).json['code']).toBe('session_not_found');
-      expect((await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' })).json['code']).toBe('session_not_found');
+      expect((await served.request('GET', `/v1/sessions/${id}`)).json.code).toBe('session_not_found');
+      expect((await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' })).json.code).toBe('session_not_found');
     }
   });
 });

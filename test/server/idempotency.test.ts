@@ -17,7 +17,7 @@ function expectOneEffect(replies: readonly Reply[], status: number): void {
 
 async function kindsOf({ request }: Served, id: string, kind: string): Promise<number> {
   const { json } = await request('GET', `/v1/sessions/${id}/entries?limit=100`);
-  return json['items'].filter((entry) => entry['kind'] === kind).length;
+  return json.items.filter((entry) => entry.kind === kind).length;
 }
 
 describe('a request that is sent twenty times at once', () => {
@@ -26,7 +26,7 @@ describe('a request that is sent twenty times at once', () => {
     const id = await served.newSession();
     const replies = await atOnce(() => served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hello' }, { 'idempotency-key': 'once' }));
     expectOneEffect(replies, 202);
-    await served.request('GET', `/v1/sessions/${id}/turns/${replies[0]?.json['turnId'] ?? ''}?waitMs=10000`);
+    await served.request('GET', `/v1/sessions/${id}/turns/${replies[0]?.json.turnId ?? ''}?waitMs=10000`);
     expect(await kindsOf(served, id, 'user-message')).toBe(1);
     expect(served.model.calls).toHaveLength(1);
   });
@@ -36,14 +36,14 @@ describe('a request that is sent twenty times at once', () => {
     const id = await served.newSession();
     const replies = await atOnce(() => served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hello', messageId: 'm-1' }));
     expectOneEffect(replies, 202);
-    expect(replies[0]?.json['messageId']).toBe('m-1');
-    await served.request('GET', `/v1/sessions/${id}/turns/${replies[0]?.json['turnId'] ?? ''}?waitMs=10000`);
+    expect(replies[0]?.json.messageId).toBe('m-1');
+    await served.request('GET', `/v1/sessions/${id}/turns/${replies[0]?.json.turnId ?? ''}?waitMs=10000`);
     expect(await kindsOf(served, id, 'user-message')).toBe(1);
   });
 
   it('creates one session, with one first turn', async () => {
     const served = await serve();
-    const replies = await atOnce(() => served.request('POST', '/v1/sessions', { agent: 'tester', message: { text: 'hello' } }, { 'idempotency-key': 'create once' .replaceAll(' ', '-') }));
+    const replies = await atOnce(() => served.request('POST', '/v1/sessions', { agent: 'tester', message: { text: 'hello' } }, { 'idempotency-key': 'create-once' }));
     expectOneEffect(replies, 201);
     expect(await everySession(served)).toMatchObject({ count: 1, items: [{ turns: 1 }] });
   });
@@ -51,8 +51,9 @@ describe('a request that is sent twenty times at once', () => {
   it('creates one session by its external id, and says of the others that it was there', async () => {
     const served = await serve();
     const replies = await atOnce(() => served.request('POST', '/v1/sessions', { agent: 'tester', externalId: 'chat-7' }));
-    expect(replies.map(({ status }) => status).sort()).toEqual([...Array.from({ length: times - 1 }, () => 200), 201]);
-    expect(new Set(replies.map(({ json }) => json['session']['id'])).size).toBe(1);
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(1);
+    expect(replies.filter(({ status }) => status === 200)).toHaveLength(times - 1);
+    expect(new Set(replies.map(({ json }) => json.session.id)).size).toBe(1);
     expect(await everySession(served)).toMatchObject({ count: 1 });
   });
 
@@ -66,7 +67,7 @@ describe('a request that is sent twenty times at once', () => {
     expect(await kindsOf(served, id, 'queued-message-edited')).toBe(1);
     const stopped = await atOnce(() => served.request('POST', `/v1/sessions/${id}/stop`, { holdQueue: true }, { 'idempotency-key': 's' }));
     expectOneEffect(stopped, 200);
-    expect(stopped[0]?.json['stopped']).toBe(true);
+    expect(stopped[0]?.json.stopped).toBe(true);
     expect(await kindsOf(served, id, 'turn-ended')).toBe(1);
     held.open();
   });
@@ -85,7 +86,7 @@ describe('a key', () => {
     const served = await serve();
     const id = await served.newSession();
     const first = await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'one' }, { 'idempotency-key': 'k' });
-    await served.request('GET', `/v1/sessions/${id}/turns/${first.json['turnId']}?waitMs=10000`);
+    await served.request('GET', `/v1/sessions/${id}/turns/${first.json.turnId}?waitMs=10000`);
     const before = await everySession(served);
     const other = await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'two' }, { 'idempotency-key': 'k' });
     expect(other).toMatchObject({ status: 422, json: { code: 'idempotency_mismatch' } });
@@ -117,7 +118,7 @@ describe('a key', () => {
     const id = await served.newSession();
     const send = () => served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' }, { 'idempotency-key': 'k', 'if-match': '"1"' });
     const first = await send();
-    await served.request('GET', `/v1/sessions/${id}/turns/${first.json['turnId']}?waitMs=10000`);
+    await served.request('GET', `/v1/sessions/${id}/turns/${first.json.turnId}?waitMs=10000`);
     await served.request('POST', `/v1/sessions/${id}/end`);
     const again = await send();
     expect({ status: again.status, text: again.text }).toEqual({ status: 202, text: first.text });
@@ -128,7 +129,7 @@ describe('a key', () => {
     const id = await served.newSession();
     await served.request('PATCH', `/v1/sessions/${id}`, { archived: true });
     const send = () => served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' }, { 'idempotency-key': 'k' });
-    expect((await send()).json['code']).toBe('session_archived');
+    expect((await send()).json.code).toBe('session_archived');
     await served.request('PATCH', `/v1/sessions/${id}`, { archived: false });
     expect((await send()).status).toBe(202);
   });
@@ -139,14 +140,14 @@ describe('the revision', () => {
     const served = await serve();
     const id = await served.newSession();
     const seen = await served.request('GET', `/v1/sessions/${id}`);
-    expect(seen.headers.get('etag')).toBe(`"${seen.json['revision']}"`);
+    expect(seen.headers.get('etag')).toBe(`"${seen.json.revision}"`);
     const sent = await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' }, { 'if-match': seen.headers.get('etag') ?? '' });
     expect(sent.status).toBe(202);
-    expect(sent.headers.get('etag')).toBe(`"${sent.json['revision']}"`);
-    await served.request('GET', `/v1/sessions/${id}/turns/${sent.json['turnId']}?waitMs=10000`);
+    expect(sent.headers.get('etag')).toBe(`"${sent.json.revision}"`);
+    await served.request('GET', `/v1/sessions/${id}/turns/${sent.json.turnId}?waitMs=10000`);
     const before = await everySession(served);
     const late = { 'if-match': seen.headers.get('etag') ?? '' };
-    const actual = (await served.request('GET', `/v1/sessions/${id}`)).json['revision'];
+    const actual = (await served.request('GET', `/v1/sessions/${id}`)).json.revision;
     for (const reply of [
       await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' }, late), await served.request('POST', `/v1/sessions/${id}/stop`, {}, late),
       await served.request('POST', `/v1/sessions/${id}/end`, {}, late), await served.request('PATCH', `/v1/sessions/${id}`, { title: 'x' }, late),

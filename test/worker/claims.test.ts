@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { z } from 'zod';
 import { agent } from '../../src/agent/agent.ts';
 import type { CommandHost } from '../../src/commands/command-host.ts';
 import { create } from '../../src/commands/create.ts';
+import type { Transition } from '../../src/core/draft.ts';
 import { isRefusal } from '../../src/core/errors.ts';
-import { tool } from '../../src/index.ts';
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
 import { gate, type Gate } from '../../src/testing/gate.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
@@ -12,9 +12,11 @@ import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { startTurn } from '../support/run-turn.ts';
 import { wrappedStore } from '../support/wrapped-store.ts';
-import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 
 const overloaded = { error: Object.assign(new Error('overloaded_error: try later'), { code: 'overloaded_error' }) };
+
+/** A session whose last two workers died with it. */
+const crashedTwice: Transition<null> = ({ session }) => ({ session: { ...session, crashes: 2 }, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null });
 
 /** A model that waits at a gate for each call; `begun` names the calls by their user message. */
 function gatedModel() {
@@ -158,44 +160,43 @@ describe('a worker', () => {
 });
 
 describe('a session that crashed its workers', () => {
-  it('is taken alone: nothing else begins beside it, by look or by command, and all of it runs afterwards', async () => {
+  it.each([
+    { when: 'before it is known that it must run alone', stopsAt: 0, begins: ['beside', 'crashed'] },
+    { when: 'when it is about to run alone', stopsAt: 1, begins: ['crashed', 'beside'] },
+  ])('is taken alone: a command that comes $when gets its turn before or after, never beside', async ({ stopsAt, begins }) => {
     const path = await temporaryDatabase();
     const system = fakeSystem();
     const { model, begun, gateOf } = gatedModel();
-    const one = agent({ name: 'one', model, tools: { unused: tool({ inputSchema: z.object({}), execute: () => 1 }) } });
+    const one = agent({ name: 'one', model });
     const sender = await openHoldfast({ agents: [one], store: `sqlite:${path}`, system: fakeSystem({ seed: 2 }), worker: false });
     const crashed = await sender.sessions.create({ agent: 'one', message: { text: 'crashed' } });
-    await sender.store.update({
-      key: { tenant: 'default', id: crashed.id },
-      transition: ({ session }) => ({ session: { ...session, crashes: 2 }, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }),
-    });
-    // The claim stands still before its commit: a command comes between.
+    await sender.store.update({ key: { tenant: 'default', id: crashed.id }, transition: crashedTwice });
+    // A claim stands still before its commit: the command comes between.
     const claiming = gate();
-    let stops = true;
+    let claims = 0;
     const store = wrappedStore(await sqliteStore({ path, system }), {
       update: async (inner, request) => {
-        if (stops && request.key.id === crashed.id && request.reads?.outcomes === true) {
-          await claiming.pass();
-          stops = false;
+        if (request.key.id === crashed.id && request.reads?.outcomes === true) {
+          claims += 1;
+          if (claims - 1 === stopsAt) await claiming.pass();
         }
         return inner.update(request);
       },
     });
-    const holdfast = await openHoldfast({ agents: [one], store, system, worker: { pollMs: 1_000 } });
+    const holdfast = await openHoldfast({ agents: [one], store, system });
     await claiming.reached;
     const beside = await holdfast.sessions.create({ agent: 'one', message: { text: 'beside' } });
     claiming.open();
     await system.advance(10_000);
-    const row = await store.readSession({ tenant: 'default', id: crashed.id });
-    const solo = row?.claim?.solo === true;
-    expect(begun).toEqual(solo ? ['crashed'] : ['beside']);
-    gateOf('beside').open();
+    expect(begun).toEqual(begins.slice(0, 1));
+    expect(holdfast.worker?.runs).toBe(1);
+    gateOf(begins[0] ?? '').open();
     await system.settle();
-    await system.advance(2_000);
-    gateOf('crashed').open();
-    await system.advance(2_000);
-    expect([...begun].sort()).toEqual(['beside', 'crashed']);
-    for (const { id } of [beside, crashed]) expect(await store.readSession({ tenant: 'default', id })).toMatchObject({ turn: null, crashes: 0 });
+    expect(begun).toEqual(begins);
+    expect(holdfast.worker?.runs).toBe(1);
+    gateOf(begins[1] ?? '').open();
+    await system.settle();
+    for (const { id } of [beside, crashed]) expect(await store.readSession({ tenant: 'default', id })).toMatchObject({ turn: null, lastTurn: { reason: 'complete' }, crashes: 0 });
     await holdfast.close();
     await store.close();
   });
@@ -209,10 +210,7 @@ describe('a session that crashed its workers', () => {
     const holdfast = await openHoldfast({ agents: [one], store: `sqlite:${path}`, system, worker: { pollMs: 86_400_000 } });
     await holdfast.sessions.create({ agent: 'one', message: { text: 'beside' } });
     const crashed = await sender.sessions.create({ agent: 'one' });
-    await sender.store.update({
-      key: { tenant: 'default', id: crashed.id },
-      transition: ({ session }) => ({ session: { ...session, crashes: 2 }, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }),
-    });
+    await sender.store.update({ key: { tenant: 'default', id: crashed.id }, transition: crashedTwice });
     await crashed.send('crashed');
     await system.advance(100);
     expect(begun).toEqual(['beside']);

@@ -8,6 +8,7 @@ import type { ErrorInfo } from '../../src/core/entry.ts';
 import type { FeedEvent } from '../../src/core/feed-event.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
 import { fakeSystem, type FakeSystem } from '../../src/testing/fake-system.ts';
+import { redact } from '../../src/worker/provider-failure.ts';
 import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { recordedResponses, streamsMissing, wireEvent, type WireProtocol } from '../support/provider-streams.ts';
@@ -288,6 +289,25 @@ describe('an error in the middle of a stream', () => {
     expect(await everything()).not.toContain(canaryKey);
   });
 
+  it.each<[Package, string, string]>([
+    ['anthropic', overloaded, 'overloaded'], ['responses', responseError, 'provider_error'], ['responses', responseFailed, 'rate_limit'], ['chat', chatError, 'provider_error'], ['compatible', chatError, 'provider_error'],
+  ])('before anything is said is followed by another try (%s)', async (name, event, code) => {
+    const { retry, result } = await failing(name, { kind: 'stream', wire: [wireEventOf(name, event)] });
+    expect((await retry()).error).toMatchObject({ code, retryable: true });
+    expect(await result).toMatchObject({ reason: 'complete' });
+  });
+
+  it('or a stream of another protocol fails the turn with a message that says so, and is not tried again', async () => {
+    const { result } = await failing('responses', { kind: 'stream', wire: shortAnswer('openai-chat') });
+    expect((await result).error).toMatchObject({ retryable: false, message: expect.stringContaining('Chat Completions stream') as string });
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it('of a form that nobody knows fails the turn, and is not read as a reason', async () => {
+    const { result } = await failing('anthropic', { kind: 'stream', wire: [...begun('anthropic'), 'event: mystery\ndata: {"type":"mystery","text":"rate limit, overloaded"}\n\n'] });
+    expect((await result).error).toMatchObject({ code: 'provider_error', retryable: false, message: 'the provider sent an event of an unknown form' });
+  });
+
   it.each(packages)('as an event that is no JSON: tried again, and what it says is not read as a reason (%s)', async (name) => {
     const broken = 'data: {"text": "your billing quota, insufficient_quota\n\n';
     const { retry, result } = await failing(name, { kind: 'stream', wire: [...begun(name), broken, ...shortAnswer(protocols[name]).slice(1)] });
@@ -310,3 +330,22 @@ function wireEventOf(name: Package, json: string): string {
 async function shown(session: SessionHandle): Promise<void> {
   for await (const event of session.events()) if (event.type === 'chunk') return;
 }
+
+describe('what is kept of an error message', () => {
+  it.each([
+    ['Incorrect API key provided: sk-proj-abcDEF123456. See the docs.', 'Incorrect API key provided: [redacted]. See the docs.'],
+    ['Incorrect API key provided: xa****************************7f60.', 'Incorrect API key provided: [redacted]'],
+    ['invalid "Bearer eyJhbGciOi.J9.abc"', 'invalid "Bearer [redacted]"'],
+    ['https://generativelanguage.example/v1?key=AIzaSyA1234567890abcdefghijk', 'https://generativelanguage.example/v1?key=[redacted]'],
+    ['api_key=0123456789abcdef rejected', 'api_key=[redacted] rejected'],
+    ['gsk_abcdefghijklmnop is revoked', '[redacted] is revoked'],
+  ])('holds no key: %s', (message, kept) => {
+    expect(redact(message)).toBe(kept);
+  });
+
+  it.each([
+    'Read https://platform.openai.com/docs/guides/error-codes/api-errors.', 'api_error', 'invalid x-api-key', 'The API key is missing', 'request req_011CS8ZxK2 failed', 'risk-free task_list desk-research',
+  ])('is left as it is where it holds none: %s', (message) => {
+    expect(redact(message)).toBe(message);
+  });
+});

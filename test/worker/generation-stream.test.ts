@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { tool } from '../../src/index.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
 import { gate } from '../../src/testing/gate.ts';
-import type { ScriptedItem } from '../../src/testing/scripted-model.ts';
+import { scriptedModel, type ScriptedItem } from '../../src/testing/scripted-model.ts';
 import { eventually } from '../support/eventually.ts';
 import { calling, ofKind, runTurn, startTurn, toolOutputs } from '../support/run-turn.ts';
 
@@ -115,6 +115,15 @@ describe('a generation', () => {
     await system.advance(2_000);
     expect(ofKind(await session.entries(), 'attempt-failed')).toMatchObject([{ error: { code: 'timeout', retryable: true } }]);
     await session.stop();
+  });
+
+  it('that says something now and then is not taken for silent', async () => {
+    const system = fakeSystem();
+    const model = scriptedModel([[{ text: 'a' }, { delayMs: 900 }, { text: 'b' }, { delayMs: 900 }, { part: { type: 'ping' } }, { delayMs: 900 }, { text: 'c' }]], { clock: system.clock });
+    const { turn } = await startTurn({ system, script: [], agent: { model, limits: { firstChunkTimeoutMs: 500, silenceTimeoutMs: 1_000 } } });
+    await system.advance(2_700);
+    expect((await turn.result).reason).toBe('complete');
+    expect(model.calls).toHaveLength(1);
   });
 
   it('is not taken for begun by what announces it', async () => {

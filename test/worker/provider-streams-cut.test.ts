@@ -88,6 +88,14 @@ describe('a recorded stream that is cut', () => {
     expect(faults).toEqual([]);
     expect(cuts.length).toBeGreaterThan(recorded.flat().length);
   });
+
+  it('between its reason to finish and its usage is whole, and its usage is unknown', async () => {
+    const wire = recordedResponses('openai-chat-completions.text', 'openai-chat')[0] ?? [];
+    replies.set('0', () => ({ kind: 'stream', wire: wire.slice(0, -2) }));
+    const session = await holdfast.sessions.create({ agent: 'openai-chat-completions.text', message: { text: 'run 0.' } });
+    expect((await session.firstTurn?.result)?.reason).toBe('complete');
+    expect((await session.entries()).filter((entry) => entry.kind === 'assistant-step')).toMatchObject([{ finishReason: 'stop', attempt: { number: 1, usage: null } }]);
+  });
 });
 
 /** What is wrong with the outcome of a turn whose stream was cut; `said`: all that mattered had arrived. null: nothing is. */
@@ -99,7 +107,7 @@ function faultOf(played: Result, uncut: Result, said: boolean, then: Cut['then']
   const expected = said ? (then === 'end' ? [0] : [0, 1]) : [1];
   if (!expected.includes(failures.length)) return `${failures.length} attempts failed of the cut, not ${expected.join(' or ')}`;
   const code = then === 'end' ? 'truncated_stream' : 'connection_reset';
-  const other = failures.find(({ error, retry }) => error.code !== code || !error.retryable || retry === undefined);
+  const other = failures.find(({ error, retry }) => error.code !== code || error.httpStatus !== undefined || !error.retryable || retry === undefined);
   return other === undefined ? null : `it failed as ${other.error.code} (${other.error.message})`;
 }
 

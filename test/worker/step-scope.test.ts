@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import Sqlite from 'better-sqlite3';
 import { z } from 'zod';
+import type { AgentOptions } from '../../src/agent/agent.ts';
 import type { Principal } from '../../src/agent/tool.ts';
 import { tool } from '../../src/index.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
@@ -112,13 +113,16 @@ describe('preparing a generation', () => {
     expect(seen).toMatchObject([{ claim: null, crashes: 0, turn: { attempt: null } }, [{ kind: 'session-created' }, { kind: 'user-message' }, { kind: 'attempt-lost' }]]);
   });
 
-  it.each([['context', { instructions: () => 'x', context: () => new Promise(() => undefined) }], ['instructions', { instructions: () => new Promise<string>(() => undefined) }]] as const)(
-    'that never settles (%s) does not keep a stopped turn in hand', async (_what, hanging) => {
-      const { holdfast, session, turn } = await startTurn({ script: [], agent: hanging });
-      expect(await session.stop()).toMatchObject({ stopped: true });
-      expect((await turn.result).reason).toBe('stopped');
-      await eventually('the run to end', () => holdfast.worker?.runs === 0);
-    });
+  const hanging: Readonly<Record<string, Partial<AgentOptions>>> = {
+    context: { instructions: () => 'x', context: () => new Promise(() => undefined) },
+    instructions: { instructions: () => new Promise(() => undefined) },
+  };
+  it.each(Object.keys(hanging))('that never settles (%s) does not keep a stopped turn in hand', async (what) => {
+    const { holdfast, session, turn } = await startTurn({ script: [], agent: hanging[what] ?? {} });
+    expect(await session.stop()).toMatchObject({ stopped: true });
+    expect((await turn.result).reason).toBe('stopped');
+    await eventually('the run to end', () => holdfast.worker?.runs === 0);
+  });
 
   it('that never settles does not keep the process from ending', async () => {
     const reached = gate();

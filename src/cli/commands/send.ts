@@ -25,6 +25,9 @@ interface SendOptions extends CommonOptions {
   readonly worker?: true;
 }
 
+/** A person who waits for the prompt waits no longer than this for what else the process has taken on. */
+const stopGraceMs = 2_000;
+
 /** `holdfast send`: says something in a session and shows the answer as it comes. */
 export function sendCommand(): Command {
   return storeCommand('send', 'send a message and show the answer')
@@ -47,7 +50,8 @@ async function run(session: string, words: readonly string[], options: SendOptio
   const { agents } = await loadAgents(options.agents);
   const stop = stopRequest();
   // Whoever works on the store already is the one to answer: it has its own models and settings.
-  const worker = options.wait && (options.worker === true || !(await isWorkedOn(options.store)));
+  const works = options.wait && (options.worker === true || !(await isWorkedOn(options.store)));
+  const worker = works && { stopGraceMs };
   const holdfast = await createHoldfast({ agents, store: options.store, worker, log: logToStderr });
   try {
     const turn = await send(holdfast, session, text, options);
@@ -79,11 +83,8 @@ async function send(holdfast: Holdfast, sessionId: string, text: string, { agent
 /** Streams the answer until the turn has ended. Asked to stop, it leaves: the turn goes on when a worker takes it. */
 async function showAnswer(holdfast: Holdfast, { sessionId, handle }: SentTurn, { json }: SendOptions, stop: ReturnType<typeof stopRequest>): Promise<void> {
   stop.signal.addEventListener('abort', () => void holdfast.close(), { once: true });
-  let result: TurnResult;
-  try {
-    [result] = await Promise.all([handle.result, json === true ? null : printParts(handle)]);
-  } catch (error) {
-    if (!stop.signal.aborted) throw error;
+  const [result] = await Promise.all([resultUnlessStopped(handle, stop.signal), json === true ? null : printParts(handle)]);
+  if (result === null) {
     note(`left; turn ${handle.id} of session ${sessionId} goes on with the next worker`);
     process.exitCode = stop.exitCode;
     return;
@@ -94,6 +95,17 @@ async function showAnswer(holdfast: Holdfast, { sessionId, handle }: SentTurn, {
     process.exitCode = 1;
   } else if (result.reason !== 'complete' && json !== true) {
     note(`the turn ended: ${String(result.reason)}`);
+  }
+}
+
+/** null when this process was asked to stop before the turn had ended. */
+async function resultUnlessStopped(turn: TurnHandle, signal: AbortSignal): Promise<TurnResult | null> {
+  try {
+    const result = await turn.result;
+    return result.status === 'ended' ? result : null;
+  } catch (error) {
+    if (signal.aborted) return null; // the store is closed already
+    throw error;
   }
 }
 

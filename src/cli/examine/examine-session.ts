@@ -29,7 +29,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
 
 function columnFindings(columns: SessionRow['columns'], session: Session): readonly string[] {
   const expected: SessionRow['columns'] = {
-    tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title: session.title,
+    tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title_lower_case: session.title?.toLowerCase() ?? null,
     status: statusOf(session), archived: session.archived ? 1 : 0, active_at_ms: session.activeAtMs, due_at_ms: dueAtMs(session),
     worker: session.claim?.worker ?? null, fence: session.fence, attempt_id: session.turn?.attempt?.id ?? null,
   };

@@ -1,5 +1,6 @@
 import type { Kill } from './evidence.ts';
 import { cutExecutions, readWorkerJournal } from './execution-journal.ts';
+import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
@@ -10,7 +11,10 @@ export interface KillCounts {
   readonly killsInTool: number;
 }
 
-/** Kills a random process that is ready, again and again at a steady rate. Which one is drawn from the seed. */
+/**
+ * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes are ready: else, where they start slower than they are
+ * killed, soon none would be left to do any work. Which one is killed is drawn from the seed.
+ */
 export class KillRun {
   readonly kills: Kill[] = [];
   #killsInModel = 0;
@@ -19,8 +23,8 @@ export class KillRun {
   readonly #folder: string;
   readonly #random: SeededRandom;
   readonly #everyMs: number;
-  readonly #under = new Set<Promise<void>>();
-  #timer: ReturnType<typeof setInterval> | null = null;
+  readonly #stopped = new AbortController();
+  #killing: Promise<void> = Promise.resolve();
 
   constructor(pool: WorkerPool, { folder, random, everyMs }: { readonly folder: string; readonly random: SeededRandom; readonly everyMs: number }) {
     this.#pool = pool;
@@ -34,28 +38,28 @@ export class KillRun {
   }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      const killing = this.#killOne().finally(() => this.#under.delete(killing));
-      this.#under.add(killing);
-    }, this.#everyMs);
+    this.#killing = this.#kill();
   }
 
-  /** Kills no more; resolves when the last one killed is gone and looked into. */
+  /** Kills no more; resolves when the last one killed is gone and looked into. Rejects when that failed. */
   async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
-    await Promise.all(this.#under);
+    this.#stopped.abort();
+    await this.#killing;
   }
 
-  /** At a moment when none is ready nobody is killed. */
-  async #killOne(): Promise<void> {
-    const { ready } = this.#pool;
-    if (ready.length === 0) return;
-    const victim = this.#random.pick(ready);
-    const killedAtMs = Date.now();
-    await this.#pool.kill(victim);
-    this.kills.push({ worker: victim.worker, killedAtMs, goneAtMs: Date.now() });
-    const cut = cutExecutions(readWorkerJournal(this.#folder, victim.worker));
-    if (cut.some(({ kind }) => kind === 'model')) this.#killsInModel += 1;
-    if (cut.some(({ kind }) => kind === 'tool')) this.#killsInTool += 1;
+  async #kill(): Promise<void> {
+    const { signal } = this.#stopped;
+    for (let dueMs = performance.now() + this.#everyMs; ; dueMs = Math.max(dueMs + this.#everyMs, performance.now())) {
+      await passTime(dueMs - performance.now(), signal);
+      await this.#pool.complete(signal);
+      if (signal.aborted) return;
+      const victim = this.#random.pick(this.#pool.ready);
+      const killedAtMs = Date.now();
+      await this.#pool.kill(victim);
+      this.kills.push({ worker: victim.worker, killedAtMs, goneAtMs: Date.now() });
+      const cut = cutExecutions(readWorkerJournal(this.#folder, victim.worker));
+      if (cut.some(({ kind }) => kind === 'model')) this.#killsInModel += 1;
+      if (cut.some(({ kind }) => kind === 'tool')) this.#killsInTool += 1;
+    }
   }
 }

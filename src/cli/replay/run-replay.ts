@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
@@ -25,6 +25,8 @@ export interface ReplayOptions {
   readonly seed: number;
   /** Store URL; null: a file in a temporary folder, removed at the end. */
   readonly store: string | null;
+  /** Where the journals are written, to be looked at later; null: in the temporary folder. The folder must be new or empty. */
+  readonly journalFolder?: string | null;
   /** Conversations side by side. */
   readonly concurrency: number;
   /** null: nobody is killed. */
@@ -38,7 +40,8 @@ export interface ReplayOptions {
   readonly signal?: AbortSignal;
   /** Told of what a person should know before and while it runs. */
   readonly onNote?: (text: string) => void;
-  readonly onProgress?: (turns: number, ofTurns: number) => void;
+  /** Told of each turn that has ended, and of how many there are in all. */
+  readonly onProgress?: (ofTurns: number) => void;
 }
 
 /** The line that machines read. */
@@ -108,8 +111,7 @@ class ReplayRun {
     const { limit, workers } = this.#options;
     const recordings = readRecordings(file, limit ?? undefined);
     const plan = this.#plan(recordings);
-    const journals = join(this.#folder, 'journals');
-    mkdirSync(journals);
+    const journals = this.#journalFolder();
     return workers === 0 ? this.#inThisProcess(recordings, journals) : this.#inProcesses(recordings, journals, file, plan);
   }
 
@@ -164,6 +166,13 @@ class ReplayRun {
     return file;
   }
 
+  #journalFolder(): string {
+    const folder = this.#options.journalFolder ?? join(this.#folder, 'journals');
+    mkdirSync(folder, { recursive: true });
+    if (readdirSync(folder).length > 0) throw new HoldfastError('options_invalid', `${folder} is not empty; the journals of another run would be taken for this one's`);
+    return folder;
+  }
+
   #plan(recordings: readonly Recording[]): KillPlan {
     const { concurrency, killEveryMs, workers, seed, onNote = () => undefined } = this.#options;
     onNote(`run ${this.#runId}, seed ${seed}: ${recordings.length} conversations, ${concurrency} side by side`);
@@ -177,11 +186,7 @@ class ReplayRun {
   async #send(holdfast: Holdfast, recordings: readonly Recording[], pace: KillPlan['pace']): Promise<{ readonly sent: readonly SentConversation[]; readonly seconds: number }> {
     const { concurrency, turnTimeoutMs = turnTimeoutMsDefault, onProgress } = this.#options;
     const ofTurns = recordings.reduce((sum, { turns }) => sum + turns.length, 0);
-    let turns = 0;
-    const onTurn = (): void => {
-      turns += 1;
-      onProgress?.(turns, ofTurns);
-    };
+    const onTurn = (): void => onProgress?.(ofTurns);
     const signal = AbortSignal.any([this.#ended.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])]);
     const sent: SentConversation[] = [];
     const waiting = [...recordings];

@@ -54,9 +54,17 @@ export class WorkerPool {
   async start(): Promise<void> {
     for (let count = 0; count < this.#options.size; count += 1) this.#order(this.#spawn());
     this.#spawn();
-    while (this.ready.length < this.#options.size && !this.#stopping) {
+    await this.complete();
+  }
+
+  /** Resolves when as many are ready as there should be, when the signal is aborted, and when the pool is stopped. */
+  async complete(signal?: AbortSignal): Promise<void> {
+    const wake = (): void => this.#wake();
+    signal?.addEventListener('abort', wake, { once: true });
+    while (this.ready.length < this.#options.size && !this.#stopping && signal?.aborted !== true) {
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
+    signal?.removeEventListener('abort', wake);
   }
 
   /** Kills a process with SIGKILL and puts the spare in its place; resolves when it is gone. */

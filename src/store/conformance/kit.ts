@@ -13,9 +13,9 @@ import type { CreateResult, Idempotency, SessionKey, SessionRef, Store, StoreCap
 
 /** What the suite needs of a test runner. */
 export interface TestApi {
-  describe(name: string, body: () => void): void;
-  it(name: string, body: () => Promise<void>): void;
-  expect(actual: unknown, message?: string): Expectation;
+  readonly describe: (name: string, body: () => void) => void;
+  readonly it: (name: string, body: () => Promise<void>) => void;
+  readonly expect: (actual: unknown, message?: string) => Expectation;
 }
 
 export interface Expectation {
@@ -186,6 +186,13 @@ export class Kit {
   async settle({ ref, lease, attempt }: InWork, parts: readonly StepPart[], finishReason: FinishReason = 'stop'): Promise<Session> {
     const outcome = { kind: 'generated' as const, attempt: attemptRecord(attempt), parts, finishReason, warnings: [] };
     return (await this.update(ref, settleGeneration(lease, outcome, suiteRules, this.circumstances))).session;
+  }
+
+  /** The generation that the same worker's last commit has begun. */
+  next({ ref, lease }: InWork, session: Session): InWork {
+    const attempt = session.turn?.attempt;
+    invariant(attempt !== null && attempt !== undefined, 'the next generation has begun');
+    return { ref, lease, attempt, session };
   }
 
   /** Commits the results of the last step. */

@@ -4,7 +4,9 @@ import { isBusy, type Database, type Statement } from './open-database.ts';
 
 /** How long a commit may wait for other processes before it is given up; nothing of it was written then. */
 const lockWaitMsMax = 10_000;
-const lockRetryMs = 2;
+/** Between two looks at a lock: doubles from the first to the last. SQLite itself waits in place at each look, so the event loop is free meanwhile only. */
+const lockRetryMsFirst = 2;
+const lockRetryMsMax = 20;
 /** Writes in one transaction; more wait for the next. */
 const groupSizeMax = 256;
 
@@ -27,7 +29,8 @@ export class GroupCommit {
   #waiting: Member[] = [];
   #scheduled = false;
   #closed = false;
-  #waitedMs = 0;
+  #lockedSinceMs: number | null = null;
+  #lockRetryMs = lockRetryMsFirst;
 
   constructor(database: Database, system: Pick<System, 'clock' | 'random'>, afterCommit: () => void) {
     this.#database = database;
@@ -83,7 +86,7 @@ export class GroupCommit {
       }
       return this.#commitSingly(group);
     }
-    this.#waitedMs = 0;
+    this.#lockedSinceMs = null;
     this.#afterCommit();
     group.forEach((member, place) => member.resolve(results[place] as never));
     return true;
@@ -99,17 +102,20 @@ export class GroupCommit {
   }
 
   #waitForLock(group: readonly Member[], error: unknown): boolean {
-    if (this.#waitedMs >= lockWaitMsMax) {
-      this.#waitedMs = 0;
+    const { clock, random } = this.#system;
+    if (this.#lockedSinceMs === null) this.#lockRetryMs = lockRetryMsFirst;
+    this.#lockedSinceMs ??= clock.nowMs();
+    if (clock.nowMs() - this.#lockedSinceMs >= lockWaitMsMax) {
+      this.#lockedSinceMs = null;
       const unavailable = new StoreError('store_unavailable', `another process has held the database for ${lockWaitMsMax} ms; nothing was written, try again`, { cause: error });
       for (const member of group) member.reject(unavailable);
       return true;
     }
-    const delayMs = Math.ceil(lockRetryMs * (1 + this.#system.random.next()));
-    this.#waitedMs += delayMs;
+    const delayMs = Math.ceil(this.#lockRetryMs * (1 + random.next()));
+    this.#lockRetryMs = Math.min(lockRetryMsMax, this.#lockRetryMs * 2);
     this.#waiting.unshift(...group);
     this.#scheduled = true;
-    this.#system.clock.after(delayMs, () => this.#flush());
+    clock.after(delayMs, () => this.#flush());
     return false;
   }
 }

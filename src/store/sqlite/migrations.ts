@@ -78,6 +78,12 @@ const migrations: readonly string[] = [
     lease_until_ms INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  // The key of a creation has no session of its own; it is kept while the turn of the session that it created is open.
+  `
+  ALTER TABLE idempotency ADD COLUMN created_session_id TEXT;
+  ALTER TABLE session RENAME COLUMN title TO title_lower_case;
+  UPDATE session SET title_lower_case = lower(title_lower_case) WHERE title_lower_case IS NOT NULL;
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

@@ -5,7 +5,7 @@ export type Database = BetterSqlite3.Database;
 export type Statement = BetterSqlite3.Statement;
 
 /** The oldest SQLite without the WAL-reset corruption of two connections that write and checkpoint at once (sqlite.org/wal.html, "WAL-reset bug"). */
-const sqliteVersionMin = [3, 51, 3] as const;
+export const sqliteVersionMin = [3, 51, 3] as const;
 const nodeVersionMin = [22, 12, 0] as const;
 /** How long a statement waits in place for another process's commit; longer waits leave the event loop free. */
 const lockWaitMs = 20;
@@ -57,7 +57,8 @@ function enterWal(database: Database): void {
   }
 }
 
-function requireVersion(what: string, version: string, least: readonly [number, number, number]): void {
+/** Throws `StoreError` with code `store_unsupported` when a version (`major.minor.patch`) is older than the least that is needed. */
+export function requireVersion(what: string, version: string, least: readonly [number, number, number]): void {
   const [major = 0, minor = 0, patch = 0] = version.split('.').map((number) => Number.parseInt(number, 10));
   const enough = major !== least[0] ? major > least[0] : minor !== least[1] ? minor > least[1] : patch >= least[2];
   if (!enough) throw new StoreError('store_unsupported', `${what} ${version} is too old: Holdfast needs ${least.join('.')} or newer`);

@@ -31,8 +31,8 @@ function conditionsOf({ tenant, owner, agent, status, archived, titleText }: Ses
   add('agent = ?', agent);
   add('status = ?', status);
   add('archived = ?', archived === undefined ? undefined : Number(archived));
-  // Literal text: no wildcard of LIKE means anything here.
-  add('instr(lower(title), lower(?)) > 0', titleText);
+  // Literal text: no wildcard of LIKE means anything here. SQLite's own lower() knows ASCII only.
+  add('instr(title_lower_case, ?) > 0', titleText?.toLowerCase());
   return { conditions, values };
 }
 

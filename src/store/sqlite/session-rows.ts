@@ -91,7 +91,7 @@ export class SessionRows {
   entries({ tenant, id }: SessionRef, { afterSeq = 0, beforeSeq, limit }: EntryRange): readonly Entry[] {
     const rows = (beforeSeq === undefined
       ? this.#statements.get('entriesAfter').all(tenant, id, afterSeq, limit)
-      : this.#statements.get('entriesBefore').all(tenant, id, beforeSeq, limit).reverse()) as { body: string }[];
+      : this.#statements.get('entriesBefore').all(tenant, id, afterSeq, beforeSeq, limit).reverse()) as { body: string }[];
     return rows.map((row) => parseEntry(row.body));
   }
 
@@ -104,15 +104,16 @@ export class SessionRows {
     };
   }
 
-  outcomes({ tenant, id }: SessionRef): readonly CallResult[] {
-    const rows = this.#statements.get('outcomes').all(tenant, id) as { body: string }[];
+  /** Outcomes of the calls that are open now; one that came late for an earlier step is not taken for one of theirs. */
+  outcomes({ tenant, id, turn }: Session): readonly CallResult[] {
+    const rows = this.#statements.get('outcomes').all(tenant, id, turn?.lastStep?.seq ?? 0) as { body: string }[];
     return rows.map((row) => JSON.parse(row.body) as CallResult);
   }
 }
 
 function changingColumns(session: Session): readonly (string | number | null)[] {
   return [
-    session.title, statusOf(session), session.archived ? 1 : 0, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
+    session.title?.toLowerCase() ?? null, statusOf(session), session.archived ? 1 : 0, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
     session.fence, session.turn?.attempt?.id ?? null,
   ];
 }

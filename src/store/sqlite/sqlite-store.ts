@@ -55,7 +55,7 @@ class SqliteStore implements Store {
   #changed: SessionRef[] = [];
   #dataVersion = 0;
   #stopPolling: (() => void) | null = null;
-  #closed = false;
+  #closing: Promise<void> | null = null;
 
   constructor(database: Database, locks: WorkerLocks | null, { system, outboxKinds = [], pollMs = 20, path }: SqliteStoreOptions) {
     this.#database = database;
@@ -84,7 +84,7 @@ class SqliteStore implements Store {
       if (isRefusal(change)) return { kind: 'refused', refusal: change };
       this.#rows.insert(change.session);
       const entries = this.#writeChange(change);
-      this.#storeReplies({ tenant: ref.tenant, id: '' }, idempotency, request.replyToStore(change.reply));
+      this.#storeReplies({ tenant: ref.tenant, id: '' }, idempotency, request.replyToStore(change.reply), ref.id);
       for (const { idempotency: key, reply } of request.sessionReplies?.(change.reply) ?? []) this.#storeReplies(ref, [key], reply);
       return { kind: 'created', reply: change.reply, session: change.session, entries };
     });
@@ -141,9 +141,9 @@ class SqliteStore implements Store {
     return null;
   }
 
-  #storeReplies({ tenant, id }: SessionRef, keys: readonly Idempotency[], reply: JsonValue): void {
+  #storeReplies({ tenant, id }: SessionRef, keys: readonly Idempotency[], reply: JsonValue, createdSessionId: string | null = null): void {
     for (const { scope, fingerprint, httpStatus, expiresAtMs } of keys) {
-      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs);
+      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);
     }
   }
 
@@ -190,7 +190,12 @@ class SqliteStore implements Store {
 
   async registerWorker({ id, leaseUntilMs }: WorkerRow): Promise<void> {
     this.#locks?.hold(id);
-    await this.#group.run(() => this.#statements.get('insertWorker').run(id, leaseUntilMs));
+    try {
+      await this.#group.run(() => this.#statements.get('insertWorker').run(id, leaseUntilMs));
+    } catch (error) {
+      this.#locks?.release(id);
+      throw error;
+    }
   }
 
   renewWorker(worker: string, leaseUntilMs: number, nowMs: number): Promise<{ readonly held: readonly HeldSession[] } | 'lost'> {
@@ -259,16 +264,18 @@ class SqliteStore implements Store {
 
   onChange(listener: (change: SessionRef | null) => void): () => void {
     this.#listeners.add(listener);
-    if (this.#stopPolling === null && this.capabilities.durable) this.#poll();
+    if (this.#stopPolling === null && this.capabilities.durable && this.#closing === null) this.#poll();
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size === 0) this.#endPolling();
     };
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     this.#endPolling();
     await this.#group.close();
     this.#locks?.releaseAll();
@@ -283,14 +290,25 @@ class SqliteStore implements Store {
 
   /** `data_version` changes when another connection has committed; it is one read of shared memory. */
   #poll(): void {
-    this.#stopPolling = this.#system.clock.after(this.#pollMs, () => {
-      const version = Number(this.#database.pragma('data_version', { simple: true }));
-      if (version !== this.#dataVersion) {
-        this.#dataVersion = version;
-        for (const listener of this.#listeners) listener(null);
-      }
-      this.#poll();
+    const stop = this.#system.clock.after(this.#pollMs, () => {
+      if (this.#hasChangedElsewhere()) for (const listener of this.#listeners) listener(null);
+      if (this.#stopPolling === stop) this.#poll();
     });
+    this.#stopPolling = stop;
+  }
+
+  #hasChangedElsewhere(): boolean {
+    let version: number;
+    try {
+      version = Number(this.#database.pragma('data_version', { simple: true }));
+    } catch (error) {
+      // Another process is just recovering the file: the next look sees what it changed.
+      if (isBusy(error)) return false;
+      throw error;
+    }
+    const changed = version !== this.#dataVersion;
+    this.#dataVersion = version;
+    return changed;
   }
 
   #endPolling(): void {
@@ -300,8 +318,8 @@ class SqliteStore implements Store {
 
   /** Reads only wait when another process is just recovering the file. */
   async #whenFree<Result>(read: () => Result): Promise<Result> {
-    if (this.#closed) throw new StoreError('store_closed', 'the store is closed');
     for (let tries = 0; ; tries += 1) {
+      if (this.#closing !== null) throw new StoreError('store_closed', 'the store is closed');
       try {
         return read();
       } catch (error) {

@@ -7,16 +7,16 @@ const statements = {
   sessionsByExternalId: 'SELECT body FROM session WHERE tenant = ? AND external_id = ? LIMIT 2',
   sessionByExternalIdAndOwner: 'SELECT body FROM session WHERE tenant = ? AND external_id = ? AND owner = ?',
   insertSession: `INSERT INTO session
-    (tenant, id, owner, agent, external_id, title, status, archived, active_at_ms, due_at_ms, worker, fence, attempt_id, body)
+    (tenant, id, owner, agent, external_id, title_lower_case, status, archived, active_at_ms, due_at_ms, worker, fence, attempt_id, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  updateSession: `UPDATE session SET title = ?, status = ?, archived = ?, active_at_ms = ?, due_at_ms = ?, worker = ?, fence = ?,
+  updateSession: `UPDATE session SET title_lower_case = ?, status = ?, archived = ?, active_at_ms = ?, due_at_ms = ?, worker = ?, fence = ?,
     attempt_id = ?, body = ? WHERE tenant = ? AND id = ?`,
   deleteSession: 'DELETE FROM session WHERE tenant = ? AND id = ?',
 
   insertEntry: 'INSERT INTO entry (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
   entryBySeq: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq = ?',
   entriesAfter: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq > ? ORDER BY seq LIMIT ?',
-  entriesBefore: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?',
+  entriesBefore: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq > ? AND seq < ? ORDER BY seq DESC LIMIT ?',
   deleteEntries: 'DELETE FROM entry WHERE tenant = ? AND session_id = ?',
 
   insertChunk: `INSERT INTO chunk (tenant, session_id, attempt_id, ordinal, segments)
@@ -28,16 +28,17 @@ const statements = {
     SELECT tenant, id, ?, ?, ? FROM session WHERE tenant = ? AND id = ? AND fence = ?
     ON CONFLICT DO NOTHING`,
   sessionHasFence: 'SELECT 1 FROM session WHERE tenant = ? AND id = ? AND fence = ?',
-  outcomes: 'SELECT body FROM outcome WHERE tenant = ? AND session_id = ? ORDER BY step_seq, call_index',
+  outcomes: 'SELECT body FROM outcome WHERE tenant = ? AND session_id = ? AND step_seq = ? ORDER BY call_index',
   deleteOutcomes: 'DELETE FROM outcome WHERE tenant = ? AND session_id = ?',
 
   idempotencyByScope: 'SELECT fingerprint, http_status, reply FROM idempotency WHERE tenant = ? AND session_id = ? AND scope = ?',
-  insertIdempotency: `INSERT INTO idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms)
-    VALUES (?, ?, ?, ?, ?, ?, ?)`,
+  insertIdempotency: `INSERT INTO idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms, created_session_id)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   deleteIdempotency: 'DELETE FROM idempotency WHERE tenant = ? AND session_id = ?',
   // A reply is kept as long as its session's turn is open, however old it is.
   expiredIdempotency: `SELECT tenant, session_id, scope FROM idempotency WHERE expires_at_ms < ?
-    AND NOT EXISTS (SELECT 1 FROM session WHERE session.tenant = idempotency.tenant AND session.id = idempotency.session_id
+    AND NOT EXISTS (SELECT 1 FROM session WHERE session.tenant = idempotency.tenant
+      AND session.id = coalesce(idempotency.created_session_id, idempotency.session_id)
       AND session.status IN ('ready', 'running')) LIMIT ?`,
   deleteExpired: 'DELETE FROM idempotency WHERE tenant = ? AND session_id = ? AND scope = ?',
 

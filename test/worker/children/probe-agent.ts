@@ -5,6 +5,7 @@ import { agent, type Agent } from '../../../src/agent/agent.ts';
 import type { ToolOptions } from '../../../src/agent/tool.ts';
 import { tool } from '../../../src/index.ts';
 import type { JsonValue } from '../../../src/core/json.ts';
+import { realSystem } from '../../../src/system.ts';
 import { gate } from '../../../src/testing/gate.ts';
 import { scriptedModel, type ScriptedItem } from '../../../src/testing/scripted-model.ts';
 
@@ -23,7 +24,7 @@ export const silentPort: ProbePort = { say: () => undefined, wait: () => Promise
 export interface ProbeRequest {
   /** Tools to call in one step. */
   readonly calls?: readonly (readonly [tool: string, input?: JsonValue])[];
-  /** Text to stream, piece by piece; it waits at each piece named `wait`. */
+  /** Text to stream, piece by piece; it waits for the test at each piece named `wait`, and 30 ms at each named `pause`. */
   readonly stream?: readonly string[];
   /** Waits where the context of the tools is made: after the commit that dispatched them, before they begin. */
   readonly gap?: boolean;
@@ -53,7 +54,7 @@ export function probeAgent(port: ProbePort): Agent {
   });
   return agent({
     name: 'probe',
-    model: scriptedModel([], { otherwise: ({ prompt }) => answer(prompt, port) }),
+    model: scriptedModel([], { otherwise: ({ prompt }) => answer(prompt, port), clock: realSystem().clock }),
     context: async ({ session }) => {
       const { turn } = session;
       if (turn?.lastStep?.openCalls.some(({ toolName }) => toolName.startsWith('gap'))) {
@@ -77,7 +78,10 @@ function answer(prompt: LanguageModelV4Prompt, port: ProbePort): readonly Script
   const text = last?.role === 'user' ? last.content.map((part) => (part.type === 'text' ? part.text : '')).join('') : '';
   const { calls = [], stream = [] } = JSON.parse(text) as ProbeRequest;
   if (calls.length > 0) return calls.map(([call, input = {}]) => ({ call, input }));
-  return [{ reasoning: 'I think \u{1F9ED}' }, ...stream.map((piece): ScriptedItem => (piece === 'wait' ? { gate: waitingGate(port) } : { text: piece }))];
+  return [{ reasoning: 'I think \u{1F9ED}' }, ...stream.map((piece): ScriptedItem => {
+    if (piece === 'pause') return { delayMs: 30 };
+    return piece === 'wait' ? { gate: waitingGate(port) } : { text: piece };
+  })];
 }
 
 /** A gate that the test opens from outside. */
