@@ -36,6 +36,7 @@ export class WorkerLease {
   #id = '';
   #held = false;
   #stopped = false;
+  #renewing = false;
   #deadWorkers: readonly string[] = [];
 
   constructor(options: LeaseOptions, events: LeaseEvents) {
@@ -97,14 +98,25 @@ export class WorkerLease {
     this.#held = true;
     this.#after('renew', leaseMs / 3, () => this.#renew());
     const sinceMs = system.clock.nowMs() - nowMs;
-    this.#after('self-stop', Math.max(0, (leaseMs * 2) / 3 - sinceMs), () => this.#lost('not renewed in time'));
+    this.#after('self-stop', Math.max(0, (leaseMs * 2) / 3 - sinceMs), () => this.#selfStop(nowMs));
+  }
+
+  /** A process that only woke late finds both timers due: the renewal that it has begun may still make it before the lease ends. */
+  #selfStop(renewedAtMs: number): void {
+    const { leaseMs, system } = this.#options;
+    const leftMs = renewedAtMs + (leaseMs * 5) / 6 - system.clock.nowMs();
+    if (this.#renewing && leftMs > 0) this.#after('self-stop', leftMs, () => this.#lost('not renewed in time'));
+    else this.#lost('not renewed in time');
   }
 
   async #renew(): Promise<void> {
     const { store, system, leaseMs } = this.#options;
     const nowMs = system.clock.nowMs();
     const runs = this.#events.runs();
-    const renewed = await store.renewWorker(this.#id, nowMs + leaseMs, nowMs);
+    this.#renewing = true;
+    const renewed = await store.renewWorker(this.#id, nowMs + leaseMs, nowMs).finally(() => {
+      this.#renewing = false;
+    });
     if (!this.#held) return;
     if (renewed === 'lost') {
       this.#lost('expired');
