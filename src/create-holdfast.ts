@@ -59,7 +59,7 @@ export interface Holdfast extends AsyncDisposable {
     get(id: string, options?: { readonly owner?: string }): Promise<SessionHandle>;
     list(filter?: Partial<Omit<SessionFilter, 'tenant'>>): Promise<{ readonly items: readonly SessionView[]; readonly nextCursor: string | null; readonly count: number | null }>;
   };
-  /** Answers HTTP requests; mounts into any router. `env` is what a listener of Node passes along (`incoming`, `outgoing`), by which streams are reset when they break. */
+  /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
   readonly fetch: (request: Request, env?: unknown) => Promise<Response>;
   /** The same as route handlers: `export const { GET, POST } = holdfast.handlers`. */
   readonly handlers: Readonly<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', (request: Request) => Promise<Response>>>;

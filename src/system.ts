@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import type { IdPrefix, System } from './core/system.ts';
 
+/** The longest that Node's timers wait, about 24.8 days: a longer one would fire at once. */
+const timerMsMax = 2 ** 31 - 1;
+
 /**
  * The real surroundings: the machine's clock, its randomness, its timers. The one file that takes them ambiently; everything
- * else is given a {@link System}.
+ * else is given a {@link System}. Its timers fire after 24.8 days at the latest.
  */
 export function realSystem(): System {
   return {
     clock: {
       nowMs: () => Date.now(),
       after: (delayMs, callback) => {
-        const timer = setTimeout(callback, delayMs);
+        const timer = setTimeout(callback, Math.min(delayMs, timerMsMax));
         return () => clearTimeout(timer);
       },
       soon: (callback) => {

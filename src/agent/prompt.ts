@@ -117,7 +117,8 @@ function unansweredApprovals(step: AssistantStep): readonly string[] {
   return step.parts.flatMap((part) => {
     if (part.type !== 'other' || part.value['type'] !== 'tool-approval-request') return [];
     const { approvalId, toolCallId } = part.value;
-    return step.parts.some((other) => other.type === 'tool-result' && other.toolCallId === toolCallId) ? [] : [String(approvalId)];
+    const answered = step.parts.some((other) => other.type === 'tool-result' && other.toolCallId === toolCallId);
+    return answered || typeof approvalId !== 'string' ? [] : [approvalId];
   });
 }
 

@@ -8,5 +8,5 @@ import { runCommand } from './run-command.ts';
 export async function end(host: CommandHost, sessionId: string, body: EndInput, options: CommandOptions): Promise<CommandReply<EndReply> | Refusal> {
   const parsed = parseInput(endInput, body);
   if ('refused' in parsed) return parsed;
-  return runCommand(host, { name: 'end', sessionId, body: asJson(body), httpStatus: 200, accept: acceptEnd(compact(parsed.input)), readsChunks: true }, options);
+  return runCommand(host, { name: 'end', sessionId, body: asJson(body), httpStatus: 200, accept: acceptEnd(compact(parsed.input)), readsWork: true }, options);
 }

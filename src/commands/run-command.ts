@@ -17,8 +17,8 @@ export interface Command<Reply> {
   readonly accept: Accept<Reply>;
   /** Keys besides the request's own. */
   readonly keys?: readonly Idempotency[];
-  /** It looks at what the attempt in flight has shown. */
-  readonly readsChunks?: boolean;
+  /** It looks at what the work in flight has come to: what its attempt has shown, how its calls have ended. */
+  readonly readsWork?: boolean;
 }
 
 /**
@@ -33,7 +33,7 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
     result = await host.store.update({
       key: { tenant: options.principal.tenant, id: command.sessionId, owner: ownerScope(options.principal) },
       idempotency: [...requestKeys(host, command, options), ...(command.keys ?? [])],
-      reads: { chunks: command.readsChunks === true },
+      reads: { chunks: command.readsWork === true, outcomes: command.readsWork === true },
       transition,
       replyToStore: ({ reply }) => reply as JsonValue,
     });

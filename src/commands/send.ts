@@ -17,7 +17,7 @@ export async function send(host: CommandHost, sessionId: string, body: SendInput
   const circumstances = circumstancesOf(host);
   const message = messageContent(given, circumstances);
   return runCommand(host, {
-    name: 'send', sessionId, body: asJson(body), httpStatus: 202, readsChunks: whenBusy === 'interrupt' || whenBusy === 'replace',
+    name: 'send', sessionId, body: asJson(body), httpStatus: 202, readsWork: whenBusy === 'interrupt' || whenBusy === 'replace',
     keys: given.messageId === undefined ? [] : [messageKey(given.messageId, asJson(body), 202, options.idempotencyKey === undefined)],
     accept: (draft, now, loaded) => {
       const notAllowed = refuseModel(host.agents.get(draft.session.agent), message.model);

@@ -8,5 +8,5 @@ import { runCommand } from './run-command.ts';
 export async function stop(host: CommandHost, sessionId: string, body: StopInput, options: CommandOptions): Promise<CommandReply<StopReply> | Refusal> {
   const parsed = parseInput(stopInput, body);
   if ('refused' in parsed) return parsed;
-  return runCommand(host, { name: 'stop', sessionId, body: asJson(body), httpStatus: 200, accept: acceptStop(compact(parsed.input)), readsChunks: true }, options);
+  return runCommand(host, { name: 'stop', sessionId, body: asJson(body), httpStatus: 200, accept: acceptStop(compact(parsed.input)), readsWork: true }, options);
 }

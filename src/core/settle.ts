@@ -62,7 +62,8 @@ function settleFailure(draft: Draft, { attempt, error, retryAfterMs }: Extract<G
 /** The commit of a step's tool results. */
 export function settleCalls(lease: Lease, stepSeq: number, results: readonly CallResult[], rules: AgentRules, circumstances: Circumstances): Transition<Work | null> {
   return (loaded) => {
-    if (!held(loaded, lease) || loaded.session.turn?.lastStep?.seq !== stepSeq) return fenceLost;
+    const step = loaded.session.turn?.lastStep;
+    if (!held(loaded, lease) || step?.seq !== stepSeq || step.openCalls.length === 0) return fenceLost;
     const draft = new Draft(loaded.session, circumstances.nowMs);
     draft.set({ crashes: 0 });
     appendResults(draft, stepSeq, results);

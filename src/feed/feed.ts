@@ -58,14 +58,14 @@ export class Feed {
         if (step.events.length > 0) yield step.events;
         place = step.place;
         if (!step.complete) continue;
-        const joined = tail.join(place, onLag);
+        const joined = tail.join(place, signal, onLag);
         if (joined === null) {
           await tail.advance();
           continue;
         }
         try {
           for (;;) {
-            const next = await joined.next(signal);
+            const next = await joined.next();
             if (next === 'ended') return;
             yield next;
           }

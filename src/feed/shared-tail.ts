@@ -7,7 +7,7 @@ import { HoldfastError } from '../core/errors.ts';
 /** A follower that has caught up and now gets what the shared reader reads. */
 export interface JoinedFollower {
   /** The next events; `ended` when the session is gone, the process closes or the signal aborts. Rejects when the follower lags too far behind, or the store fails. */
-  next(signal: AbortSignal): Promise<readonly FeedEvent[] | 'ended'>;
+  next(): Promise<readonly FeedEvent[] | 'ended'>;
   leave(): void;
 }
 
@@ -31,14 +31,14 @@ export class SharedTail {
   }
 
   /** Joins a follower at its place; null when the shared reader is at another: then both read on and try again. `onLag` is called at once when it lags too far behind. */
-  join(place: FeedPlace, onLag?: () => void): JoinedFollower | null {
+  join(place: FeedPlace, signal: AbortSignal, onLag?: () => void): JoinedFollower | null {
     if (this.#ended) return endedFollower;
     if (this.#followers.size === 0 && this.#reading === null) this.#place = place;
     if (this.#reading !== null || this.#place === null || !isSamePlace(this.#place, place)) return null;
     const follower = new Follower(() => {
       this.#followers.delete(follower);
       if (this.#followers.size === 0) this.#stopPolling();
-    }, onLag);
+    }, signal, onLag);
     this.#followers.add(follower);
     if (this.#cancelPoll === null) this.#poll();
     // A change may have come between the follower's read and now.
@@ -115,69 +115,68 @@ export class FollowerLagsError extends HoldfastError {
 
 class Follower implements JoinedFollower {
   readonly #onLeave: () => void;
+  readonly #signal: AbortSignal;
   readonly #onLag: (() => void) | undefined;
-  #waiting: FeedEvent[] = [];
+  /** Often the very array that all followers are given, so that what is made of it can be shared too. */
+  #waiting: readonly FeedEvent[] = [];
   #waitingChars = 0;
   #ended = false;
   #failure: Error | null = null;
   #notify: (() => void) | null = null;
 
-  constructor(onLeave: () => void, onLag?: () => void) {
+  constructor(onLeave: () => void, signal: AbortSignal, onLag?: () => void) {
     this.#onLeave = onLeave;
+    this.#signal = signal;
     this.#onLag = onLag;
+    signal.addEventListener('abort', this.#wake);
   }
+
+  readonly #wake = (): void => this.#notify?.();
 
   push(events: readonly FeedEvent[]): void {
     if (this.#failure !== null) return;
     // However much comes at once, only a follower that leaves something lie lags.
     const lies = this.#waiting.length > 0;
     for (const event of events) this.#waitingChars += sizeOf(event);
-    this.#waiting.push(...events);
+    this.#waiting = lies ? [...this.#waiting, ...events] : events;
     if (lies && this.#waitingChars > limits.streamLagBytesMax) {
       this.fail(new FollowerLagsError());
       this.#onLag?.();
       return;
     }
-    this.#notify?.();
+    this.#wake();
   }
 
   fail(error: unknown): void {
     this.#failure = error instanceof Error ? error : new HoldfastError('feed_failed', String(error));
     this.#waiting = [];
-    this.#notify?.();
+    this.#wake();
   }
 
   end(): void {
     this.#ended = true;
-    this.#notify?.();
+    this.#wake();
   }
 
   leave(): void {
+    this.#signal.removeEventListener('abort', this.#wake);
     this.#onLeave();
   }
 
-  async next(signal: AbortSignal): Promise<readonly FeedEvent[] | 'ended'> {
-    if (this.#waiting.length === 0 && !this.#ended && this.#failure === null && !signal.aborted) {
-      await this.#somethingNew(signal);
+  async next(): Promise<readonly FeedEvent[] | 'ended'> {
+    if (this.#waiting.length === 0 && !this.#ended && this.#failure === null && !this.#signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#notify = resolve;
+      });
+      this.#notify = null;
     }
-    if (signal.aborted) return 'ended';
+    if (this.#signal.aborted) return 'ended';
     if (this.#failure !== null) throw this.#failure;
     if (this.#waiting.length === 0) return 'ended';
     const events = this.#waiting;
     this.#waiting = [];
     this.#waitingChars = 0;
     return events;
-  }
-
-  async #somethingNew(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const notify = (): void => resolve();
-    this.#notify = notify;
-    signal.addEventListener('abort', notify);
-    await promise;
-    // A signal outlives this wait: what is left on it adds up over a stream's life.
-    signal.removeEventListener('abort', notify);
-    this.#notify = null;
   }
 }
 

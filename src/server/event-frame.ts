@@ -1,21 +1,25 @@
 import type { FeedEvent } from '../core/feed-event.ts';
 
 const encoder = new TextEncoder();
-const frames = new WeakMap<FeedEvent, Uint8Array>();
+const frames = new WeakMap<readonly FeedEvent[], Uint8Array>();
+const frameTexts = new WeakMap<FeedEvent, string>();
 
 /** Events as server-sent events. Each is encoded once, however many followers of this process it goes to. */
 export function framesOf(events: readonly FeedEvent[]): Uint8Array {
-  const [first] = events;
-  return first !== undefined && events.length === 1 ? frameOf(first) : Buffer.concat(events.map(frameOf));
+  const known = frames.get(events);
+  if (known !== undefined) return known;
+  const encoded = encoder.encode(events.map(frameText).join(''));
+  frames.set(events, encoded);
+  return encoded;
 }
 
-function frameOf(event: FeedEvent): Uint8Array {
-  const known = frames.get(event);
+function frameText(event: FeedEvent): string {
+  const known = frameTexts.get(event);
   if (known !== undefined) return known;
   const { position, ...body } = event;
-  const frame = encoder.encode(`id: ${position}\nevent: ${event.type}\ndata: ${JSON.stringify(body)}\n\n`);
-  frames.set(event, frame);
-  return frame;
+  const text = `id: ${position}\nevent: ${event.type}\ndata: ${JSON.stringify(body)}\n\n`;
+  frameTexts.set(event, text);
+  return text;
 }
 
 /** A comment: keeps what lies between server and client from taking the connection for dead. */

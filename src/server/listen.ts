@@ -1,6 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener, RequestError } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { HoldfastError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { Clock } from '../core/system.ts';
@@ -8,6 +9,7 @@ import { realSystem } from '../system.ts';
 import type { ListenerEnv } from './listener-env.ts';
 import { isLoopbackName } from './local-request.ts';
 import { problemResponse } from './problem.ts';
+import { sendEventStream } from './sse.ts';
 
 export interface ListenOptions {
   /** What answers: `holdfast.fetch`. */
@@ -41,9 +43,10 @@ export async function listen({ fetch, host = '127.0.0.1', port, authenticated, g
   if (!authenticated && !isLoopbackName(host)) throw refusal(host);
   const closing = new AbortController();
   const server = createServer({ headersTimeout: limits.requestHeadMsMax, requestTimeout: limits.requestMsMax, keepAliveTimeout: limits.connectionIdleMsMax });
-  const answer = getRequestListener((request, env) => fetch(request, { outgoing: env.outgoing as ServerResponse, closing: closing.signal }), {
-    hostname: host, errorHandler: answerMalformed, overrideGlobalObjects: false,
-  });
+  const answer = getRequestListener(async (request, env) => {
+    const response = await fetch(request, { closing: closing.signal });
+    return sendEventStream(response, env.outgoing as ServerResponse) ? RESPONSE_ALREADY_SENT : response;
+  }, { hostname: host, errorHandler: answerMalformed, overrideGlobalObjects: false });
   const open = new Set<ServerResponse>();
   server.on('request', (incoming, outgoing) => {
     open.add(outgoing);

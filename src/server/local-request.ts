@@ -7,7 +7,7 @@ import { refuse, type Refusal } from '../core/errors.ts';
  */
 export function refuseForeign(request: Request): Refusal | null {
   const host = request.headers.get('host') ?? new URL(request.url).host;
-  if (!isLoopbackName(nameOf(host)) || !isLoopbackName(new URL(request.url).hostname)) {
+  if (!isLoopbackName(nameOf(host))) {
     return refuse('forbidden_origin', 'this server has no authentication and answers to localhost, 127.0.0.1 and [::1] only; configure authenticate to serve under another name');
   }
   const origin = request.headers.get('origin');

@@ -33,7 +33,7 @@ export async function openStream({ host, principal, param, env, request }: Strea
   if (isRefusal(opened)) return opened;
   const { ref, cursor } = opened;
   return eventStreamResponse({
-    feed: host.feed, system: host.commands.system, ref, from: cursor, env, signal: request.signal, onOver: release,
+    feed: host.feed, system: host.commands.system, ref, from: cursor, closing: env.closing, signal: request.signal, onOver: release,
     ...(isLast === undefined ? {} : { isLast }),
     ...(headers === undefined ? {} : { headers }),
     onReset: (reason) => host.log(reason === 'lags' ? 'info' : 'error', 'stream-reset', { session: ref.id, ...(reason === 'lags' ? { reason } : errorFields(reason)) }),

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { HoldfastError } from '../core/errors.ts';
 import type { FeedCursor, FeedEvent } from '../core/feed-event.ts';
 import { limits } from '../core/limits.ts';
@@ -5,7 +6,7 @@ import type { System } from '../core/system.ts';
 import type { Feed } from '../feed/feed.ts';
 import type { SessionRef } from '../store/store.ts';
 import { deletedFrame, framesOf, heartbeatFrame, retryFrame } from './event-frame.ts';
-import type { ListenerEnv } from './listener-env.ts';
+import { nodeOutlet, webOutlet, type OutletEvents, type StreamOutlet } from './stream-outlet.ts';
 
 export interface EventStreamOptions {
   readonly feed: Feed;
@@ -14,7 +15,8 @@ export interface EventStreamOptions {
   readonly from: FeedCursor;
   /** The stream ends after the first event for which this holds. Default: it goes on until the session is deleted. */
   readonly isLast?: (event: FeedEvent) => boolean;
-  readonly env: ListenerEnv;
+  /** Aborted when the process takes its leave. */
+  readonly closing?: AbortSignal | undefined;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
   /** Called once, when the stream is over in whatever way. */
@@ -24,23 +26,42 @@ export interface EventStreamOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+const streams = new WeakMap<Response, EventStream>();
+
 /**
  * The events of a session as server-sent events (design section 10). A stream that breaks is reset, never ended cleanly, so that the client knows and
  * resumes from its last position. Nothing is read ahead of what the client takes; one that leaves more than 1 MB or anything for 10 s is
  * disconnected. The end of a stream cancels nothing.
  */
 export function eventStreamResponse(options: EventStreamOptions): Response {
-  return new Response(new EventStream(options).body, {
+  const stream = new EventStream(options);
+  const response = new Response(stream.body, {
     headers: { ...options.headers, 'content-type': 'text/event-stream', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' },
   });
+  streams.set(response, stream);
+  return response;
+}
+
+/**
+ * Sends an event stream as the response of Node that it becomes, several times as fast as its body can be read. False: the response is none, and the
+ * caller sends it.
+ */
+export function sendEventStream(response: Response, outgoing: ServerResponse): boolean {
+  const stream = streams.get(response);
+  if (stream === undefined) return false;
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers));
+  stream.sendTo(outgoing);
+  return true;
 }
 
 class EventStream {
+  /** Asked for more, it begins; sent as Node's response, it is not used. */
   readonly body: ReadableStream<Uint8Array>;
   readonly #options: EventStreamOptions;
   readonly #over = new AbortController();
-  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  /** The client asks for more, and has been given nothing since. */
+  readonly #events: OutletEvents;
+  #outlet: StreamOutlet;
+  /** The client takes more. */
   #demand = false;
   #onDemand: (() => void) | null = null;
   #cancelHeartbeat: (() => void) | null = null;
@@ -48,35 +69,39 @@ class EventStream {
 
   constructor(options: EventStreamOptions) {
     this.#options = options;
-    // With no buffer of its own, the stream is asked for more exactly when the connection has taken what it was given.
-    this.body = new ReadableStream<Uint8Array>({
-      pull: (controller) => this.#pull(controller),
-      cancel: () => this.#finish(),
-    }, { highWaterMark: 0 });
+    this.#events = { onDemand: () => this.#asked(), onGone: () => this.#finish() };
+    const outlet = webOutlet(this.#events);
+    this.#outlet = outlet;
+    this.body = outlet.body;
     options.signal.addEventListener('abort', this.#onGone);
-    options.env.closing?.addEventListener('abort', this.#onClosing);
+    options.closing?.addEventListener('abort', this.#onClosing);
     if (options.signal.aborted) this.#finish();
   }
 
   readonly #onGone = (): void => this.#finish();
   readonly #onClosing = (): void => this.#askToReconnect();
 
-  #pull(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    this.#controller = controller;
+  sendTo(outgoing: ServerResponse): void {
+    this.#outlet = nodeOutlet(outgoing, this.#events);
+    if (outgoing.destroyed) this.#finish();
+    this.#asked();
+  }
+
+  #asked(): void {
     this.#demand = true;
     if (this.#begun) {
       this.#onDemand?.();
       return;
     }
     this.#begun = true;
-    if (this.#over.signal.aborted) {
-      this.#reset();
+    if (this.#isOver) {
+      this.#outlet.breakOff();
       return;
     }
     this.#give(retryFrame(limits.streamRetryMs));
     this.#scheduleHeartbeat();
     void this.#run();
-    if (this.#options.env.closing?.aborted === true) this.#askToReconnect();
+    if (this.#options.closing?.aborted === true) this.#askToReconnect();
   }
 
   async #run(): Promise<void> {
@@ -84,46 +109,46 @@ class EventStream {
     try {
       for await (const events of feed.follow(ref, from, this.#over.signal, () => this.#lagging())) {
         const last = isLast === undefined ? -1 : events.findIndex(isLast);
-        if (!(await this.#write(framesOf(last === -1 ? events : events.slice(0, last + 1))))) return;
+        if (!this.#demand) await this.#asksForMore();
+        if (this.#isOver) return;
+        this.#give(framesOf(last === -1 ? events : events.slice(0, last + 1)));
         if (last !== -1) {
           this.#end();
           return;
         }
       }
-      if (this.#over.signal.aborted) return;
-      if (feed.closed) this.#askToReconnect();
-      else if (await this.#write(deletedFrame)) this.#end();
+      if (this.#isOver) return;
+      if (feed.closed) {
+        this.#askToReconnect();
+        return;
+      }
+      if (!this.#demand) await this.#asksForMore();
+      if (this.#isOver) return;
+      this.#give(deletedFrame);
+      this.#end();
     } catch (error) {
-      if (this.#over.signal.aborted) return;
+      if (this.#isOver) return;
       onReset(error instanceof Error ? error : new HoldfastError('stream_failed', String(error)));
       this.#reset();
     }
   }
 
-  /** Hands bytes to the client when it asks for more. False: the stream is over. */
-  async #write(bytes: Uint8Array): Promise<boolean> {
-    if (this.#over.signal.aborted) return false;
-    if (!this.#demand) {
-      const asked = Promise.withResolvers<void>();
-      const cancelTimer = this.#options.system.clock.after(limits.streamLagMsMax, () => this.#lagging());
-      this.#onDemand = asked.resolve;
-      await asked.promise;
-      this.#onDemand = null;
-      cancelTimer();
-    }
-    if (this.#isOver) return false;
-    this.#give(bytes);
-    return true;
+  /** Resolves when the client takes more, or the stream is over: at the latest when it has left something for too long. */
+  async #asksForMore(): Promise<void> {
+    const asked = Promise.withResolvers<void>();
+    const cancelTimer = this.#options.system.clock.after(limits.streamLagMsMax, () => this.#lagging());
+    this.#onDemand = asked.resolve;
+    await asked.promise;
+    this.#onDemand = null;
+    cancelTimer();
   }
 
-  /** As a question of its own, because it changes while something is awaited. */
   get #isOver(): boolean {
     return this.#over.signal.aborted;
   }
 
   #give(bytes: Uint8Array): void {
-    this.#demand = false;
-    this.#controller?.enqueue(bytes);
+    this.#demand = this.#outlet.give(bytes);
   }
 
   #scheduleHeartbeat(): void {
@@ -142,7 +167,7 @@ class EventStream {
   /** The clean end: there is nothing more to come. */
   #end(): void {
     this.#finish();
-    this.#controller?.close();
+    this.#outlet.end();
   }
 
   /** The process goes: the client is asked to come back, not all clients at once, and finds another. */
@@ -152,23 +177,12 @@ class EventStream {
     if (this.#demand) this.#give(retryFrame(limits.streamRetryMs * (0.5 + random.next())));
     this.#finish();
     // What was given reaches the connection in between.
-    clock.soon(() => {
-      const { outgoing } = this.#options.env;
-      // No last chunk is sent, so that it does not look like the end.
-      if (outgoing?.socket) outgoing.socket.destroySoon();
-      else this.#breakOff();
-    });
+    clock.soon(() => this.#outlet.breakOffAfterwards());
   }
 
   #reset(): void {
     this.#finish();
-    this.#breakOff();
-  }
-
-  #breakOff(): void {
-    const { outgoing } = this.#options.env;
-    if (outgoing === undefined) this.#controller?.error(new HoldfastError('stream_reset', 'the stream broke off; follow again from the last position'));
-    else outgoing.destroy();
+    this.#outlet.breakOff();
   }
 
   /** Frees everything. Idempotent. */
@@ -178,7 +192,7 @@ class EventStream {
     this.#cancelHeartbeat?.();
     this.#onDemand?.();
     this.#options.signal.removeEventListener('abort', this.#onGone);
-    this.#options.env.closing?.removeEventListener('abort', this.#onClosing);
+    this.#options.closing?.removeEventListener('abort', this.#onClosing);
     this.#options.onOver();
   }
 }

@@ -2,3 +2,4 @@
 export * from './fake-system.ts';
 export * from './gate.ts';
 export * from './scripted-model.ts';
+export { storeConformance, type ConformanceOptions, type Expectation, type OpenConformanceStore, type OpenedStore, type TestApi } from '../store/conformance.ts';

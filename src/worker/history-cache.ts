@@ -20,23 +20,28 @@ export class HistoryCache {
 
   /** Takes the session's history out of the cache as far as it is known, or begins one; {@link catchUp} does the rest. */
   take(session: Session): PromptHistory {
-    const key = keyOf(session);
-    const known = this.#histories.get(key);
-    if (known !== undefined) {
-      this.#histories.delete(key);
-      this.#chars -= known.textChars;
-    }
+    const known = this.#remove(keyOf(session));
     return known?.continuesTo(session.visible) === true ? known : new PromptHistory(session.visible);
   }
 
+  /** Two runs of one session may each put theirs: the one that goes further stays. */
   put(session: Session, history: PromptHistory): void {
-    this.#histories.set(keyOf(session), history);
-    this.#chars += history.textChars;
-    for (const [key, oldest] of this.#histories) {
+    const other = this.#remove(keyOf(session));
+    const longer = other !== undefined && other.lastSeq > history.lastSeq ? other : history;
+    this.#histories.set(keyOf(session), longer);
+    this.#chars += longer.textChars;
+    for (const key of this.#histories.keys()) {
       if (this.#chars <= this.#charsMax) break;
-      this.#histories.delete(key);
-      this.#chars -= oldest.textChars;
+      this.#remove(key);
     }
+  }
+
+  #remove(key: string): PromptHistory | undefined {
+    const known = this.#histories.get(key);
+    if (known === undefined) return undefined;
+    this.#histories.delete(key);
+    this.#chars -= known.textChars;
+    return known;
   }
 }
 

@@ -20,41 +20,43 @@ export interface ToolRun {
   readonly signal: AbortSignal;
 }
 
+type Ending = Pick<CallResult, 'outcome'> & Partial<CallResult>;
+
 /** Runs one call. Whatever the tool does, it ends as a result the model sees; it never fails the turn and never throws. */
 export async function runTool(run: ToolRun): Promise<CallResult> {
   const { call, clock } = run;
   const startedAtMs = clock.nowMs();
-  const end = (fields: Pick<CallResult, 'outcome'> & Partial<CallResult>): CallResult => ({
-    index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, startedAtMs, durationMs: Math.max(0, clock.nowMs() - startedAtMs), ...fields,
-  });
-  const failed = (code: string, errorText: string): CallResult => end({ outcome: 'failed', code, errorText: wellFormedText(errorText).slice(0, limits.errorTextCharsMax) });
-  let input: unknown;
-  let output: unknown;
+  let ending: Ending;
   try {
-    const checked = await checkInput(run.definition, call.input);
-    // It was valid when the model made the call: the tool has changed since.
-    if (!checked.valid) return failed('tool_changed', `the tool changed since the call was made and no longer takes its input: ${checked.problem}`);
-    input = checked.value;
-    const finished = await withTimeout(run, (signal) => execute(run, input, signal));
-    if (finished === timedOut) return failed('tool_timeout', `${call.toolName} did not finish within ${run.timeoutMs} ms; it may still have had its effect`);
-    output = finished;
+    const ended = await withTimeout(run, (signal) => complete(run, signal));
+    ending = ended === timedOut ? failed('tool_timeout', `${call.toolName} did not finish within ${run.timeoutMs} ms; it may still have had its effect`) : ended;
   } catch (error) {
-    return failed('tool_error', error instanceof Error ? error.message : String(error));
+    ending = failed('tool_error', error instanceof Error ? error.message : String(error));
   }
+  return { index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, startedAtMs, durationMs: Math.max(0, clock.nowMs() - startedAtMs), ...ending };
+}
+
+function failed(code: string, errorText: string): Ending {
+  return { outcome: 'failed', code, errorText: wellFormedText(errorText.slice(0, limits.errorTextCharsMax)) };
+}
+
+/** From the input's check to what the model is told: all of it is the user's code, and all of it is bound in time. */
+async function complete(run: ToolRun, signal: AbortSignal): Promise<Ending> {
+  const { call, definition } = run;
+  const checked = await checkInput(definition, call.input);
+  // It was valid when the model made the call: the tool has changed since.
+  if (!checked.valid) return failed('tool_changed', `the tool changed since the call was made and no longer takes its input: ${checked.problem}`);
+  const output = await execute(run, checked.value, signal);
   const plain = plainJson(output);
   if (!plain.valid) return failed('not_json', `the result of ${call.toolName} is not JSON: ${plain.problem}`);
   const capped = capResult(plain.value, run.resultBytesMax);
-  try {
-    const modelOutput = capped.wholeBytes === undefined ? await modelOutputOf(run, input, output) : undefined;
-    return end({ outcome: 'done', ...capped, ...(modelOutput === undefined ? {} : { modelOutput }), ...(run.stopsTurn ? { stopsTurn: true } : {}) });
-  } catch (error) {
-    return failed('tool_error', `toModelOutput of ${call.toolName} failed: ${error instanceof Error ? error.message : String(error)}`);
-  }
+  const modelOutput = capped.wholeBytes === undefined ? await modelOutputOf(run, checked.value, output) : undefined;
+  return { outcome: 'done', ...capped, ...(modelOutput === undefined ? {} : { modelOutput }), ...(run.stopsTurn ? { stopsTurn: true } : {}) };
 }
 
-const timedOut = Symbol('timed out');
+const timedOut: unique symbol = Symbol('timed out');
 
-async function withTimeout(run: ToolRun, work: (signal: AbortSignal) => Promise<unknown>): Promise<unknown> {
+async function withTimeout<Value>(run: ToolRun, work: (signal: AbortSignal) => Promise<Value>): Promise<Value | typeof timedOut> {
   const controller = new AbortController();
   const abort = (): void => controller.abort(run.signal.reason);
   if (run.signal.aborted) abort();
@@ -88,8 +90,13 @@ async function execute({ definition, options }: ToolRun, input: unknown, abortSi
 
 async function modelOutputOf({ definition, call }: ToolRun, input: unknown, output: unknown): Promise<JsonObject | undefined> {
   if (definition.toModelOutput === undefined) return undefined;
-  const made: unknown = await definition.toModelOutput({ toolCallId: call.toolCallId, input, output } as never);
-  const plain = plainJson(made);
-  if (!plain.valid) throw new HoldfastError('not_json', plain.problem);
-  return plain.value as JsonValue as JsonObject;
+  let problem: string;
+  try {
+    const plain = plainJson(await definition.toModelOutput({ toolCallId: call.toolCallId, input, output } as never));
+    if (plain.valid) return plain.value as JsonValue as JsonObject;
+    ({ problem } = plain);
+  } catch (error) {
+    problem = error instanceof Error ? error.message : String(error);
+  }
+  throw new HoldfastError('tool_error', `toModelOutput of ${call.toolName} failed: ${problem}`);
 }

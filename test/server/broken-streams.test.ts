@@ -26,7 +26,7 @@ async function inProcess() {
   let over = 0;
   const client = new AbortController();
   const response = eventStreamResponse({
-    feed, system, ref: { tenant: 'default', id }, from: feedStart, env: {}, signal: client.signal, onOver: () => { over += 1; }, onReset: (reason) => { resets.push(reason); },
+    feed, system, ref: { tenant: 'default', id }, from: feedStart, signal: client.signal, onOver: () => { over += 1; }, onReset: (reason) => { resets.push(reason); },
   });
   const reader = response.body?.getReader();
   if (reader === undefined) throw new Error('a stream has a body');

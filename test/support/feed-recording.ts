@@ -40,9 +40,10 @@ export function record(session: SessionHandle, after?: string): Recording {
   };
   onTestFinished(stop);
   const until = async (fits: (event: FeedEvent) => boolean): Promise<FeedEvent> => {
-    for (let from = 0; ; from = events.length) {
-      const found = events.slice(from).find(fits);
+    for (let looked = 0; ;) {
+      const found = events.slice(looked).find(fits);
       if (found !== undefined) return found;
+      looked = events.length;
       if (failure !== null) throw failure as Error;
       await new Promise<void>((resolve) => changed.push(resolve));
     }

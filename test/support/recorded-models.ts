@@ -5,7 +5,7 @@ import type { LanguageModelV4 } from '@ai-sdk/provider';
 import { z } from 'zod';
 import type { AgentTool } from '../../src/agent/tool.ts';
 import { tool } from '../../src/agent/tool.ts';
-import { recordedResponses, type WireProtocol } from './provider-streams.ts';
+import type { WireProtocol } from './provider-streams.ts';
 
 /** A key that must never be seen outside the requests to the provider. */
 export const canaryKey = 'sk-canary-4f3c2a1b9d8e7f60';
@@ -56,12 +56,4 @@ export function recordings(url: string): readonly Recording[] {
     { name: 'openai-responses.provider-executed-web-search', protocol: 'openai-responses', model: responses, tools: { web_search: webSearch } },
     { name: 'openai-responses.reasoning', protocol: 'openai-responses', model: responses, tools: { calculator } },
   ];
-}
-
-/** A short answer in the wire's own form, for the call after the one that is looked at. */
-export function shortAnswer(protocol: WireProtocol): readonly string[] {
-  if (protocol === 'anthropic') return recordedResponses('anthropic.text', protocol)[0] ?? [];
-  if (protocol === 'openai-responses') return recordedResponses('openai-responses.reasoning', protocol).at(-1) ?? [];
-  const chat = recordedResponses('openai-chat-completions.text', protocol)[0] ?? [];
-  return [...chat.slice(0, 4), ...chat.slice(-3)];
 }

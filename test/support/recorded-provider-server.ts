@@ -12,8 +12,8 @@ export interface ProviderRequest {
 
 /** What the server does with a model call. */
 export type ProviderReply =
-  /** A stream of server-sent events, as texts on the wire. `then`: the body ends, the socket is destroyed, or nothing more comes. */
-  | { readonly kind: 'stream'; readonly wire: readonly string[]; readonly then?: 'end' | 'destroy' | 'hang' }
+  /** A stream of server-sent events, as texts on the wire. `ending`: the body ends, the socket is destroyed, or nothing more comes. */
+  | { readonly kind: 'stream'; readonly wire: readonly string[]; readonly ending?: 'end' | 'destroy' | 'hang' }
   | { readonly kind: 'error'; readonly httpStatus: number; readonly body: string; readonly headers?: Readonly<Record<string, string>> }
   /** The socket is destroyed, or kept open, before anything is answered. */
   | { readonly kind: 'reset' }
@@ -79,11 +79,11 @@ export class RecordedProviderServer implements AsyncDisposable {
         return;
       case 'stream':
         response.writeHead(200, { 'content-type': 'text/event-stream' });
-        if (reply.then === undefined || reply.then === 'end') response.end(reply.wire.join(''));
-        else if (reply.then === 'hang') response.flushHeaders();
-        if (reply.then === 'hang' && reply.wire.length > 0) response.write(reply.wire.join(''));
+        if (reply.ending === undefined || reply.ending === 'end') response.end(reply.wire.join(''));
+        else if (reply.ending === 'hang') response.flushHeaders();
+        if (reply.ending === 'hang' && reply.wire.length > 0) response.write(reply.wire.join(''));
         // The bytes leave before the socket goes: what was sent is received.
-        if (reply.then === 'destroy') response.write(reply.wire.join('') || ': nothing yet\n\n', () => message.socket.destroy());
+        if (reply.ending === 'destroy') response.write(reply.wire.join('') || ': nothing yet\n\n', () => message.socket.destroy());
     }
   }
 }

@@ -11,10 +11,11 @@ import { fakeSystem, type FakeSystem } from '../../src/testing/fake-system.ts';
 import { redact } from '../../src/worker/provider-failure.ts';
 import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
-import { recordedResponses, streamsMissing, wireEvent, type WireProtocol } from '../support/provider-streams.ts';
-import { canaryKey, recordedModels, shortAnswer } from '../support/recorded-models.ts';
+import { wireEvent, type WireProtocol } from '../support/provider-streams.ts';
+import { canaryKey, recordedModels } from '../support/recorded-models.ts';
 import { RecordedProviderServer, type ProviderReply, type ProviderRequest } from '../support/recorded-provider-server.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { begunAnswer, writtenAnswer } from '../support/written-answer.ts';
 
 type Package = 'anthropic' | 'responses' | 'chat' | 'compatible';
 
@@ -36,14 +37,13 @@ beforeAll(async () => {
   server = await RecordedProviderServer.start();
 });
 afterAll(() => server[Symbol.asyncDispose]());
-beforeEach(({ skip }) => {
-  skip(streamsMissing !== undefined, streamsMissing);
+beforeEach(() => {
   server.requests.length = 0;
 });
 
 /** A turn whose first model call is answered so, and every further one with a whole answer. */
 async function failing(name: Package, reply: ProviderReply | ((request: ProviderRequest) => ProviderReply), options: { readonly limits?: Partial<AgentLimits>; readonly model?: LanguageModelV4 } = {}): Promise<FailingTurn> {
-  server.reply = (request) => (server.requests.length === 1 ? (typeof reply === 'function' ? reply(request) : reply) : { kind: 'stream', wire: shortAnswer(protocols[name]) });
+  server.reply = (request) => (server.requests.length === 1 ? (typeof reply === 'function' ? reply(request) : reply) : { kind: 'stream', wire: writtenAnswer(protocols[name]) });
   const system = fakeSystem();
   const logged: string[] = [];
   const file = await temporaryDatabase();
@@ -151,7 +151,7 @@ describe('a model call that is refused for now', () => {
     const { error, delayMs } = await retry();
     expect(error).toMatchObject({ code: refusal.code, retryable: true, httpStatus: refusal.httpStatus, message: refusal.message });
     expect(delayMs).toBeLessThanOrEqual(1_000);
-    expect(await result).toMatchObject({ reason: 'complete', error: null });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.', error: null });
     expect(ofKind(await session.entries(), 'assistant-step')).toMatchObject([{ attempt: { number: 2 } }]);
     expect(server.requests).toHaveLength(2);
   });
@@ -166,7 +166,7 @@ describe('a model call that is refused for now', () => {
       const nowMs = fakeSystem().clock.nowMs();
       const { retry, result } = await failing(name, { kind: 'error', httpStatus: 429, headers: headers(nowMs), body: errorBody(name, 'rate_limit_error', 'slow down') });
       expect((await retry()).delayMs).toBe(37_000);
-      expect(await result).toMatchObject({ reason: 'complete' });
+      expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
     }
   });
 
@@ -194,7 +194,7 @@ describe('a connection that breaks', () => {
   it.each(packages)('before the answer begins: the call is made again (%s)', async (name) => {
     const { retry, result } = await failing(name, { kind: 'reset' });
     expect((await retry()).error).toMatchObject({ code: 'connection_reset', retryable: true });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
   });
 
   it.each(packages)('where nobody listens: the call is made again (%s)', async (name) => {
@@ -206,7 +206,7 @@ describe('a connection that breaks', () => {
   });
 
   it.each(packages)('in the middle of what was shown: that is taken back, and the call is made again (%s)', async (name) => {
-    const { session, retry, result } = await failing(name, { kind: 'stream', wire: begun(name), then: 'hang' });
+    const { session, retry, result } = await failing(name, { kind: 'stream', wire: begunAnswer(protocols[name]), ending: 'hang' });
     const events: FeedEvent[] = [];
     const watching = new AbortController();
     const watched = (async () => {
@@ -215,7 +215,7 @@ describe('a connection that breaks', () => {
     await eventually('the beginning to be shown', () => events.some((event) => event.type === 'chunk'));
     server.dropConnections();
     expect((await retry()).error).toMatchObject({ code: 'connection_reset', retryable: true });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
     await eventually('the end to be seen', () => events.some((event) => event.type === 'entry' && event.entry.kind === 'turn-ended'));
     watching.abort();
     await watched;
@@ -235,25 +235,25 @@ describe('a provider that keeps silent', () => {
     expect(server.requests).toHaveLength(1);
     await system.advance(1);
     expect((await retry()).error).toEqual({ code: 'timeout', message: 'the provider sent nothing for 5000 ms', retryable: true, provider: expect.any(String) as string });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
   });
 
   it.each(packages)('is given up after so long a silence in the middle of its answer (%s)', async (name) => {
-    const { session, system, retry, result } = await failing(name, { kind: 'stream', wire: begun(name), then: 'hang' }, { limits });
+    const { session, system, retry, result } = await failing(name, { kind: 'stream', wire: begunAnswer(protocols[name]), ending: 'hang' }, { limits });
     await shown(session);
     await system.advance(6_999);
     expect(ofKind(await session.entries(), 'attempt-failed')).toEqual([]);
     await system.advance(1);
     expect((await retry()).error).toMatchObject({ code: 'stream_silence', message: 'the provider was silent for 7000 ms', retryable: true });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
   });
 
   it.each(packages)('is given up after the time of a whole generation (%s)', async (name) => {
-    const { session, system, retry, result } = await failing(name, { kind: 'stream', wire: begun(name), then: 'hang' }, { limits: { ...limits, silenceTimeoutMs: 60_000, stepTimeoutMs: 9_000 } });
+    const { session, system, retry, result } = await failing(name, { kind: 'stream', wire: begunAnswer(protocols[name]), ending: 'hang' }, { limits: { ...limits, silenceTimeoutMs: 60_000, stepTimeoutMs: 9_000 } });
     await shown(session);
     await system.advance(9_000);
     expect((await retry()).error).toMatchObject({ code: 'timeout', message: 'the generation took longer than 9000 ms', retryable: true });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
   });
 });
 
@@ -271,9 +271,9 @@ describe('an error in the middle of a stream', () => {
     ['error chunk', 'compatible', chatError, 'provider_error'],
     ['error as a text', 'compatible', '{"error":"Overloaded, try again"}', 'overloaded'],
   ])('that may pass is followed by another try (%s, %s)', async (_title, name, event, code) => {
-    const { session, retry, result } = await failing(name, { kind: 'stream', wire: [...begun(name), wireEventOf(name, event)] });
+    const { session, retry, result } = await failing(name, { kind: 'stream', wire: [...begunAnswer(protocols[name]), wireEventOf(name, event)] });
     expect((await retry()).error).toMatchObject({ code, retryable: true });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
     expect(ofKind(await session.entries(), 'assistant-step')).toHaveLength(1);
   });
 
@@ -283,7 +283,7 @@ describe('an error in the middle of a stream', () => {
     ['chat', '{"error":{"message":"Incorrect API key provided: sk-canary-4f3c2a1b9d8e7f60","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}', 'authentication'],
     ['compatible', '{"error":{"message":"This model\'s maximum context length is 8192 tokens","type":"BadRequestError","code":400}}', 'context_overflow'],
   ])('that will not pass fails the turn (%s)', async (name, event, code) => {
-    const { everything, result } = await failing(name, { kind: 'stream', wire: [...begun(name), wireEventOf(name, event)] });
+    const { everything, result } = await failing(name, { kind: 'stream', wire: [...begunAnswer(protocols[name]), wireEventOf(name, event)] });
     expect(await result).toMatchObject({ reason: 'failed', error: { code, retryable: false } });
     expect(server.requests).toHaveLength(1);
     expect(await everything()).not.toContain(canaryKey);
@@ -294,33 +294,27 @@ describe('an error in the middle of a stream', () => {
   ])('before anything is said is followed by another try (%s)', async (name, event, code) => {
     const { retry, result } = await failing(name, { kind: 'stream', wire: [wireEventOf(name, event)] });
     expect((await retry()).error).toMatchObject({ code, retryable: true });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
   });
 
   it('or a stream of another protocol fails the turn with a message that says so, and is not tried again', async () => {
-    const { result } = await failing('responses', { kind: 'stream', wire: shortAnswer('openai-chat') });
+    const { result } = await failing('responses', { kind: 'stream', wire: writtenAnswer('openai-chat') });
     expect((await result).error).toMatchObject({ retryable: false, message: expect.stringContaining('Chat Completions stream') as string });
     expect(server.requests).toHaveLength(1);
   });
 
   it('of a form that nobody knows fails the turn, and is not read as a reason', async () => {
-    const { result } = await failing('anthropic', { kind: 'stream', wire: [...begun('anthropic'), 'event: mystery\ndata: {"type":"mystery","text":"rate limit, overloaded"}\n\n'] });
+    const { result } = await failing('anthropic', { kind: 'stream', wire: [...begunAnswer('anthropic'), 'event: mystery\ndata: {"type":"mystery","text":"rate limit, overloaded"}\n\n'] });
     expect((await result).error).toMatchObject({ code: 'provider_error', retryable: false, message: 'the provider sent an event of an unknown form' });
   });
 
   it.each(packages)('as an event that is no JSON: tried again, and what it says is not read as a reason (%s)', async (name) => {
     const broken = 'data: {"text": "your billing quota, insufficient_quota\n\n';
-    const { retry, result } = await failing(name, { kind: 'stream', wire: [...begun(name), broken, ...shortAnswer(protocols[name]).slice(1)] });
+    const { retry, result } = await failing(name, { kind: 'stream', wire: [...begunAnswer(protocols[name]), broken, ...writtenAnswer(protocols[name]).slice(1)] });
     expect((await retry()).error).toMatchObject({ code: 'truncated_stream', retryable: true, message: expect.stringMatching(/^the provider sent an event that is not JSON/) as string });
-    expect(await result).toMatchObject({ reason: 'complete' });
+    expect(await result).toMatchObject({ reason: 'complete', text: 'Hello there.' });
   });
 });
-
-/** The beginning of an answer: enough to be shown. */
-function begun(name: Package): readonly string[] {
-  if (name === 'responses') return (recordedResponses('openai-responses.reasoning', 'openai-responses').at(-1) ?? []).slice(0, 8);
-  return shortAnswer(protocols[name]).slice(0, 4);
-}
 
 function wireEventOf(name: Package, json: string): string {
   return protocols[name] === 'openai-chat' ? `data: ${json}\n\n` : wireEvent(protocols[name], json);

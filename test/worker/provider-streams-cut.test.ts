@@ -5,15 +5,16 @@ import type { Holdfast } from '../../src/create-holdfast.ts';
 import { realSystem } from '../../src/system.ts';
 import { recordedResponses, streamsMissing } from '../support/provider-streams.ts';
 import { RecordedProviderServer, type ProviderReply, type ProviderRequest } from '../support/recorded-provider-server.ts';
-import { recordings, shortAnswer, type Recording } from '../support/recorded-models.ts';
+import { recordings, type Recording } from '../support/recorded-models.ts';
 import { temporaryHoldfast } from '../support/temporary-holdfast.ts';
+import { writtenAnswer } from '../support/written-answer.ts';
 
 /** Where a stream is cut: so many events of a response arrive, or half an event more, then the body ends or the socket goes. */
 interface Cut {
   readonly response: number;
   readonly events: number;
   readonly half?: true;
-  readonly then: 'end' | 'destroy';
+  readonly ending: 'end' | 'destroy';
 }
 
 /** What a turn came to, without what differs from try to try. */
@@ -59,7 +60,7 @@ describe('a recorded stream that is cut', () => {
       const wire = responses[place] ?? [];
       if (served || cut === null || cut.response !== place) return { kind: 'stream', wire };
       served = true;
-      return { kind: 'stream', wire: [...wire.slice(0, cut.events), ...(cut.half ? [halfOf(wire[cut.events] ?? '')] : [])], then: cut.then };
+      return { kind: 'stream', wire: [...wire.slice(0, cut.events), ...(cut.half ? [halfOf(wire[cut.events] ?? '')] : [])], ending: cut.ending };
     });
     const session = await holdfast.sessions.create({ agent: recording.name, message: { text: `run ${run}.` } });
     await session.firstTurn?.result;
@@ -76,13 +77,13 @@ describe('a recorded stream that is cut', () => {
     const recording = recordings(server.url).find((each) => each.name === name);
     if (recording === undefined) throw new Error(`no recording ${name}`);
     const recorded = recordedResponses(name, recording.protocol);
-    const responses = [...recorded, shortAnswer(recording.protocol)];
+    const responses = [...recorded, writtenAnswer(recording.protocol)];
     const uncut = await play(recording, responses, null);
     const cuts = recorded.flatMap((events, response) => cutsOf(events, response));
     const faults: string[] = [];
     await inParallel(cuts, atOnce, async (cut) => {
       const played = await play(recording, responses, cut);
-      const fault = faultOf(played, uncut, isSaid(recorded[cut.response] ?? [], cut), cut.then);
+      const fault = faultOf(played, uncut, isSaid(recorded[cut.response] ?? [], cut), cut.ending);
       if (fault !== null) faults.push(`${JSON.stringify(cut)}: ${fault}`);
     });
     expect(faults).toEqual([]);
@@ -99,14 +100,14 @@ describe('a recorded stream that is cut', () => {
 });
 
 /** What is wrong with the outcome of a turn whose stream was cut; `said`: all that mattered had arrived. null: nothing is. */
-function faultOf(played: Result, uncut: Result, said: boolean, then: Cut['then']): string | null {
+function faultOf(played: Result, uncut: Result, said: boolean, ending: Cut['ending']): string | null {
   const answer = JSON.stringify(played.answer);
   if (answer !== JSON.stringify(uncut.answer)) return `the answer is another: ${answer.slice(0, 300)}`;
   const failures = played.failures.slice(0, played.failures.length - uncut.failures.length);
   // Of a socket that was destroyed, it is not certain whether what it brought was still read.
-  const expected = said ? (then === 'end' ? [0] : [0, 1]) : [1];
+  const expected = said ? (ending === 'end' ? [0] : [0, 1]) : [1];
   if (!expected.includes(failures.length)) return `${failures.length} attempts failed of the cut, not ${expected.join(' or ')}`;
-  const code = then === 'end' ? 'truncated_stream' : 'connection_reset';
+  const code = ending === 'end' ? 'truncated_stream' : 'connection_reset';
   const other = failures.find(({ error, retry }) => error.code !== code || error.httpStatus !== undefined || !error.retryable || retry === undefined);
   return other === undefined ? null : `it failed as ${other.error.code} (${other.error.message})`;
 }
@@ -119,9 +120,9 @@ function isSaid(events: readonly string[], { events: count }: Cut): boolean {
 /** After each event a clean end. After each tenth, and each that is no addition to a text, also a destroyed socket, and both in the middle of the next. */
 function cutsOf(events: readonly string[], response: number): readonly Cut[] {
   return events.flatMap((_event, count): Cut[] => {
-    const end: Cut = { response, events: count, then: 'end' };
+    const end: Cut = { response, events: count, ending: 'end' };
     if (count % 10 !== 0 && isDelta(events[count - 1] ?? '')) return [end];
-    return [end, { ...end, half: true }, { ...end, then: 'destroy' }, { ...end, half: true, then: 'destroy' }];
+    return [end, { ...end, half: true }, { ...end, ending: 'destroy' }, { ...end, half: true, ending: 'destroy' }];
   });
 }
 

@@ -4,8 +4,9 @@ import type { Holdfast } from '../../src/create-holdfast.ts';
 import type { Entry, EntryOf, StepPart } from '../../src/core/entry.ts';
 import { recordedResponses, streamsMissing } from '../support/provider-streams.ts';
 import { RecordedProviderServer, type ProviderRequest } from '../support/recorded-provider-server.ts';
-import { recordings, shortAnswer } from '../support/recorded-models.ts';
+import { recordings } from '../support/recorded-models.ts';
 import { temporaryHoldfast } from '../support/temporary-holdfast.ts';
+import { writtenAnswer } from '../support/written-answer.ts';
 
 /** What came of a recorded conversation: one turn from the recording, and what the next turn sent to the provider. */
 interface Played {
@@ -40,7 +41,7 @@ describe('recorded provider streams, read by the real provider packages', () => 
     if (recording === undefined) throw new Error(`no recording ${name}`);
     const responses = recordedResponses(name, recording.protocol);
     server.requests.length = 0;
-    server.reply = () => ({ kind: 'stream', wire: responses[server.requests.length - 1] ?? shortAnswer(recording.protocol) });
+    server.reply = () => ({ kind: 'stream', wire: responses[server.requests.length - 1] ?? writtenAnswer(recording.protocol) });
     const session = await holdfast.sessions.create({ agent: name, message: { text: 'first' } });
     await session.firstTurn?.result;
     const entries = await session.entries();
@@ -137,7 +138,7 @@ describe('recorded provider streams, read by the real provider packages', () => 
       { role: 'assistant', reasoning_content: textOf(reasoning), tool_calls: [{ id: 'call_79382389', type: 'function', function: { name: 'weather', arguments: '{"location":"San Francisco"}' } }] },
       { role: 'tool', tool_call_id: 'call_79382389', content: '{"location":"San Francisco","sky":"clear"}' },
     ];
-    expect((calls[1]?.body['messages'] as unknown[]).slice(2)).toMatchObject(back);
+    expect(calls[1]?.body['messages']).toMatchObject([{ role: 'system' }, { role: 'user' }, ...back]);
     expect(prompt.slice(2, 4)).toMatchObject(back);
   });
 

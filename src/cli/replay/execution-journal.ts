@@ -39,7 +39,7 @@ export type JournalLine = ExecutionLine | NoteLine;
  * Writes down, outside the store, each execution as it begins and as it ends: one line per write, appended, the begin before the effect, so
  * that after a kill the file says what was cut. It survives the death of the process, not of the machine.
  */
-export class ExecutionJournal {
+export class ExecutionJournal implements Disposable {
   readonly #source: JournalSource;
   readonly #file: number;
   #number = 0;
@@ -67,7 +67,7 @@ export class ExecutionJournal {
     this.#write({ kind: 'note', level, event, detail });
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     closeSync(this.#file);
   }
 

@@ -12,8 +12,9 @@ export interface KillCounts {
 }
 
 /**
- * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes are ready: else, where they start slower than they are
- * killed, soon none would be left to do any work. Which one is killed is drawn from the seed.
+ * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills: where
+ * they start slower than they are killed, soon none would be left to do any work, and what a new one takes up would die with it at once. Which one is killed is drawn
+ * from the seed.
  */
 export class KillRun {
   readonly kills: Kill[] = [];
@@ -51,8 +52,8 @@ export class KillRun {
     const { signal } = this.#stopped;
     for (let dueMs = performance.now() + this.#everyMs; ; dueMs = Math.max(dueMs + this.#everyMs, performance.now())) {
       await passTime(dueMs - performance.now(), signal);
-      await this.#pool.complete(signal);
-      if (signal.aborted) return;
+      await this.#pool.completeFor(this.#everyMs / 2, signal);
+      if (signal.aborted || this.#pool.ready.length === 0) return;
       const victim = this.#random.pick(this.#pool.ready);
       const killedAtMs = Date.now();
       await this.#pool.kill(victim);

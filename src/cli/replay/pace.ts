@@ -14,10 +14,17 @@ export interface Pace {
 /** Everything answers at once. */
 export const atOnce: Pace = { modelMs: 0, toolMsMin: 0, toolMsMax: 0, pauseMs: 0 };
 
-/** A kill run is made long enough for this many kills, half as many again as it needs. */
-const killsPlanned = 45;
+/** A kill run is made long enough for half as many kills again as it needs. */
+const killsPlannedShare = 1.5;
 const modelMsMin = 30;
 const toolMs = { min: 5, max: 50, longMin: 30 } as const;
+
+export interface KillPlanOptions {
+  readonly concurrency: number;
+  readonly killEveryMs: number;
+  readonly killsNeeded: number;
+  readonly workers: number;
+}
 
 export interface KillPlan {
   readonly pace: Pace;
@@ -29,23 +36,23 @@ export interface KillPlan {
 
 /**
  * The pace of a kill run: generations of at least 30 ms and tools of 5 to 50 ms. A run too short for its kills is stretched: first tools to the upper
- * half of their range, then generations up to a quarter of the time between two kills (longer ones would die so often in a row that their session is
+ * half of their range, then generations up to a sixth of the time between two kills (longer ones would die so often in a row that their session is
  * parked as poisoned), the rest as pauses before the user messages.
  */
-export function killPlan(recordings: readonly Recording[], { concurrency, killEveryMs, workers }: { readonly concurrency: number; readonly killEveryMs: number; readonly workers: number }): KillPlan {
+export function killPlan(recordings: readonly Recording[], { concurrency, killEveryMs, killsNeeded, workers }: KillPlanOptions): KillPlan {
   const turns = recordings.flatMap((recording) => recording.turns);
   const steps = turns.flatMap((turn) => turn.steps);
   const toolSteps = steps.filter(({ calls }) => calls.length > 0).length;
   // The empty finish after a turn's last results is a generation too.
   const generations = steps.length + turns.filter((turn) => turn.steps.at(-1)?.calls.length !== 0).length;
   const sideBySide = Math.max(1, Math.min(concurrency, recordings.length));
-  const neededMs = killsPlanned * killEveryMs * sideBySide;
+  const neededMs = killsPlannedShare * killsNeeded * killEveryMs * sideBySide;
   const workMs = ({ modelMs, toolMsMin, toolMsMax }: Omit<Pace, 'pauseMs'>): number => generations * modelMs + toolSteps * ((toolMsMin + toolMsMax) / 2);
   let pace: Pace = { modelMs: modelMsMin, toolMsMin: toolMs.min, toolMsMax: toolMs.max, pauseMs: 0 };
   if (workMs(pace) < neededMs) {
     const long = { ...pace, toolMsMin: toolMs.longMin };
     const missingMs = neededMs - workMs(long);
-    const modelMs = Math.round(Math.min(Math.max(modelMsMin, killEveryMs / 4), modelMsMin + Math.max(0, missingMs) / Math.max(1, generations)));
+    const modelMs = Math.round(Math.min(Math.max(modelMsMin, killEveryMs / 6), modelMsMin + Math.max(0, missingMs) / Math.max(1, generations)));
     pace = { ...long, modelMs };
     pace = { ...pace, pauseMs: Math.round(Math.max(0, neededMs - workMs(pace)) / Math.max(1, turns.length)) };
   }

@@ -27,7 +27,7 @@ export function replayAgents(part: ReplayPart): readonly Agent[] {
     model,
     tools,
     greet,
-    instructions: ({ session }) => String(session.metadata['conversation']),
+    instructions: ({ session }) => JSON.stringify(session.metadata['conversation']),
     // Recorded turns and results are taken as long as they are.
     limits: { maxSteps: 1_000_000, toolResultBytesMax: 1_000_000_000, parallelCalls },
   }));

@@ -116,21 +116,20 @@ class ReplayRun {
   }
 
   async #inThisProcess(recordings: readonly Recording[], journals: string): Promise<ReplayReport> {
-    const journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
+    using journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
     const agents = replayAgents({ runId: this.#runId, recordings, journal, pace: atOnce, seed: this.#options.seed });
     const log = (level: string, event: string, fields: object): void => journal.note(level, event, JSON.stringify(fields));
     await using holdfast = await createHoldfast({ agents, store: this.#store, log });
     const { sent, seconds } = await this.#send(holdfast, recordings, atOnce);
-    const report = await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], counts: { kills: 0, killsInModel: 0, killsInTool: 0 } });
-    journal.close();
-    return report;
+    return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], counts: { kills: 0, killsInModel: 0, killsInTool: 0 } });
   }
 
   async #inProcesses(recordings: readonly Recording[], journals: string, file: string, plan: KillPlan): Promise<ReplayReport> {
     const { seed, limit, workers, killEveryMs } = this.#options;
     const { pace } = plan;
     // This process knows the agents, so that it may create their sessions, and does none of their work.
-    const agents = replayAgents({ runId: this.#runId, recordings, journal: new ExecutionJournal(journals, { worker: 0, pid: process.pid }), pace, seed });
+    using journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
+    const agents = replayAgents({ runId: this.#runId, recordings, journal, pace, seed });
     await using holdfast = await createHoldfast({ agents, store: this.#store, worker: false });
     const pool = new WorkerPool({
       size: workers,
@@ -174,10 +173,10 @@ class ReplayRun {
   }
 
   #plan(recordings: readonly Recording[]): KillPlan {
-    const { concurrency, killEveryMs, workers, seed, onNote = () => undefined } = this.#options;
+    const { concurrency, killEveryMs, workers, seed, thresholds = killThresholds, onNote = () => undefined } = this.#options;
     onNote(`run ${this.#runId}, seed ${seed}: ${recordings.length} conversations, ${concurrency} side by side`);
     if (killEveryMs === null) return { pace: atOnce, expectedMs: 0, expectedKillsInTool: 0 };
-    const plan = killPlan(recordings, { concurrency, killEveryMs, workers });
+    const plan = killPlan(recordings, { concurrency, killEveryMs, killsNeeded: thresholds.kills, workers });
     const { pace, expectedMs, expectedKillsInTool } = plan;
     onNote(`${workers} worker processes, lease ${leaseMs} ms, a kill every ${killEveryMs} ms; each generation ${pace.modelMs} ms, each tool ${pace.toolMsMin} to ${pace.toolMsMax} ms, ${pace.pauseMs} ms before each message: at least ${(expectedMs / 1000).toFixed(1)} s, about ${expectedKillsInTool.toFixed(0)} kills in tools`);
     return plan;

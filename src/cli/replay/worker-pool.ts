@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { passTime } from './pace.ts';
 import type { WorkOrder, WorkerMessage } from './worker-order.ts';
 
 /** A worker process that works, or is about to. */
@@ -40,6 +41,7 @@ export class WorkerPool {
   readonly #waiting = new Set<() => void>();
   #next = 1;
   #stopping = false;
+  #completeSinceMs: number | null = null;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -54,17 +56,20 @@ export class WorkerPool {
   async start(): Promise<void> {
     for (let count = 0; count < this.#options.size; count += 1) this.#order(this.#spawn());
     this.#spawn();
-    await this.complete();
+    while (this.#completeSinceMs === null && !this.#stopping) await this.#changed();
   }
 
-  /** Resolves when as many are ready as there should be, when the signal is aborted, and when the pool is stopped. */
-  async complete(signal?: AbortSignal): Promise<void> {
+  /** Resolves when as many have been ready as there should be for so long; at once when the signal is aborted or the pool is stopped. */
+  async completeFor(ms: number, signal: AbortSignal): Promise<void> {
     const wake = (): void => this.#wake();
-    signal?.addEventListener('abort', wake, { once: true });
-    while (this.ready.length < this.#options.size && !this.#stopping && signal?.aborted !== true) {
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
+    signal.addEventListener('abort', wake, { once: true });
+    while (!this.#stopping && !signal.aborted) {
+      const missingMs = (this.#completeSinceMs ?? Number.POSITIVE_INFINITY) + ms - performance.now();
+      if (missingMs <= 0) break;
+      if (this.#completeSinceMs === null) await this.#changed();
+      else await passTime(missingMs, signal);
     }
-    signal?.removeEventListener('abort', wake);
+    signal.removeEventListener('abort', wake);
   }
 
   /** Kills a process with SIGKILL and puts the spare in its place; resolves when it is gone. */
@@ -72,6 +77,7 @@ export class WorkerPool {
     const member = [...this.#members].find((each) => each.worker === worker);
     if (member === undefined) return;
     member.state = 'ending';
+    this.#completeSinceMs = null;
     member.process.kill('SIGKILL');
     this.#replace();
     await member.gone;
@@ -131,6 +137,7 @@ export class WorkerPool {
     child.on('message', (message: WorkerMessage) => {
       if (message.kind !== 'ready' || member.state !== 'starting') return;
       member.state = 'ready';
+      if (this.ready.length >= this.#options.size) this.#completeSinceMs ??= performance.now();
       this.#wake();
     });
     child.on('error', (error) => {
@@ -143,10 +150,17 @@ export class WorkerPool {
       member.state = 'gone';
       end();
       if (expected) return;
+      if (!wasSpare) this.#completeSinceMs = null;
       this.#options.onUnexpectedEnd(member, `${signal ?? `exit code ${code}`}: ${member.stderr}`);
       if (!this.#stopping && !wasSpare) this.#replace();
     });
     return member;
+  }
+
+  #changed(): Promise<void> {
+    return new Promise<void>((resolve) => {
+      this.#waiting.add(resolve);
+    });
   }
 
   #wake(): void {

@@ -16,11 +16,11 @@ export interface EndReply {
 
 /** Closes a session for good. Messages that still wait leave the queue. Repeating it is harmless. */
 export function acceptEnd({ stop }: EndCommand): Accept<EndReply> {
-  return (draft, _circumstances, { chunks }) => {
+  return (draft, _circumstances, loaded) => {
     if (!draft.session.ended) {
       if (!isAtRest(draft.session)) {
         if (stop !== true) return refuse('session_busy', 'a turn is running; stop it first, or say stop: true', { status: statusOf(draft.session) });
-        stopTurn(draft, chunks, { startsNext: false });
+        stopTurn(draft, loaded, { startsNext: false });
       }
       draft.endSession('api');
     }

@@ -1,4 +1,4 @@
-import type { Draft } from '../draft.ts';
+import type { Draft, Loaded } from '../draft.ts';
 import type { MessageContent } from '../entry.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { limits } from '../limits.ts';
@@ -42,9 +42,10 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
         draft.startMessage(message, turnId);
         return reply(false);
       }
+      // The first of the queue starts first: a queue that is full has room then, and one that waits for a send to go on does go on.
+      draft.startQueued();
       const refused = enqueue(draft, message, turnId);
       if (refused !== null) return refused;
-      draft.startQueued();
       const started = draft.session.turn;
       return { ...reply(true), ...(started?.messageId ? { started: { turnId: started.id, messageId: started.messageId } } : {}) };
     }
@@ -56,11 +57,11 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
       case 'reject':
         return refuse('session_busy', 'a turn is running and the message asked to be rejected then', { status: statusOf(session), turnId: session.turn?.id });
       case 'interrupt':
-        stopTurn(draft, loaded.chunks, { startsNext: false });
+        stopTurn(draft, loaded, { startsNext: false });
         draft.startMessage(message, turnId);
         return reply(false);
       case 'replace': {
-        const refused = replaceTurn(draft, loaded.chunks, mintId('br'));
+        const refused = replaceTurn(draft, loaded, mintId('br'));
         if (refused !== null) return refused;
         draft.startMessage(message, turnId);
         return reply(false);
@@ -77,13 +78,13 @@ function enqueue(draft: Draft, message: MessageContent, turnId: string): Refusal
   return null;
 }
 
-function replaceTurn(draft: Draft, chunks: Parameters<typeof stopTurn>[1], branchId: string): Refusal | null {
+function replaceTurn(draft: Draft, loaded: Loaded, branchId: string): Refusal | null {
   const turn = draft.session.turn;
   if (turn === null) return null;
   if (draft.session.branches >= limits.branchesMax) {
     return refuse('branches_full', `the session has ${limits.branchesMax} branches, the most it may have`, { max: limits.branchesMax });
   }
-  stopTurn(draft, chunks, { startsNext: false });
+  stopTurn(draft, loaded, { startsNext: false });
   draft.discardFrom(turn.startedSeq, turn.id, 1, branchId);
   return null;
 }

@@ -1,9 +1,9 @@
 import { appendResults } from '../advance.ts';
-import type { Draft } from '../draft.ts';
+import type { Draft, Loaded } from '../draft.ts';
 import type { CallResult } from '../entry.ts';
 import { invariant } from '../errors.ts';
 import type { OpenCall } from '../session.ts';
-import { foldSegments, stoppedParts, type StreamSegment } from '../stream-parts.ts';
+import { foldSegments, stoppedParts } from '../stream-parts.ts';
 import type { Accept } from './transition.ts';
 
 export interface StopCommand {
@@ -22,12 +22,12 @@ export interface StopReply {
 
 /** Ends the running turn in this commit (G9): what was shown stays, open calls are answered, and nothing later of it lands. */
 export function acceptStop(command: StopCommand): Accept<StopReply> {
-  return (draft, _circumstances, { chunks }) => {
+  return (draft, _circumstances, loaded) => {
     if (command.holdQueue === true && !draft.session.queueHeld && !draft.session.ended) draft.append({ kind: 'queue-held' });
     const { turn, queue } = draft.session;
     const queued = queue.find(({ turnId }) => turnId === command.turnId);
     const stopsRunning = turn !== null && (command.turnId === undefined || command.turnId === turn.id);
-    if (stopsRunning) stopTurn(draft, chunks, { startsNext: true });
+    if (stopsRunning) stopTurn(draft, loaded, { startsNext: true });
     else if (queued !== undefined) draft.append({ kind: 'message-unqueued', messageId: queued.messageId, reason: 'deleted' });
     return {
       stopped: stopsRunning || queued !== undefined,
@@ -37,8 +37,8 @@ export function acceptStop(command: StopCommand): Accept<StopReply> {
   };
 }
 
-/** Ends the open turn as stopped. `chunks` is all that was shown of the attempt in flight. */
-export function stopTurn(draft: Draft, chunks: readonly StreamSegment[], options: { readonly startsNext: boolean }): void {
+/** Ends the open turn as stopped. `chunks` is all that was shown of the attempt in flight, `outcomes` what its open calls have come to already. */
+export function stopTurn(draft: Draft, { chunks, outcomes }: Pick<Loaded, 'chunks' | 'outcomes'>, options: { readonly startsNext: boolean }): void {
   const turn = draft.session.turn;
   invariant(turn !== null, 'a turn that is stopped is open');
   draft.set({ fence: draft.session.fence + 1, claim: null, crashes: 0 });
@@ -50,7 +50,9 @@ export function stopTurn(draft: Draft, chunks: readonly StreamSegment[], options
     draft.dropChunks();
   }
   const step = draft.session.turn?.lastStep;
-  if (step && step.openCalls.length > 0) appendResults(draft, step.seq, step.openCalls.map(stoppedCall));
+  if (step && step.openCalls.length > 0) {
+    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? stoppedCall(call)));
+  }
   draft.endTurn('stopped', { startsNext: options.startsNext });
 }
 

@@ -1,0 +1,218 @@
+import { acceptSend, type SendCommand, type SendReply } from '../../src/core/accept/send.ts';
+import { acceptStop, type StopCommand, type StopReply } from '../../src/core/accept/stop.ts';
+import { createSession, type CreateCommand } from '../../src/core/accept/create.ts';
+import { acceptTransition, type Accept } from '../../src/core/accept/transition.ts';
+import type { Work } from '../../src/core/advance.ts';
+import { claim, type ClaimRequest } from '../../src/core/claim.ts';
+import type { AgentRules, ToolRules } from '../../src/core/decide.ts';
+import type { Change, Transition } from '../../src/core/draft.ts';
+import type { AttemptRecord, CallResult, Entry, EntryOf, ErrorInfo, FinishReason, MessageContent, StepPart, Usage } from '../../src/core/entry.ts';
+import { isRefusal, type Refusal } from '../../src/core/errors.ts';
+import { dueAtMs, statusOf, type Session, type SessionStatus } from '../../src/core/session.ts';
+import { abandon, handOver, settleCalls, settleGeneration, type GenerationOutcome, type HandOver, type Lease, type SettleCircumstances } from '../../src/core/settle.ts';
+import type { StreamSegment } from '../../src/core/stream-parts.ts';
+
+export const toolDefaults: ToolRules = { recovery: 'report', exclusive: false, stopAfter: false };
+
+/** Rules of an agent with one tool of each policy. */
+export function rulesWith(overrides: Partial<AgentRules> = {}): AgentRules {
+  return {
+    agent: 'pure', version: '1', maxSteps: 20, parallelCalls: 8, endAfterInactivityMs: null,
+    tools: new Map<string, ToolRules>([
+      ['pay', toolDefaults], ['look', { ...toolDefaults, recovery: 'rerun' }], ['book', { ...toolDefaults, recovery: 'rerun-keyed' }],
+      ['alone', { ...toolDefaults, exclusive: true }], ['finish', { ...toolDefaults, recovery: 'rerun', stopAfter: true }],
+    ]),
+    ...overrides,
+  };
+}
+
+/** What a store holds after a commit. */
+export interface Committed {
+  readonly session: Session;
+  /** The log is append-only: its first `logLength` entries are those of this commit. */
+  readonly logLength: number;
+  readonly chunks: readonly StreamSegment[];
+}
+
+/**
+ * A session and its log in plain memory: transitions are applied as a store applies them, and nothing else happens. Keeps what it held after every commit. A test of
+ * the core works with this and needs no store.
+ */
+export class PureSession {
+  session!: Session;
+  readonly log: Entry[] = [];
+  chunks: readonly StreamSegment[] = [];
+  outcomes: readonly { readonly stepSeq: number; readonly result: CallResult }[] = [];
+  readonly history: Committed[] = [];
+  nowMs = 1_000;
+  /** For the jitter of retries. */
+  random = 0.5;
+  rules: AgentRules;
+  /** What the last claim or settlement left to be done. */
+  work: Work | null = null;
+  lease: Lease = { worker: '', fence: -1 };
+  #minted = 0;
+
+  constructor(create: Partial<CreateCommand> & { readonly text?: string } = {}, rules = rulesWith()) {
+    this.rules = rules;
+    const { text, ...rest } = create;
+    const change = createSession({ tenant: 'acme', id: 'ses_1' }, {
+      agent: rules.agent, owner: 'ada', greets: false, endAfterInactivityMs: rules.endAfterInactivityMs, ...(text === undefined ? {} : { message: this.message(text) }), ...rest,
+    }, this.circumstances);
+    if (isRefusal(change)) throw new Error(`the session is created: ${change.message}`);
+    this.#commit(change);
+  }
+
+  get status(): SessionStatus {
+    return statusOf(this.session);
+  }
+
+  get circumstances(): SettleCircumstances {
+    return { nowMs: this.nowMs, random: this.random, mintId: (prefix) => this.mint(prefix) };
+  }
+
+  mint(prefix: string): string {
+    this.#minted += 1;
+    return `${prefix}_${String(this.#minted).padStart(4, '0')}`;
+  }
+
+  message(text: string, rest: Partial<MessageContent> = {}): MessageContent {
+    return { messageId: this.mint('msg'), parts: [{ type: 'text', text }], ...rest };
+  }
+
+  /** Applies a transition as a store does: a refusal changes nothing. */
+  apply<Reply>(transition: Transition<Reply>): Reply | Refusal {
+    const stepSeq = this.session.turn?.lastStep?.seq;
+    const outcomes = this.outcomes.filter((outcome) => outcome.stepSeq === stepSeq).map(({ result }) => result);
+    const change = transition({ session: this.session, chunks: this.chunks, outcomes });
+    if (isRefusal(change)) return change;
+    this.#commit(change);
+    return change.reply;
+  }
+
+  /** Applies a transition that must not be refused. */
+  must<Reply>(transition: Transition<Reply>): Reply {
+    const reply = this.apply(transition);
+    if (isRefusal(reply)) throw new Error(`refused: ${reply.refused}: ${reply.message}`);
+    return reply;
+  }
+
+  command<Reply>(accept: Accept<Reply>, expectedRevision?: number): Reply | Refusal {
+    const accepted = this.apply(acceptTransition(accept, this.circumstances, { expectedRevision }));
+    return isRefusal(accepted) ? accepted : accepted.reply;
+  }
+
+  send(text: string, whenBusy: SendCommand['whenBusy'] = 'queue', rest: Partial<MessageContent> = {}): SendReply | Refusal {
+    return this.command(acceptSend({ message: this.message(text, rest), whenBusy }));
+  }
+
+  stop(command: StopCommand = {}): StopReply | Refusal {
+    return this.command(acceptStop(command));
+  }
+
+  claim(worker = 'wrk_a', request: Partial<ClaimRequest> = {}): Refusal | null {
+    const claimed = this.apply(claim({ worker, solo: true, isDead: () => false, ...request }, this.rules, this.circumstances));
+    if (isRefusal(claimed)) return claimed;
+    this.lease = { worker, fence: claimed.fence };
+    this.work = claimed.work;
+    return null;
+  }
+
+  /** The worker that has it dies, and another takes it. */
+  takeOver(worker = 'wrk_b', request: Partial<ClaimRequest> = {}): Refusal | null {
+    return this.claim(worker, { isDead: () => true, ...request });
+  }
+
+  /** Stores live output of the attempt in flight. */
+  show(...segments: readonly StreamSegment[]): void {
+    this.chunks = [...this.chunks, ...segments];
+    this.#remember();
+  }
+
+  settle(outcome: GenerationOutcome): Refusal | null {
+    return this.#settled(settleGeneration(this.lease, outcome, this.rules, this.circumstances));
+  }
+
+  generated(parts: readonly StepPart[], finishReason: FinishReason = parts.some(({ type }) => type === 'tool-call') ? 'tool-calls' : 'stop', usage: Usage | null = { inputTokens: 3, outputTokens: 2 }): Refusal | null {
+    return this.settle({ kind: 'generated', attempt: this.attempt(usage), parts, finishReason, warnings: [] });
+  }
+
+  failed(error: Partial<ErrorInfo> = {}, retryAfterMs = 0): Refusal | null {
+    return this.settle({ kind: 'failed', attempt: this.attempt(null), error: { code: 'overloaded', message: 'busy', retryable: true, ...error }, retryAfterMs });
+  }
+
+  /** The results of the last step's open calls, all done unless said otherwise. */
+  results(overrides: Readonly<Record<number, Partial<CallResult>>> = {}): Refusal | null {
+    const step = this.session.turn?.lastStep;
+    const results = (step?.openCalls ?? []).map(({ index, toolCallId, toolName }): CallResult => ({ index, toolCallId, toolName, outcome: 'done', output: `result ${index}`, ...overrides[index] }));
+    return this.#settled(settleCalls(this.lease, step?.seq ?? -1, results, this.rules, this.circumstances));
+  }
+
+  handOver(what: Partial<HandOver> = {}): Refusal | null {
+    return this.apply(handOver(this.lease, { notBegun: [], lostAttempt: null, ...what }, this.nowMs));
+  }
+
+  abandon(): Refusal | null {
+    return this.apply(abandon(this.lease, this.nowMs));
+  }
+
+  /** The record of the attempt in flight. */
+  attempt(usage: Usage | null = null): AttemptRecord {
+    const attempt = this.session.turn?.attempt ?? { id: 'att_none', number: 1, startedAtMs: 0 };
+    return { ...attempt, durationMs: 5, usage };
+  }
+
+  /** Moves the clock to when the session is due. */
+  untilDue(): void {
+    this.nowMs = Math.max(this.nowMs, dueAtMs(this.session) ?? 0);
+  }
+
+  entries<Kind extends Entry['kind']>(kind: Kind): readonly EntryOf<Kind>[] {
+    return this.log.filter((entry): entry is EntryOf<Kind> => entry.kind === kind);
+  }
+
+  last<Kind extends Entry['kind']>(kind: Kind): EntryOf<Kind> | undefined {
+    return this.entries(kind).at(-1);
+  }
+
+  #settled(transition: Transition<Work | null>): Refusal | null {
+    const work = this.apply(transition);
+    if (isRefusal(work)) return work;
+    this.work = work;
+    return null;
+  }
+
+  #commit<Reply>(change: Change<Reply>): void {
+    for (const { contentFrom, ...entry } of change.entries) {
+      const content = contentFrom === undefined ? undefined : this.log[contentFrom - 1];
+      if (contentFrom === undefined) this.log.push(entry as Entry);
+      else if (content === undefined || !('messageId' in content) || !('parts' in content)) throw new Error(`entry ${contentFrom} holds a message`);
+      else {
+        const { messageId, parts, actor, model, metadata } = content as Entry & MessageContent;
+        this.log.push({ ...entry, messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(metadata && { metadata }) } as Entry);
+      }
+    }
+    this.session = change.session;
+    if (change.dropsChunks) this.chunks = [];
+    if (change.dropsOutcomes) this.outcomes = [];
+    this.#remember();
+  }
+
+  #remember(): void {
+    this.history.push({ session: this.session, logLength: this.log.length, chunks: this.chunks });
+  }
+}
+
+/** A tool call as a part of a step. */
+export function callPart(index: number, toolName: string, rest: Partial<Extract<StepPart, { readonly type: 'tool-call' }>> = {}): StepPart {
+  return { type: 'tool-call', index, toolCallId: `call_${index}`, toolName, input: { index }, ...rest };
+}
+
+export function textPart(text: string): StepPart {
+  return { type: 'text', text };
+}
+
+/** Live text of one part. */
+export function liveText(offset: number, text: string, part = 0): StreamSegment {
+  return { part, type: 'text', offset, text };
+}
