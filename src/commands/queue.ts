@@ -34,7 +34,7 @@ export async function holdQueue(host: CommandHost, sessionId: string, options: C
   return run(host, 'queue-hold', sessionId, {}, acceptQueueHold(), options);
 }
 
-/** Lets the queue go on, and starts its first message at rest. Repeating it is harmless. */
+/** Lets the queue go on, and starts its first message at rest. Refused also with `session_archived`. Repeating it is harmless. */
 export async function releaseQueue(host: CommandHost, sessionId: string, options: CommandOptions): QueueResult {
   return run(host, 'queue-release', sessionId, {}, acceptQueueRelease(), options);
 }

@@ -133,6 +133,8 @@ export interface QueuedMessage {
   readonly seq: number;
   readonly model?: string;
   readonly queuedAtMs: number;
+  /** What the session's preview becomes when this message is the first that starts. */
+  readonly preview?: string;
 }
 
 export interface Claim {
@@ -203,7 +205,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   }),
   'turn-started': (session, entry) => openTurn(session, entry, { origin: entry.origin, messageId: null, model: null }),
   'user-message': (session, entry) =>
-    openTurn({ ...session, preview: session.preview ?? previewOf(entry.parts), queue: withoutMessage(session.queue, entry.messageId) }, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null }),
+    openTurn({ ...session, ...previewAfter(session, entry), queue: withoutMessage(session.queue, entry.messageId) }, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null }),
   'assistant-step': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
   'tool-results': (session, entry) => withTurn(session, (turn) => ({
     ...turn,
@@ -225,12 +227,13 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'metadata-set': (session, entry) => ({ ...session, metadata: entry.metadata }),
   'title-set': (session, entry) => ({ ...session, title: entry.title, titleBy: entry.title === null ? null : entry.by }),
   'message-queued': (session, entry) => {
-    const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...modelOf(entry) };
+    const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...modelOf(entry), ...queuedPreview(session, entry) };
     return { ...session, queue: entry.first === true ? [queued, ...session.queue] : [...session.queue, queued] };
   },
   'queued-message-edited': (session, entry) => ({
     ...session,
-    queue: session.queue.map((queued) => (queued.messageId === entry.messageId ? { ...queued, seq: entry.seq, ...modelOf(entry) } : queued)),
+    queue: session.queue.map(({ preview, ...queued }) =>
+      (queued.messageId === entry.messageId ? { ...queued, seq: entry.seq, ...modelOf(entry), ...queuedPreview(session, entry) } : { ...queued, ...(preview === undefined ? {} : { preview }) })),
   }),
   'queued-message-moved': (session, entry) => ({
     ...session,
@@ -240,6 +243,17 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'queue-held': (session) => ({ ...session, queueHeld: true }),
   'queue-released': (session) => ({ ...session, queueHeld: false }),
 };
+
+/** A message that waited brings its beginning along: the entry that starts it has its content only in the log. */
+function previewAfter(session: Session, { messageId, parts }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
+  const queued = session.queue.find((message) => message.messageId === messageId);
+  return { preview: session.preview ?? queued?.preview ?? previewOf(parts) };
+}
+
+function queuedPreview({ preview }: Session, { parts }: { readonly parts: readonly MessagePart[] }): Pick<QueuedMessage, 'preview'> {
+  const own = preview === null ? previewOf(parts) : null;
+  return own === null ? {} : { preview: own };
+}
 
 function previewOf(parts: readonly MessagePart[]): string | null {
   for (const part of parts) if (part.type === 'text' && part.text !== '') return part.text.slice(0, limits.previewCharsMax).toWellFormed();

@@ -19,6 +19,7 @@ import { sessionView, type SessionView } from '../feed/session-view.ts';
 import { readTranscript, type TranscriptPage } from '../feed/transcript-page.ts';
 import { readTurn, type TurnView } from '../feed/turn-view.ts';
 import type { EntryRange, SessionRef } from '../store/store.ts';
+import { returning } from './returning.ts';
 import { TurnPartReader, type TurnPart } from './turn-parts.ts';
 import type { TurnWaiters } from './turn-waiters.ts';
 
@@ -106,11 +107,20 @@ export class SessionHandle {
     return this.#host.commands.store.readEntries(this.#ref, { ...range, limit: Math.min(range.limit ?? 500, 500) });
   }
 
-  /** Everything that happens in the session, from a position on (default: from its beginning), until the signal aborts or the session is deleted. */
-  async *events(options: { readonly after?: string; readonly signal?: AbortSignal } = {}): AsyncGenerator<FeedEvent, void, void> {
-    const opened = await this.#host.feed.open(this.#ref, options.after);
+  /**
+   * Everything that happens in the session, from a position on (default: from its beginning), until the signal aborts or the session is deleted. Throws `RefusedError`
+   * (`session_not_found`, `bad_position`, and `shutting_down` when this Holdfast is closed) and `StoreError`; following again after the last position goes on.
+   */
+  events(options: { readonly after?: string; readonly signal?: AbortSignal } = {}): AsyncGenerator<FeedEvent, void, void> {
+    return returning((signal) => this.#events(options.after, signal), options.signal);
+  }
+
+  async *#events(after: string | undefined, signal: AbortSignal): AsyncGenerator<FeedEvent, void, void> {
+    const { feed } = this.#host;
+    const opened = await feed.open(this.#ref, after);
     if (isRefusal(opened)) throw new RefusedError(opened);
-    for await (const events of this.#host.feed.follow(opened.ref, opened.cursor, options.signal ?? new AbortController().signal)) yield* events;
+    for await (const events of feed.follow(opened.ref, opened.cursor, signal)) yield* events;
+    if (feed.closed && !signal.aborted) throw shuttingDown();
   }
 
   async #session() {
@@ -150,43 +160,57 @@ export class TurnHandle {
     this.#afterSeq = turn.revision === undefined ? undefined : Math.max(0, turn.revision - 1);
   }
 
-  /** What the turn says, as it says it: what was said already first. Ends when the turn has ended. */
+  /**
+   * What the turn says, as it says it: what was said already first. Ends when the turn has ended. Throws `RefusedError`: `turn_not_found` when the turn is gone, and
+   * `shutting_down` when this Holdfast is closed before its end; `StoreError` when the store fails. Asking again begins anew.
+   */
   get stream(): AsyncGenerator<TurnPart, void, void> {
-    return this.#stream();
+    return returning((signal) => this.#stream(signal));
   }
 
-  /** The turn once it has ended, whatever way; `reason` says which. Rejects only when the store fails, or when the turn is gone (`turn_not_found`). */
+  /**
+   * The turn once it has ended, whatever way; `reason` says which. Rejects only when the store fails, when the turn is gone (`turn_not_found`), and when this Holdfast is
+   * closed before its end (`shutting_down`).
+   */
   get result(): Promise<TurnResult> {
     this.#result ??= this.#wait();
     return this.#result;
   }
 
-  async *#stream(): AsyncGenerator<TurnPart, void, void> {
+  async *#stream(signal: AbortSignal): AsyncGenerator<TurnPart, void, void> {
+    const { feed } = this.#host;
     const reader = new TurnPartReader(this.id);
-    const controller = new AbortController();
     const from = this.#afterSeq === undefined ? feedStart : { ...feedStart, seq: this.#afterSeq };
-    try {
-      for await (const events of this.#host.feed.follow(this.#ref, from, controller.signal)) {
-        for (const event of events) {
-          for (const part of reader.read(event)) {
-            yield part;
-            if (part.type === 'end') return;
-          }
+    for await (const events of feed.follow(this.#ref, from, signal)) {
+      for (const event of events) {
+        for (const part of reader.read(event)) {
+          yield part;
+          if (part.type === 'end') return;
         }
       }
-    } finally {
-      controller.abort();
+      if (reader.isGone) throw this.#gone();
     }
+    if (signal.aborted) return;
+    throw feed.closed ? shuttingDown() : this.#gone();
   }
 
   async #wait(): Promise<TurnResult> {
-    await this.#host.waiters.wait(this.#ref, this.id);
-    const { store } = this.#host.commands;
+    const { waiters, commands: { store } } = this.#host;
+    await waiters.wait(this.#ref, this.id);
+    if (waiters.closed) throw shuttingDown();
     const session = await store.readSession(this.#ref);
     const turn = session === null ? null : await readTurn(store, session, this.id, this.#afterSeq);
-    if (turn === null) throw new RefusedError(refuse('turn_not_found', `turn ${this.id} is gone: its message was taken from the queue, or the session was deleted`));
+    if (turn === null) throw this.#gone();
     return { ...turn, sessionId: this.#ref.id };
   }
+
+  #gone(): RefusedError {
+    return new RefusedError(refuse('turn_not_found', `turn ${this.id} is gone: its message was taken from the queue, or the session was deleted`));
+  }
+}
+
+function shuttingDown(): RefusedError {
+  return new RefusedError(refuse('shutting_down', 'this Holdfast is closed; the session goes on, and another one can follow it'));
 }
 
 /** The reply, or the refusal as an error. */

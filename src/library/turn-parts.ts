@@ -19,12 +19,22 @@ export type TurnPart =
 export class TurnPartReader {
   readonly #turnId: string;
   #attemptId: string | null = null;
+  #isSeen = false;
+  #queuedTurnIds: readonly string[] | null = null;
+  #runningTurnId: string | null | undefined = undefined;
   #inputs = new Map<number, { readonly toolCallId: string; readonly toolName: string }>();
 
   constructor(turnId: string) {
     this.#turnId = turnId;
   }
 
+  /** What the session says of itself leaves no place for the turn: it has not begun, does not wait, and never will begin. */
+  get isGone(): boolean {
+    const isKnown = this.#queuedTurnIds !== null && this.#runningTurnId !== undefined;
+    return isKnown && !this.#isSeen && this.#runningTurnId !== this.#turnId && this.#queuedTurnIds?.includes(this.#turnId) === false;
+  }
+
+  /** The parts that the event adds. Events are read in order, from before the turn's first. */
   read(event: FeedEvent): readonly TurnPart[] {
     switch (event.type) {
       case 'chunk':
@@ -36,11 +46,16 @@ export class TurnPartReader {
         if (this.#attemptId !== event.attemptId) return [];
         this.#attemptId = null;
         return [{ type: 'retracted' }];
-      case 'retry':
-        return [{ type: 'retry', attempt: event.attempt, delayMs: event.delayMs, reason: event.reason }];
       case 'entry':
         return 'turnId' in event.entry && event.entry.turnId === this.#turnId ? this.#entry(event.entry) : [];
-      default:
+      case 'queue':
+        this.#queuedTurnIds = event.messages.map(({ turnId }) => turnId);
+        return [];
+      case 'status':
+        this.#runningTurnId = event.turnId;
+        return [];
+      case 'retry':
+        // Of whichever turn; the entry of the failed attempt says it of this one.
         return [];
     }
   }
@@ -53,7 +68,10 @@ export class TurnPartReader {
   }
 
   #entry(entry: Entry): readonly TurnPart[] {
+    if (entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited') this.#isSeen = true;
     switch (entry.kind) {
+      case 'attempt-failed':
+        return entry.retry === undefined ? [] : [{ type: 'retry', attempt: entry.attempt.number + 1, delayMs: entry.retry.delayMs, reason: entry.error.code }];
       case 'assistant-step': {
         // The feed has sent the rest of an attempt that was being shown; of any other, nothing has been.
         const additions = this.#attemptId === entry.attempt.id ? [] : remainderOf(entry, []).flatMap((segment) => this.#addition(segment));

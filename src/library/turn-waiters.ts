@@ -1,4 +1,5 @@
 import type { Entry } from '../core/entry.ts';
+import { HoldfastError } from '../core/errors.ts';
 import type { Session } from '../core/session.ts';
 import type { Clock } from '../core/system.ts';
 import type { SessionRef, Store } from '../store/store.ts';
@@ -7,7 +8,7 @@ interface Waiter {
   readonly ref: SessionRef;
   readonly turnId: string;
   readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+  readonly reject: (error: Error) => void;
 }
 
 /**
@@ -22,6 +23,8 @@ export class TurnWaiters {
   #unsubscribe: (() => void) | null = null;
   #cancelPoll: (() => void) | null = null;
   #looking = false;
+  #lookAgain = false;
+  #closed = false;
 
   constructor(store: Store, clock: Clock, pollMs: number) {
     this.#store = store;
@@ -29,29 +32,44 @@ export class TurnWaiters {
     this.#pollMs = pollMs;
   }
 
-  /** Resolves when the turn has ended, or no longer waits in the queue; rejects when the signal aborts or the store fails. */
-  wait(ref: SessionRef, turnId: string, signal?: AbortSignal): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
-      const waiter: Waiter = { ref, turnId, resolve, reject };
-      const waiters = this.#waiters.get(turnId) ?? new Set();
-      waiters.add(waiter);
-      this.#waiters.set(turnId, waiters);
-      signal?.addEventListener('abort', () => {
-        this.#remove(waiter);
-        reject(signal.reason as Error);
-      }, { once: true });
-      this.#listen();
-      // It may have ended before anybody waited.
-      void this.#look([waiter]);
-    });
+  /** Whether it has been closed: then waiting ends though the turn may go on. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
+  /** Resolves when the turn has ended, or no longer waits in the queue, or all waiting is closed; rejects when the signal aborts or the store fails. */
+  async wait(ref: SessionRef, turnId: string, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#closed) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { ref, turnId, resolve, reject };
+    const waiters = this.#waiters.get(turnId) ?? new Set();
+    waiters.add(waiter);
+    this.#waiters.set(turnId, waiters);
+    const give = (): void => reject(signal?.reason as Error);
+    signal?.addEventListener('abort', give);
+    this.#listen();
+    // It may have ended before anybody waited.
+    void this.#look([waiter]);
+    try {
+      await promise;
+    } finally {
+      signal?.removeEventListener('abort', give);
+      this.#remove(waiter);
+    }
+  }
+
+  /** Entries of a commit of this process. */
   committed(entries: readonly Entry[]): void {
     if (this.#waiters.size === 0) return;
     for (const entry of entries) if (entry.kind === 'turn-ended') this.#settle(entry.turnId);
+    // Which turn a message would have opened is not in the entry that takes it from the queue.
+    if (entries.some(({ kind }) => kind === 'message-unqueued')) void this.#lookAtAll();
   }
 
+  /** Ends all waiting. Idempotent. */
   close(): void {
+    this.#closed = true;
     this.#quiet();
     for (const turnId of [...this.#waiters.keys()]) this.#settle(turnId);
   }
@@ -91,9 +109,13 @@ export class TurnWaiters {
   }
 
   async #lookAtAll(): Promise<void> {
+    this.#lookAgain = true;
     if (this.#looking) return;
     this.#looking = true;
-    await this.#look([...this.#waiters.values()].flatMap((waiters) => [...waiters]));
+    while (this.#lookAgain) {
+      this.#lookAgain = false;
+      await this.#look([...this.#waiters.values()].flatMap((waiters) => [...waiters]));
+    }
     this.#looking = false;
   }
 
@@ -102,8 +124,7 @@ export class TurnWaiters {
       try {
         if (!isOpen(await this.#store.readSession(waiter.ref), waiter.turnId)) this.#settle(waiter.turnId);
       } catch (error) {
-        this.#remove(waiter);
-        waiter.reject(error);
+        waiter.reject(error instanceof Error ? error : new HoldfastError('store_unavailable', String(error)));
       }
     }
   }

@@ -41,11 +41,10 @@ export async function openStream({ host, principal, param, env, request }: Strea
 }
 
 /** The stream of a sent message's turn: from the message's entry to the end of the turn, or to where its message leaves the queue. */
-export function turnStream({ reply: { turnId, messageId, revision, started }, replayed }: CommandReply<SendReply>): StreamRange {
-  // The revision is the seq of the message's entry, or of the entry right after it that starts another message.
-  const messageSeq = started === undefined ? revision : revision - 1;
+export function turnStream({ reply: { turnId, messageId, revision }, replayed }: CommandReply<SendReply>): StreamRange {
   return {
-    after: String(messageSeq - 1),
+    // The last that a send writes is its message, so that the revision is the seq of that entry.
+    after: String(revision - 1),
     isLast: (event) => event.type === 'entry'
       && ((event.entry.kind === 'turn-ended' && event.entry.turnId === turnId) || (event.entry.kind === 'message-unqueued' && event.entry.messageId === messageId)),
     headers: replayedHeader(replayed),

@@ -47,7 +47,7 @@ export function problemCodesOf({ path, body, command, refusals = [] }: Route): r
   const isApi = path.startsWith('/v1/');
   return [...new Set<ProblemCode>([
     'invalid_request', 'method_not_allowed', 'internal_error',
-    ...(isApi ? ['unauthenticated', 'forbidden_origin', 'store_unavailable'] as const : []),
+    ...(isApi ? ['unauthenticated', 'forbidden_origin', 'store_unavailable', 'shutting_down'] as const : []),
     ...(body === undefined && command === undefined ? [] : ['body_too_large', 'unsupported_media_type'] as const),
     ...(command === undefined ? [] : ['idempotency_mismatch'] as const),
     ...(command === 'guarded' ? ['revision_conflict'] as const : []),

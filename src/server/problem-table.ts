@@ -1,4 +1,5 @@
 import type { RefusalCode } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
 
 /** Every code of an error reply: refusals, and what is nobody's request's fault. Stable. */
 export type ProblemCode = RefusalCode | 'store_unavailable' | 'internal_error';
@@ -14,6 +15,7 @@ export interface Problem {
   readonly retryAfterSeconds?: number;
 }
 
+const inWords = (count: number): string => count.toLocaleString('en');
 const unchanged = 'Nothing was changed.';
 const sameAgain = `${unchanged} The same request is refused again.`;
 const laterPerhaps = `${unchanged} The same request may succeed later.`;
@@ -27,7 +29,7 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   body_too_large: {
     httpStatus: 413, title: 'The request body is too large',
-    meaning: 'A request body has at most 1,000,000 bytes. The rest of it was not read.',
+    meaning: `A request body has at most ${inWords(limits.bodyBytesMax)} bytes. The rest of it was not read.`,
     whatToDo: 'Send less. Large files belong elsewhere: send a URL in a `file` part.', retry: sameAgain,
   },
   unsupported_media_type: {
@@ -117,17 +119,17 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   queue_full: {
     httpStatus: 429, title: 'The queue is full',
-    meaning: 'At most 20 messages wait in a session, and none is ever dropped for another.',
+    meaning: `At most ${inWords(limits.queueMessagesMax)} messages wait in a session, and none is ever dropped for another.`,
     whatToDo: 'Wait for one to start, or delete one.', retry: laterPerhaps, retryAfterSeconds: 5,
   },
   branches_full: {
     httpStatus: 429, title: 'The session has as many branches as it may',
-    meaning: 'A session keeps at most 1,000 discarded futures, and the command would make one more.',
+    meaning: `A session keeps at most ${inWords(limits.branchesMax)} discarded futures, and the command would make one more.`,
     whatToDo: 'Use `whenBusy: "interrupt"`, which makes none, or go on in a new session.', retry: sameAgain,
   },
   too_many_streams: {
     httpStatus: 429, title: 'Too many streams are open',
-    meaning: 'An owner may follow a limited number of event streams at once from one process (8; 1,000 in all while authentication is off).',
+    meaning: `An owner may follow ${inWords(limits.streamsPerOwnerMax)} event streams at once from one process; while authentication is off, there may be ${inWords(limits.streamsUnauthenticatedMax)} in all.`,
     whatToDo: 'Close one. A browser tab that is gone frees its stream within seconds.', retry: laterPerhaps, retryAfterSeconds: 5,
   },
   bad_position: {

@@ -1,4 +1,4 @@
-import { HoldfastError, isRefusal, RefusedError, type Refusal } from '../core/errors.ts';
+import { HoldfastError, isRefusal, refuse, RefusedError, type Refusal } from '../core/errors.ts';
 import type { JsonObject } from '../core/json.ts';
 import { problemPath, problemTable, type ProblemCode } from './problem-table.ts';
 
@@ -26,6 +26,7 @@ export function thrownProblem(error: unknown): Refusal | 'store_unavailable' | '
     const refusal = { refused: error.code, message: error.message, ...(error.details === undefined ? {} : { details: error.details }) };
     return isRefusal(refusal) && refusal.refused in problemTable ? (refusal as Refusal) : 'internal_error';
   }
+  if (error instanceof HoldfastError && error.code === 'store_closed') return refuse('shutting_down', 'this process is closing; another one answers');
   // The store's class is not imported here: what is asked for is its promise, which is in the code.
   return error instanceof HoldfastError && error.code.startsWith('store_') ? 'store_unavailable' : 'internal_error';
 }

@@ -6,6 +6,7 @@ import { readConversation } from '../../src/cli/chat/read-conversation.ts';
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
+import { InvariantError } from '../../src/core/errors.ts';
 import type { JsonObject } from '../../src/core/json.ts';
 import { dueAtMs, statusOf, type Session } from '../../src/core/session.ts';
 
@@ -111,6 +112,13 @@ describe('a conversation that is imported', () => {
   it('keeps a field named __proto__', () => {
     const line = '{"id":"a","__proto__":{"x":1},"messages":[{"role":"user","content":"1","__proto__":2}]}';
     expect(JSON.stringify(exported(imported(line)))).toBe('{"id":"a","__proto__":{"x":1},"messages":[{"role":"user","content":"1","__proto__":2}]}');
+  });
+
+  it('breaks an invariant rather than take a result that belongs to no call', () => {
+    const results = [{ index: 0, toolCallId: 'c1', toolName: 'f', outcome: 'done' as const }];
+    const steps = [{ parts: [{ type: 'text' as const, text: 'no call' }], finishReason: 'stop' as const, results }];
+    const command = { agent: 'demo', owner: 'local', turns: [{ message: { parts: [] }, steps }] };
+    expect(() => importSession({ tenant: 'default', id: 'ses_1' }, command, { nowMs: 0, mintId: (prefix) => prefix })).toThrow(InvariantError);
   });
 
   it('needs nothing beside its entries where it is as an export would write it', () => {

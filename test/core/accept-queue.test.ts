@@ -97,12 +97,15 @@ describe('the queue', () => {
     expect([pure.status, pure.session.turn?.messageId]).toEqual(['ready', 'm1']);
   });
 
-  it('of an archived session does not start a turn', () => {
+  it('of an archived session is not released, so that it does not wait for nobody afterwards', () => {
     const pure = withQueue();
     pure.stop({ holdQueue: true });
     pure.command(acceptSettings({ archived: true }));
+    expect(pure.command(acceptQueueRelease())).toMatchObject({ refused: 'session_archived', details: { status: 'idle' } });
+    expect([pure.status, queued(pure).length, pure.session.queueHeld]).toEqual(['idle', 3, true]);
+    pure.command(acceptSettings({ archived: false }));
     pure.command(acceptQueueRelease());
-    expect([pure.status, queued(pure).length]).toEqual(['idle', 3]);
+    expect([pure.status, queued(pure).length]).toEqual(['ready', 2]);
   });
 
   it('moves the revision with each change of it', () => {

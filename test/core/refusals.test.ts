@@ -63,7 +63,7 @@ const table: Readonly<Record<string, { readonly accept: (pure: PureSession) => A
   'queue delete': { accept: () => acceptQueueDelete('m1'), comesTo: ['idle', 'ready', 'running', 'failed', 'message_not_found', 'idle'] },
   'queue promote': { accept: () => acceptQueuePromote('m1'), comesTo: ['idle', 'ready', 'running', 'failed', 'message_not_found', 'idle'] },
   'queue hold': { accept: () => acceptQueueHold(), comesTo: ['idle', 'ready', 'running', 'failed', 'session_ended', 'idle'] },
-  'queue release': { accept: () => acceptQueueRelease(), comesTo: ['ready', 'ready', 'running', 'ready', 'session_ended', 'idle'] },
+  'queue release': { accept: () => acceptQueueRelease(), comesTo: ['ready', 'ready', 'running', 'ready', 'session_ended', 'session_archived'] },
   settings: { accept: () => acceptSettings({ title: 'x', archived: false }), comesTo: ['idle', 'ready', 'running', 'failed', 'ended', 'idle'] },
 };
 

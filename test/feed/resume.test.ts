@@ -14,7 +14,7 @@ import { checkEveryPosition, knowledge, record, type Recording } from '../suppor
 import { closeHoldfast, openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 
 const overloaded = Object.assign(new Error('overloaded'), { code: 'overloaded_error' });
-const [highHalf = '', lowHalf = ''] = ['\u{1F9ED}'.slice(0, 1), '\u{1F9ED}'.slice(1)];
+const [highHalf, lowHalf] = ['\u{1F9ED}'.slice(0, 1), '\u{1F9ED}'.slice(1)] as const;
 
 const look = tool({ recovery: 'rerun', inputSchema: z.object({ city: z.string() }), execute: ({ city }) => ({ sky: `clear over ${city}` }) });
 

@@ -129,6 +129,10 @@ describe('with authentication', () => {
     const served = await serve({ authenticate });
     const id = (await served.request('POST', '/v1/sessions', { agent: 'tester' }, as('ada'))).json.session.id;
     const follow = (who: string) => openEvents(`${served.url}/v1/sessions/${id}/events`, { headers: as(who) });
+    for (let count = 0; count < 20; count += 1) {
+      // A question for the headers alone opens no stream.
+      expect((await fetch(`${served.url}/v1/sessions/${id}/events`, { method: 'HEAD', headers: as('ada') })).status).toBe(200);
+    }
     const streams = [];
     for (let count = 0; count < 8; count += 1) streams.push(await follow('ada'));
     const refused = await served.request('GET', `/v1/sessions/${id}/events`, undefined, as('ada'));

@@ -111,6 +111,9 @@ describe('a conversation', () => {
     expect(seqs).toEqual(Array.from({ length: seqs.length }, (_, place) => place + 1));
     expect(seqs.length).toBe((await served.request('GET', `/v1/sessions/${id}`)).json.lastSeq);
 
+    const lastPage = (await served.request('GET', `/v1/sessions/${id}/entries?limit=${seqs.length}`)).json;
+    expect({ count: lastPage.items.length, next: lastPage.nextCursor }).toEqual({ count: seqs.length, next: null });
+
     const lastTurns = (await served.request('GET', `/v1/sessions/${id}/turns?limit=2`)).json;
     expect(lastTurns.items.map((turn) => turn.id)).toEqual(turns.slice(1));
     expect((await served.request('GET', `/v1/sessions/${id}/turns?before=${lastTurns.nextCursor}`)).json.items.map((turn) => turn.id)).toEqual(turns.slice(0, 1));

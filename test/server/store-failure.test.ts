@@ -69,6 +69,21 @@ describe('a store that does not answer', () => {
   });
 });
 
+describe('a process that has closed', () => {
+  it('says so and that another one answers, and logs no error', async () => {
+    const logged: unknown[] = [];
+    const served = await serve({ log: (...line) => { logged.push(line); } });
+    const id = await served.newSession();
+    await served.holdfast.close();
+    for (const [method, path, body] of calls(id)) {
+      const reply = await served.request(method, path, body);
+      expect(reply, `${method} ${path}`).toMatchObject({ status: 503, json: { code: 'shutting_down' } });
+      expect(reply.headers.get('retry-after')).toBe('1');
+    }
+    expect(logged).toEqual([]);
+  });
+});
+
 describe('a fault', () => {
   it('is a 500 that tells nothing of itself; the log has its place under the id of the request', async () => {
     const { served, logged, fail } = await failing();

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import type { Holdfast } from '../../src/create-holdfast.ts';
 import type { FeedEvent } from '../../src/core/feed-event.ts';
@@ -36,6 +37,26 @@ async function ask(holdfast: Holdfast, request: ProbeRequest): Promise<{ readonl
 
 function worker(path: string, waits: readonly string[], leaseMs = 20_000): Child {
   return startChild(script, { path, leaseMs, waits });
+}
+
+/** A process that is stopped in the middle of a commit keeps the whole file locked, which no design of ours can help; so it is let go on until it is not. */
+async function stopBetweenCommits(child: Child, path: string): Promise<void> {
+  const probe = new Sqlite(path, { timeout: 0 });
+  try {
+    await eventually('the process to stand between two commits', async () => {
+      await child.signal('SIGSTOP');
+      try {
+        probe.exec('BEGIN IMMEDIATE; ROLLBACK');
+        return true;
+      } catch (error) {
+        if (!(error instanceof Sqlite.SqliteError) || error.code !== 'SQLITE_BUSY') throw error;
+        await child.signal('SIGCONT');
+        return false;
+      }
+    });
+  } finally {
+    probe.close();
+  }
 }
 
 describe('after kill -9 of the worker', () => {
@@ -147,7 +168,7 @@ describe('a worker that only seems dead', () => {
     await first.hears('streaming');
     const { id: firstId } = await first.hears('ready');
     // Stopped, it keeps its lock: only its lease can say that it is gone.
-    await first.signal('SIGSTOP');
+    await stopBetweenCommits(first, path);
     const second = worker(path, [], 1_000);
     const { id: secondId } = await second.hears('ready');
     expect(await called.turn.result).toMatchObject({ reason: 'complete' });

@@ -136,7 +136,7 @@ describe('what a tool returns', () => {
     const text = `BEGIN ${'é'.repeat(5_000)} END`;
     const { result, told } = await outcomeOf(probe(() => text, { maxResultBytes: 3_000 }));
     expect(result).toMatchObject({ outcome: 'done', wholeBytes: Buffer.byteLength(text) });
-    const kept = String(result.output);
+    const kept = result.output as string;
     const [head = '', marker = '', tail = ''] = kept.split('\n');
     expect(text.startsWith(head)).toBe(true);
     expect(text.endsWith(tail)).toBe(true);
@@ -152,7 +152,7 @@ describe('what a tool returns', () => {
     expect((await outcomeOf(probe(() => value, { maxResultBytes: bytes }))).result).toMatchObject({ output: value });
     const { result } = await outcomeOf(probe(() => value, { maxResultBytes: bytes - 1 }));
     expect(result.wholeBytes).toBe(bytes);
-    expect(String(result.output)).toMatch(/^\{"text":"x+\n\[… 1 of 111 bytes left out …\]\nx+"\}$/);
+    expect(result.output).toMatch(/^\{"text":"x+\n\[… 1 of 111 bytes left out …\]\nx+"\}$/);
   });
 
   it('is told to the model as its toModelOutput says, and stored as it is', async () => {

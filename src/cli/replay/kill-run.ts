@@ -11,6 +11,8 @@ export interface KillCounts {
   readonly killsInTool: number;
 }
 
+const lookEveryMs = 10;
+
 /**
  * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills: where
  * they start slower than they are killed, soon none would be left to do any work, and what a new one takes up would die with it at once. Which one is killed is drawn
@@ -46,6 +48,12 @@ export class KillRun {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.#killing;
+  }
+
+  /** Resolves when so many have been killed; at once when the signal is aborted or nobody is killed any more. */
+  async reached(kills: number, signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, this.#stopped.signal]);
+    while (this.kills.length < kills && !either.aborted) await passTime(lookEveryMs, either);
   }
 
   async #kill(): Promise<void> {

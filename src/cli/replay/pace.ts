@@ -17,7 +17,7 @@ export const atOnce: Pace = { modelMs: 0, toolMsMin: 0, toolMsMax: 0, pauseMs: 0
 /** A kill run is made long enough for half as many kills again as it needs. */
 const killsPlannedShare = 1.5;
 const modelMsMin = 30;
-const toolMs = { min: 5, max: 50, longMin: 30 } as const;
+const toolMs = { min: 5, max: 50, longMin: 40 } as const;
 
 export interface KillPlanOptions {
   readonly concurrency: number;
@@ -28,6 +28,8 @@ export interface KillPlanOptions {
 
 export interface KillPlan {
   readonly pace: Pace;
+  /** Kills that the whole run should see. */
+  readonly killsPlanned: number;
   /** How long the run takes at least, as planned. */
   readonly expectedMs: number;
   /** Kills that will find a tool running, as planned. */
@@ -35,9 +37,9 @@ export interface KillPlan {
 }
 
 /**
- * The pace of a kill run: generations of at least 30 ms and tools of 5 to 50 ms. A run too short for its kills is stretched: first tools to the upper
- * half of their range, then generations up to a sixth of the time between two kills (longer ones would die so often in a row that their session is
- * parked as poisoned), the rest as pauses before the user messages.
+ * The pace of a kill run: generations of at least 30 ms and tools of 5 to 50 ms. A run too short for its kills is stretched: first tools to the upper end of
+ * their range, then generations up to a sixth of the time between two kills (longer ones would die so often in a row that their session is parked as poisoned),
+ * the rest as pauses before the user messages.
  */
 export function killPlan(recordings: readonly Recording[], { concurrency, killEveryMs, killsNeeded, workers }: KillPlanOptions): KillPlan {
   const turns = recordings.flatMap((recording) => recording.turns);
@@ -46,7 +48,8 @@ export function killPlan(recordings: readonly Recording[], { concurrency, killEv
   // The empty finish after a turn's last results is a generation too.
   const generations = steps.length + turns.filter((turn) => turn.steps.at(-1)?.calls.length !== 0).length;
   const sideBySide = Math.max(1, Math.min(concurrency, recordings.length));
-  const neededMs = killsPlannedShare * killsNeeded * killEveryMs * sideBySide;
+  const killsPlanned = Math.ceil(killsPlannedShare * killsNeeded);
+  const neededMs = killsPlanned * killEveryMs * sideBySide;
   const workMs = ({ modelMs, toolMsMin, toolMsMax }: Omit<Pace, 'pauseMs'>): number => generations * modelMs + toolSteps * ((toolMsMin + toolMsMax) / 2);
   let pace: Pace = { modelMs: modelMsMin, toolMsMin: toolMs.min, toolMsMax: toolMs.max, pauseMs: 0 };
   if (workMs(pace) < neededMs) {
@@ -58,7 +61,7 @@ export function killPlan(recordings: readonly Recording[], { concurrency, killEv
   }
   const expectedMs = (workMs(pace) + turns.length * pace.pauseMs) / sideBySide;
   const toolShare = (toolSteps * ((pace.toolMsMin + pace.toolMsMax) / 2)) / Math.max(1, expectedMs * workers);
-  return { pace, expectedMs, expectedKillsInTool: (expectedMs / killEveryMs) * (1 - Math.exp(-toolShare)) };
+  return { pace, killsPlanned, expectedMs, expectedKillsInTool: (expectedMs / killEveryMs) * (1 - Math.exp(-toolShare)) };
 }
 
 /** How long one call takes: drawn by its name, so that it is the same in whatever process it runs. */

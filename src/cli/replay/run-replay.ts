@@ -76,6 +76,8 @@ export const killThresholds: KillCounts = { kills: 30, killsInModel: 10, killsIn
 const leaseMs = 1_000;
 const turnTimeoutMsDefault = 60_000;
 const unexpectedEndsMax = 10;
+/** How far the kills may be behind the messages before these wait. */
+const killsBehindMax = 3;
 
 /**
  * Replays conversations through the engine and compares what is in the store afterwards with the recording. Rejects with `recording_invalid` when they cannot
@@ -120,7 +122,7 @@ class ReplayRun {
     const agents = replayAgents({ runId: this.#runId, recordings, journal, pace: atOnce, seed: this.#options.seed });
     const log = (level: string, event: string, fields: object): void => journal.note(level, event, JSON.stringify(fields));
     await using holdfast = await createHoldfast({ agents, store: this.#store, log });
-    const { sent, seconds } = await this.#send(holdfast, recordings, atOnce);
+    const { sent, seconds } = await this.#send(holdfast, recordings, atOnce, async () => undefined);
     return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], counts: { kills: 0, killsInModel: 0, killsInTool: 0 } });
   }
 
@@ -134,7 +136,6 @@ class ReplayRun {
     const pool = new WorkerPool({
       size: workers,
       order: { runId: this.#runId, file, limit, store: this.#store, folder: journals, pace, seed, leaseMs },
-      compileCacheFolder: join(this.#folder, 'compile-cache'),
       onUnexpectedEnd: ({ worker }, reason) => this.#workerEnded(worker, reason),
     });
     const killAll = (): void => pool.killAll();
@@ -144,7 +145,7 @@ class ReplayRun {
     try {
       await pool.start();
       if (killEveryMs !== null) killing.start();
-      const { sent, seconds } = await this.#send(holdfast, recordings, pace);
+      const { sent, seconds } = await this.#send(holdfast, recordings, pace, (share, signal) => killing.reached(this.#killsBy(share, plan), signal));
       await killing.stop();
       await pool.stop();
       this.#throwIfEnded();
@@ -175,24 +176,29 @@ class ReplayRun {
   #plan(recordings: readonly Recording[]): KillPlan {
     const { concurrency, killEveryMs, workers, seed, thresholds = killThresholds, onNote = () => undefined } = this.#options;
     onNote(`run ${this.#runId}, seed ${seed}: ${recordings.length} conversations, ${concurrency} side by side`);
-    if (killEveryMs === null) return { pace: atOnce, expectedMs: 0, expectedKillsInTool: 0 };
+    if (killEveryMs === null) return { pace: atOnce, killsPlanned: 0, expectedMs: 0, expectedKillsInTool: 0 };
     const plan = killPlan(recordings, { concurrency, killEveryMs, killsNeeded: thresholds.kills, workers });
     const { pace, expectedMs, expectedKillsInTool } = plan;
     onNote(`${workers} worker processes, lease ${leaseMs} ms, a kill every ${killEveryMs} ms; each generation ${pace.modelMs} ms, each tool ${pace.toolMsMin} to ${pace.toolMsMax} ms, ${pace.pauseMs} ms before each message: at least ${(expectedMs / 1000).toFixed(1)} s, about ${expectedKillsInTool.toFixed(0)} kills in tools`);
     return plan;
   }
 
-  async #send(holdfast: Holdfast, recordings: readonly Recording[], pace: KillPlan['pace']): Promise<{ readonly sent: readonly SentConversation[]; readonly seconds: number }> {
+  async #send(holdfast: Holdfast, recordings: readonly Recording[], pace: KillPlan['pace'], mayGoOn: (share: number, signal: AbortSignal) => Promise<void>): Promise<{ readonly sent: readonly SentConversation[]; readonly seconds: number }> {
     const { concurrency, turnTimeoutMs = turnTimeoutMsDefault, onProgress } = this.#options;
     const ofTurns = recordings.reduce((sum, { turns }) => sum + turns.length, 0);
     const onTurn = (): void => onProgress?.(ofTurns);
     const signal = AbortSignal.any([this.#ended.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])]);
+    let messages = 0;
+    const next = (): Promise<void> => {
+      messages += 1;
+      return mayGoOn(messages / ofTurns, signal);
+    };
     const sent: SentConversation[] = [];
     const waiting = [...recordings];
     const startedAtMs = performance.now();
     await Promise.all(Array.from({ length: concurrency }, async () => {
-      for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift()) {
-        sent.push(await sendConversation({ holdfast, runId: this.#runId, pace, turnTimeoutMs, signal, onTurn }, next));
+      for (let recording = waiting.shift(); recording !== undefined && !signal.aborted; recording = waiting.shift()) {
+        sent.push(await sendConversation({ holdfast, runId: this.#runId, pace, turnTimeoutMs, signal, mayGoOn: next, onTurn }, recording));
       }
     }));
     this.#throwIfEnded();
@@ -220,6 +226,12 @@ class ReplayRun {
     };
     const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed.counts, this.#options.thresholds ?? killThresholds);
     return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };
+  }
+
+  /** The kills that must have been before this share of the messages is sent: on a slow machine, where new processes take long to start, the messages wait for them. */
+  #killsBy(share: number, { killsPlanned }: KillPlan): number {
+    const { killEveryMs, thresholds = killThresholds } = this.#options;
+    return killEveryMs === null ? 0 : Math.floor(share * killsPlanned) - Math.min(killsBehindMax, killsPlanned - thresholds.kills);
   }
 
   #workerEnded(worker: number, reason: string): void {

@@ -15,6 +15,8 @@ export interface SendingOptions {
   readonly turnTimeoutMs: number;
   /** Ends the sending between two messages, and the waiting at once. */
   readonly signal: AbortSignal;
+  /** Resolves when the next message may be sent. */
+  readonly mayGoOn: () => Promise<void>;
   readonly onTurn: () => void;
 }
 
@@ -61,16 +63,17 @@ class Sending {
   }
 
   async run(): Promise<void> {
-    const { holdfast, runId, pace, signal } = this.#options;
+    const { holdfast, runId, pace, signal, mayGoOn } = this.#options;
     const { place, turns } = this.#recording;
     const greets = turns[0]?.user === null;
     const name = `replay-${runId}-${place}`;
     const session = await whileStoreRefuses(() => holdfast.sessions.create({ agent: agentName(runId, greets), externalId: name, metadata: { run: runId, conversation: place } }, { idempotencyKey: name }));
     this.sessionId = session.id;
     for (const [turn, recorded] of turns.entries()) {
-      if (signal.aborted) return;
       this.#turn = turn;
       await passTime(pace.pauseMs, signal);
+      await mayGoOn();
+      signal.throwIfAborted();
       const handle = recorded.user === null ? session.firstTurn : await this.#send(session, recorded, `${name}-${turn}`);
       if (handle === null) throw new HoldfastError('greeting_missing', 'the session was created without its opening turn');
       this.sent.push({ turn, turnId: handle.id, messageId: recorded.user === null ? null : (handle.messageId ?? '') });

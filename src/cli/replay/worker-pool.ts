@@ -21,8 +21,6 @@ export interface WorkerPoolOptions {
   readonly size: number;
   /** All of an order but the number of its process. */
   readonly order: Omit<WorkOrder, 'worker'>;
-  /** Where the processes keep compiled code, so that their replacements start fast. */
-  readonly compileCacheFolder: string;
   /** A process ended that nobody ended. */
   readonly onUnexpectedEnd: (worker: WorkerProcess, reason: string) => void;
 }
@@ -120,10 +118,7 @@ export class WorkerPool {
 
   #spawn(): Member {
     const entry = fileURLToPath(new URL(`./worker-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
-    const child = spawn(process.execPath, [entry], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: { ...process.env, NODE_COMPILE_CACHE: this.#options.compileCacheFolder },
-    });
+    const child = spawn(process.execPath, [entry], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     let end = (): void => undefined;
     const gone = new Promise<void>((resolve) => {
       end = resolve;

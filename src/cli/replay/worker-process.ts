@@ -1,24 +1,30 @@
 // A worker of a kill run, as a process of its own. It loads everything, waits to be told to work, says when it is ready, and ends with its parent.
 
-import { flushCompileCache } from 'node:module';
-import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
-import { ExecutionJournal } from './execution-journal.ts';
-import { readRecordings } from './recording.ts';
-import { replayAgents } from './replay-agents.ts';
-import { workerTuning, type WorkOrder, type WorkerMessage } from './worker-order.ts';
+import { enableCompileCache, flushCompileCache } from 'node:module';
+import type { Holdfast } from '../../create-holdfast.ts';
+import type { WorkOrder, WorkerMessage } from './worker-order.ts';
+
+// Starting is mostly loading, and these processes start again and again.
+enableCompileCache();
+const { createHoldfast } = await import('../../create-holdfast.ts');
+const { ExecutionJournal } = await import('./execution-journal.ts');
+const { readRecordings } = await import('./recording.ts');
+const { replayAgents } = await import('./replay-agents.ts');
+const { workerTuning } = await import('./worker-order.ts');
+// One that is killed would not leave behind what it compiled.
+flushCompileCache();
 
 let holdfast: Holdfast | null = null;
 
 // A parent that is gone, by whatever death, closes the channel.
 process.on('disconnect', () => process.exit(0));
+if (!process.connected) process.exit(0);
 process.on('message', (message: WorkOrder | 'stop') => {
   const doing = message === 'stop' ? stop() : work(message);
   doing.catch((error: unknown) => {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`, () => process.exit(1));
   });
 });
-// The next processes start from what this one compiled; one that is killed would not leave it behind.
-flushCompileCache();
 
 async function work({ runId, file, limit, store, folder, worker, pace, seed, leaseMs }: WorkOrder): Promise<void> {
   const journal = new ExecutionJournal(folder, { worker, pid: process.pid });
@@ -29,6 +35,7 @@ async function work({ runId, file, limit, store, folder, worker, pace, seed, lea
     worker: workerTuning(leaseMs),
     log: (level, event, fields) => journal.note(level, event, JSON.stringify(fields)),
   });
+  journal.note('info', 'ready', holdfast.worker?.id ?? '');
   const ready: WorkerMessage = { kind: 'ready', worker };
   process.send?.(ready);
 }

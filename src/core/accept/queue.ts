@@ -54,8 +54,10 @@ export function acceptQueueRelease(): Accept<QueueReply> {
   return (draft) => {
     const ended = refuseEnded(draft.session, 'releasing the queue');
     if (ended !== null) return ended;
+    // Let go while nothing may start, its messages would wait for nobody afterwards.
+    if (draft.session.archived) return refuse('session_archived', 'the session is archived; unarchive it to release its queue', { status: statusOf(draft.session) });
     if (draft.session.queueHeld) draft.append({ kind: 'queue-released' });
-    if (isAtRest(draft.session) && !draft.session.archived) draft.startQueued();
+    if (isAtRest(draft.session)) draft.startQueued();
     return queueReply(draft.session);
   };
 }

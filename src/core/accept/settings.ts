@@ -1,4 +1,4 @@
-import type { JsonObject } from '../json.ts';
+import { canonicalJson, type JsonObject } from '../json.ts';
 import type { Accept } from './transition.ts';
 
 export interface SettingsCommand {
@@ -16,7 +16,7 @@ export interface SettingsReply {
 export function acceptSettings({ title, metadata, archived }: SettingsCommand): Accept<SettingsReply> {
   return (draft) => {
     if (title !== undefined && title !== draft.session.title) draft.append({ kind: 'title-set', title, by: 'person' });
-    if (metadata !== undefined) draft.append({ kind: 'metadata-set', metadata });
+    if (metadata !== undefined && canonicalJson(metadata) !== canonicalJson(draft.session.metadata)) draft.append({ kind: 'metadata-set', metadata });
     if (archived !== undefined && archived !== draft.session.archived) draft.append({ kind: 'archived-set', archived });
     return { revision: draft.session.revision };
   };

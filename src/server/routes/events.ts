@@ -12,7 +12,7 @@ export const eventRoutes = [
     method: 'GET', path: '/v1/sessions/:id/events', name: 'followEvents',
     summary: 'Everything that happens in the session, as server-sent events: what is committed after a position, then live. The header Last-Event-ID wins over `after`; `after=now` begins with what comes.',
     query: z.strictObject({ after: textParameter.max(positionCharsMax).optional() }),
-    replies: { 200: { contentType: 'text/event-stream' } }, refusals: ['session_not_found', 'bad_position', 'too_many_streams', 'shutting_down'],
+    replies: { 200: { contentType: 'text/event-stream' } }, refusals: ['session_not_found', 'bad_position', 'too_many_streams'],
     handle: async (call) => {
       const release = reserveStream(call);
       if (isRefusal(release)) return release;

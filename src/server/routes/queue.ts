@@ -28,7 +28,7 @@ export const queueRoutes = [
   route({
     method: 'POST', path: '/v1/sessions/:id/queue/release', name: 'releaseQueue', command: 'guarded', body: nothing, bodyOptional: true,
     summary: 'Lets the queue go on, and starts its first message at rest. Repeating it is harmless.',
-    replies: { 200: queueChangeSchema }, refusals: ['session_not_found', 'session_ended'],
+    replies: { 200: queueChangeSchema }, refusals: ['session_not_found', 'session_ended', 'session_archived'],
     handle: async ({ host, param, options }) => commandResponse(await releaseQueue(host.commands, param('id'), options)),
   }),
   route({

@@ -89,7 +89,7 @@ function waitingGate(port: ProbePort) {
   const opened = gate();
   const pass = (): Promise<void> => {
     port.say('streaming');
-    void port.wait('streaming').then(opened.open);
+    void port.wait('streaming').then(() => opened.open());
     return opened.pass();
   };
   return { ...opened, pass };

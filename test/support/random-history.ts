@@ -1,0 +1,149 @@
+import fc from 'fast-check';
+import { acceptEnd } from '../../src/core/accept/end.ts';
+import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
+import { acceptSettings } from '../../src/core/accept/settings.ts';
+import type { CallResult, StepPart } from '../../src/core/entry.ts';
+import { isRefusal } from '../../src/core/errors.ts';
+import { streamedPartsOf, type StreamSegment } from '../../src/core/stream-parts.ts';
+import { callPart, PureSession, rulesWith, textPart } from './pure-session.ts';
+
+/** One thing that happens to a session; what exactly is decided by `pick`, and by what the session is at that time. */
+export interface Happening {
+  readonly kind: keyof typeof happenings;
+  readonly pick: number;
+}
+
+/** What the model may come to say, streamed piece by piece before. */
+const answers: readonly (readonly StepPart[])[] = [
+  [textPart('Hello 😀, wörld')],
+  [{ type: 'reasoning', text: 'hm … 🤔' }, textPart('So: "quoted"\n')],
+  [],
+  [textPart('')],
+  [callPart(0, 'pay')],
+  [textPart('first '), { type: 'source', sourceType: 'url', id: 's', url: 'https://example.com' }, textPart('second'), callPart(0, 'look'), callPart(1, 'pay')],
+  [callPart(0, 'look', { inputText: '{ "spaced": "😀" }', input: { spaced: '😀' } }), callPart(1, 'book'), callPart(2, 'look')],
+  [callPart(0, 'fly', { problem: 'there is no tool fly' }), callPart(1, 'pay')],
+  [callPart(0, 'alone'), callPart(1, 'look')],
+  [callPart(0, 'finish')],
+  [callPart(0, 'web', { providerExecuted: true }), { type: 'tool-result', toolCallId: 'call_0', toolName: 'web', output: 1 }, textPart('found')],
+];
+
+interface Plan {
+  readonly parts: readonly StepPart[];
+  readonly segments: readonly StreamSegment[];
+  shown: number;
+}
+
+const plans = new WeakMap<PureSession, Map<string, Plan>>();
+
+/** What the attempt in flight is going to say. */
+function planOf(pure: PureSession, pick: number): Plan {
+  const id = pure.session.turn?.attempt?.id ?? '';
+  const known = plans.get(pure) ?? new Map<string, Plan>();
+  plans.set(pure, known);
+  const plan = known.get(id) ?? newPlan(answers[pick % answers.length] ?? []);
+  known.set(id, plan);
+  return plan;
+}
+
+function newPlan(parts: readonly StepPart[]): Plan {
+  const segments = streamedPartsOf({ parts }).flatMap((whole, part): StreamSegment[] => {
+    const pieces: StreamSegment[] = [{ ...whole, part, offset: 0, text: '' }];
+    let offset = 0;
+    for (const character of whole.text) {
+      pieces.push({ part, type: whole.type, offset, text: character });
+      offset += character.length;
+    }
+    return pieces;
+  });
+  return { parts, segments, shown: 0 };
+}
+
+function holds(pure: PureSession): boolean {
+  return pure.session.claim?.worker === pure.lease.worker && pure.session.fence === pure.lease.fence;
+}
+
+function queuedId(pure: PureSession, pick: number): string {
+  const { queue } = pure.session;
+  return queue[pick % Math.max(1, queue.length)]?.messageId ?? 'msg_none';
+}
+
+const outcomeKinds: readonly CallResult['outcome'][] = ['done', 'failed', 'denied', 'expired', 'unknown'];
+
+const happenings = {
+  send: (pure: PureSession, pick: number) => pure.send(`message ${pick}`, (['queue', 'queue', 'queue', 'interrupt', 'replace', 'reject'] as const)[pick % 6] ?? 'queue'),
+  stop: (pure: PureSession, pick: number) => {
+    const queued = pure.session.queue.at(-1)?.turnId;
+    return pure.stop(pick % 5 === 0 ? { holdQueue: true } : pick % 5 === 1 && queued !== undefined ? { turnId: queued } : {});
+  },
+  queue: (pure: PureSession, pick: number) => pure.command([
+    acceptQueueEdit(queuedId(pure, pick), { parts: [{ type: 'text', text: `edited ${pick}` }] }), acceptQueueDelete(queuedId(pure, pick)), acceptQueuePromote(queuedId(pure, pick)),
+    acceptQueueHold(), acceptQueueRelease(),
+  ][pick % 5] ?? acceptQueueHold()),
+  settings: (pure: PureSession, pick: number) => pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {})),
+  end: (pure: PureSession, pick: number) => (pick % 20 === 0 ? pure.command(acceptEnd({ stop: pick % 40 === 0 })) : null),
+  claim: (pure: PureSession, pick: number) => {
+    if (pick % 3 > 0) pure.untilDue();
+    return pure.claim(`wrk_${pick % 4}`, { solo: pick % 5 > 0 });
+  },
+  die: (pure: PureSession, pick: number) => pure.takeOver(`wrk_${pick % 4}`, { solo: pick % 5 > 0 }),
+  leave: (pure: PureSession, pick: number) => {
+    if (pick % 3 === 0) return pure.abandon();
+    const attempt = pure.session.turn?.attempt;
+    // An attempt of which something was shown had begun.
+    const begun = pure.chunks.length > 0 || pick % 2 === 0;
+    return pure.handOver(attempt && begun ? { lostAttempt: { ...attempt, usage: null } } : { notBegun: pick % 2 === 0 ? [0] : [] });
+  },
+  show: (pure: PureSession, pick: number) => {
+    if (!holds(pure) || !pure.session.turn?.attempt) return;
+    const plan = planOf(pure, pick);
+    const count = 1 + (pick % 7);
+    const pieces = plan.segments.slice(plan.shown, plan.shown + count);
+    plan.shown += pieces.length;
+    if (pieces.length > 0) pure.show(...pieces);
+  },
+  generate: (pure: PureSession, pick: number) => pure.generated(planOf(pure, pick).parts, pick % 29 === 0 ? 'content-filter' : undefined, pick % 7 === 0 ? null : { inputTokens: pick, cachedInputTokens: 1 }),
+  fail: (pure: PureSession, pick: number) => pure.failed({ retryable: pick % 9 > 0 }, (pick % 3) * 700),
+  early: (pure: PureSession, pick: number) => {
+    const step = pure.session.turn?.lastStep;
+    const call = step?.openCalls[pick % Math.max(1, step.openCalls.length)];
+    if (!holds(pure) || !step || !call || pure.outcomes.some(({ stepSeq, result }) => stepSeq === step.seq && result.index === call.index)) return;
+    pure.outcomes = [...pure.outcomes, { stepSeq: step.seq, result: { index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'done', output: 'early' } }];
+  },
+  results: (pure: PureSession, pick: number) => {
+    const calls = pure.session.turn?.lastStep?.openCalls ?? [];
+    return pure.results(Object.fromEntries(calls.map(({ index, toolName }) => {
+      const outcome = outcomeKinds[(pick + index) % outcomeKinds.length] ?? 'done';
+      return [index, { outcome, ...(outcome === 'done' && toolName === 'finish' ? { stopsTurn: true as const } : {}) }];
+    })));
+  },
+  wait: (pure: PureSession, pick: number) => {
+    // The clock may step back.
+    pure.nowMs = Math.max(0, pure.nowMs + (pick % 11) * 97 - 200);
+  },
+};
+
+const weights: Readonly<Record<Happening['kind'], number>> = {
+  send: 6, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2,
+};
+
+/** Histories of up to `maxLength` happenings, most of which are possible where they come. */
+export function happeningsOf(maxLength: number): fc.Arbitrary<readonly Happening[]> {
+  const kinds = (Object.keys(weights) as Happening['kind'][]).map((kind) => ({ weight: weights[kind], arbitrary: fc.constant(kind) }));
+  return fc.array(fc.record({ kind: fc.oneof(...kinds), pick: fc.nat(999) }), { minLength: 5, maxLength, size: 'max' });
+}
+
+/** A new session to which nothing has happened; what kind of session follows from `pick`. */
+export function newborn(pick: number): PureSession {
+  const rules = rulesWith({ maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null });
+  return new PureSession(pick % 3 === 0 ? {} : pick % 3 === 1 ? { greets: true } : { text: 'hello 😀' }, rules);
+}
+
+/** Lets one thing happen. Returns whether it changed the session; one that is refused must not. */
+export function happen(pure: PureSession, { kind, pick }: Happening): boolean {
+  const { session } = pure;
+  const { length } = pure.log;
+  const result = happenings[kind](pure, pick);
+  if (isRefusal(result) && (pure.session !== session || pure.log.length !== length)) throw new Error(`${kind} was refused (${result.refused}) and changed something`);
+  return pure.session !== session;
+}
