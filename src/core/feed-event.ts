@@ -24,13 +24,18 @@ export interface FeedCursor {
 
 export const feedStart: FeedCursor = { seq: 0, attemptId: null, offsets: [] };
 
+/** Parts whose offsets a position holds, so that it fits into a header. Of further ones all is sent again, which the fold passes over. */
+const positionPartsMax = 200;
+
 /** The cursor as an opaque text: an SSE event id, `Last-Event-ID`, `?after=`. */
 export function encodePosition({ seq, attemptId, offsets }: FeedCursor): string {
-  return attemptId === null ? String(seq) : [seq, attemptId, ...offsets].join('.');
+  return attemptId === null ? String(seq) : [seq, attemptId, ...offsets.slice(0, positionPartsMax)].join('.');
 }
 
+const positionForm = new RegExp(`^(\\d{1,15})(?:\\.([a-z]+_[0-9a-z]+)((?:\\.\\d{1,9}){0,${positionPartsMax}}))?$`);
+
 export function decodePosition(position: string): FeedCursor | Refusal {
-  const match = /^(\d{1,15})(?:\.([a-z]+_[0-9a-z]+)((?:\.\d{1,9}){0,1000}))?$/.exec(position);
+  const match = positionForm.exec(position);
   if (match === null) return refuse('bad_position', `${JSON.stringify(position.slice(0, 100))} is no position: use the id of an event of this session, or leave it out`);
   const offsets = match[3] === undefined || match[3] === '' ? [] : match[3].slice(1).split('.').map(Number);
   return { seq: Number(match[1]), attemptId: match[2] ?? null, offsets };

@@ -94,7 +94,7 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   session_archived: {
     httpStatus: 409, title: 'The session is archived',
-    meaning: 'An archived session takes no messages.',
+    meaning: 'An archived session takes no messages, and its queue cannot be released.',
     whatToDo: 'Unarchive it: PATCH the session with `{"archived": false}`.', retry: `${unchanged} The same request may succeed once it is unarchived.`,
   },
   external_id_taken: {

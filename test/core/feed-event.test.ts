@@ -88,11 +88,11 @@ function running(): PureSession {
 describe('a stream of events', () => {
   it('folds to the same wherever it is cut and whenever it is resumed', () => {
     let resumes = 0;
-    fc.assert(fc.property(fc.nat(11), happeningsOf(40), (kind, history) => {
+    fc.assert(fc.property(fc.nat(11), happeningsOf(70, 20), (kind, history) => {
       const pure = newborn(kind);
       for (const happening of history) happen(pure, happening);
       resumes += expectResumable(pure);
-    }), { seed, numRuns: 60 });
+    }), { seed, numRuns: 120 });
     console.log(`feed events: ${resumes} resumes`);
     expect(resumes).toBeGreaterThan(10_000);
   }, 60_000);
@@ -219,6 +219,17 @@ describe('a position', () => {
 
   it.each(['', ' ', 'x', '-1', '1.', '.1', '1.2', '1.att_', '1.att_a.', '1.att_a.-1', '1.att_a.1.', '1.att_a.1x', '1.att_A', '1.ATT_a', '1.5', '1e3', '0x1', '1 ', ' 1', '1\n', '1.att_a.1\n', '1.att_a..1', '9'.repeat(16), `1.att_a.${'9'.repeat(10)}`, '１', 'null', 'undefined', '1,2'])('%j is none, and is refused', (text) => {
     expect(decodePosition(text)).toMatchObject({ refused: 'bad_position' });
+  });
+
+  it('of an attempt with very many parts still fits into a header, and what it leaves out is sent again and folded once', () => {
+    const pure = running();
+    pure.show(...Array.from({ length: 1_500 }, (_, part) => liveText(0, 'x'.repeat(part % 3), part)));
+    const { follower } = follow(pure, pure.history.at(-1) as Committed, atStart);
+    expect(follower.view.position?.length).toBeLessThan(2_000);
+    pure.show(liveText(2, ' and more', 1_499));
+    const again = follow(pure, pure.history.at(-1) as Committed, resumed(follower.view));
+    expect(again.follower.view.live?.parts).toEqual(follow(pure, pure.history.at(-1) as Committed, follower).follower.view.live?.parts);
+    expect(again.follower.view.live?.parts.at(-1)).toEqual({ type: 'text', text: 'xx and more' });
   });
 
   it('that is much too long is refused, and not repeated whole', () => {

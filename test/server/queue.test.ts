@@ -57,6 +57,14 @@ describe('the queue', () => {
     held.open();
   });
 
+  it('of an archived session is not released', async () => {
+    const { served, path, held } = await busy(['a']);
+    await served.request('POST', `${path}/stop`, { holdQueue: true });
+    await served.request('PATCH', path, { archived: true });
+    expect(await served.request('POST', `${path}/queue/release`)).toMatchObject({ status: 409, json: { code: 'session_archived' } });
+    held.open();
+  });
+
   it('takes twenty messages and drops none for another', async () => {
     const ids = Array.from({ length: limits.queueMessagesMax }, (_, place) => `m${place}`);
     const { served, path, held } = await busy(ids);

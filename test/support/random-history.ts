@@ -128,9 +128,9 @@ const weights: Readonly<Record<Happening['kind'], number>> = {
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */
-export function happeningsOf(maxLength: number): fc.Arbitrary<readonly Happening[]> {
+export function happeningsOf(maxLength: number, minLength = 5): fc.Arbitrary<readonly Happening[]> {
   const kinds = (Object.keys(weights) as Happening['kind'][]).map((kind) => ({ weight: weights[kind], arbitrary: fc.constant(kind) }));
-  return fc.array(fc.record({ kind: fc.oneof(...kinds), pick: fc.nat(999) }), { minLength: 5, maxLength, size: 'max' });
+  return fc.array(fc.record({ kind: fc.oneof(...kinds), pick: fc.nat(999) }), { minLength, maxLength, size: 'max' });
 }
 
 /** A new session to which nothing has happened; what kind of session follows from `pick`. */

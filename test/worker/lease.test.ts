@@ -17,6 +17,7 @@ const leaseMs = 9_000;
 interface Bench {
   readonly system: FakeSystem;
   readonly store: Store;
+  readonly path: string;
   readonly holdfast: Awaited<ReturnType<typeof openHoldfast>>;
   /** Each run of the agent's one tool, which ends only when it is told to. */
   readonly runs: readonly { readonly signal: AbortSignal; readonly end: () => void }[];
@@ -26,7 +27,8 @@ interface Bench {
 /** A worker in the middle of a tool call of a session, on a store that can be made to fail. */
 async function workingBench(overrides: StoreOverrides): Promise<Bench & { readonly session: Awaited<ReturnType<Bench['holdfast']['sessions']['create']>> }> {
   const system = fakeSystem();
-  const store = wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system }), overrides);
+  const path = await temporaryDatabase();
+  const store = wrappedStore(await sqliteStore({ path, system }), overrides);
   const runs: { signal: AbortSignal; end: () => void }[] = [];
   const logged: string[] = [];
   const work = tool({
@@ -39,7 +41,7 @@ async function workingBench(overrides: StoreOverrides): Promise<Bench & { readon
   const session = await holdfast.sessions.create({ agent: 'one', message: { text: 'go' } });
   await system.settle();
   expect(runs).toHaveLength(1);
-  return { system, store, holdfast, runs, logged, session };
+  return { system, store, path, holdfast, runs, logged, session };
 }
 
 describe('a worker whose lease is held', () => {
@@ -145,6 +147,21 @@ describe('a worker whose lease is lost', () => {
     await system.settle();
     expect(await session.get()).toMatchObject({ status: 'idle' });
   });
+});
+
+describe('a turn that another process stops', () => {
+  it.each([{ hears: 'by the hint of the store', hints: true, withinMs: 100 }, { hears: 'by the next renewal where no hint comes', hints: false, withinMs: leaseMs / 3 }])(
+    'is ended for its silent tool $hears', async ({ hints, withinMs }) => {
+      const { system, store, holdfast, runs, session, path } = await workingBench(hints ? {} : { onChange: () => () => undefined });
+      await system.advance(leaseMs / 3);
+      const other = await openHoldfast({ agents: [agent({ name: 'one', model: scriptedModel([]) })], store: `sqlite:${path}`, system, worker: false });
+      await (await other.sessions.get(session.id)).stop();
+      expect(await store.readSession({ tenant: 'default', id: session.id })).toMatchObject({ turn: null, lastTurn: { reason: 'stopped' } });
+      expect(runs[0]?.signal.aborted).toBe(false);
+      await system.advance(withinMs);
+      expect(runs[0]?.signal.aborted).toBe(true);
+      expect(holdfast.worker?.runs).toBe(0);
+    });
 });
 
 describe('an announcement that fails', () => {
