@@ -36,14 +36,16 @@ const rules: readonly Rule[] = [
   { code: 'stream_silence', retryable: true, matches: cause('silence-timeout') },
   { code: 'timeout', retryable: true, matches: cause('step-timeout') },
   { code: 'content_refused', retryable: false, matches: cause('refused') },
-  { code: 'context_overflow', retryable: false, matches: words(/context[ _](length|window)|too many (input )?tokens|prompt is too long|maximum context|input is too long/) },
+  // "Too many tokens" of a throttle are too many at a time, and of a prompt too many at once.
+  { code: 'rate_limit', retryable: true, matches: words(/throttl|please wait before trying again/) },
+  { code: 'context_overflow', retryable: false, matches: words(/context[ _](length|window)|too many (input )?tokens|prompt is too long|maximum context|input is too long|input tokens exceed|exceeds the maximum number of tokens/) },
   // A rate limit that is called by its name may well speak of billing too: how to get a higher one.
   { code: 'rate_limit', retryable: true, matches: ({ providerCode = '' }) => /rate_limit/i.test(providerCode) },
   { code: 'quota', retryable: false, matches: words(/insufficient_quota|exceeded your current quota|billing|credit balance|payment required|usage limit/) },
   { code: 'quota', retryable: false, matches: status(402) },
   { code: 'authentication', retryable: false, matches: status(401) },
   { code: 'authentication', retryable: false, matches: words(/authentication_error|invalid[ _]api[ _]key|incorrect api key|api key is missing|permission_error/) },
-  { code: 'content_refused', retryable: false, matches: words(/content[ _]policy|content_filter|safety system|usage policy|blocked under/) },
+  { code: 'content_refused', retryable: false, matches: words(/content[ _]policy|content[ _]filter|safety system|usage policy|blocked under/) },
   { code: 'configuration', retryable: false, matches: words(/model_not_found|not_found_error|model .{0,80}(does not exist|not found)|unsupported|invalid_request_error|not supported/) },
   { code: 'authentication', retryable: false, matches: status(403) },
   { code: 'overloaded', retryable: true, matches: status(529) },

@@ -146,7 +146,7 @@ export type CreateResult<Reply> =
 
 export interface UpdateRequest<Reply> {
   readonly key: SessionKey;
-  /** All keys are checked before the transition and stored with its commit. */
+  /** All keys are checked before the transition and stored with its commit. Those of a deletion outlive the session: their scope must name it. */
   readonly idempotency?: readonly Idempotency[];
   readonly transition: Transition<Reply>;
   /** What the transition needs besides the session. */

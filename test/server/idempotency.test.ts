@@ -31,6 +31,13 @@ describe('a request that is sent twenty times at once', () => {
     expect(served.model.calls).toHaveLength(1);
   });
 
+  it('deletes once and says so each time, though the session is gone', async () => {
+    const served = await serve();
+    const id = await served.newSession();
+    expectOneEffect(await atOnce(() => served.request('DELETE', `/v1/sessions/${id}`, undefined, { 'idempotency-key': 'once' })), 200);
+    expect((await served.request('DELETE', `/v1/sessions/${id}`)).json.code).toBe('session_not_found');
+  });
+
   it('has one effect and one reply by its message id', async () => {
     const served = await serve();
     const id = await served.newSession();

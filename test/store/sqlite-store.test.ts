@@ -66,21 +66,6 @@ describe('a SQLite file', () => {
     expect(await kit.store.readSession(keyOf(session))).toEqual(session);
   });
 
-  it('of the first schema version is migrated with all that is in it', async () => {
-    const file = await temporaryDatabase();
-    const before = await kitOn(file);
-    const session = await before.create({ title: 'Invoice 7', idempotency: [before.key('create')] });
-    await before.store.close();
-    const old = connection(file);
-    old.exec('ALTER TABLE idempotency DROP COLUMN created_session_id; ALTER TABLE session RENAME COLUMN title_lower_case TO title; UPDATE session SET title = \'Invoice 7\'');
-    old.pragma('user_version = 1');
-    const after = await kitOn(file);
-    expect(await after.store.readSession(keyOf(session))).toEqual(session);
-    expect((await after.store.listSessions({ tenant: 'acme', titleText: 'INVOICE', limit: 5, count: false })).items).toEqual([session]);
-    expect((await after.createResult({ idempotency: [after.key('create')] })).kind).toBe('replayed');
-    expect(old.pragma('user_version', { simple: true })).toBe(schemaVersionLatest);
-  });
-
   it('that cannot be opened, or is none, is a StoreError', async () => {
     const file = await temporaryDatabase();
     const folder = path.join(path.dirname(file), 'folder');

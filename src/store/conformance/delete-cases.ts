@@ -41,6 +41,21 @@ async function expectNothingLeft(kit: Kit, ref: SessionRef, externalId: string):
 /** What deleting a session, `close` and opening again promise. */
 export const deleteCases: readonly ConformanceCase[] = [
   {
+    name: 'the key of a deletion outlives its session: the same request is given the first reply, another body is refused',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const key = keyOf(await kit.create());
+      const remove = (fingerprint: string) => store.update({
+        key, idempotency: [kit.key('delete once', { fingerprint })], transition: deleteTransition(kit.nowMs), replyToStore: (reply) => ({ ...reply }),
+      });
+      expect((await remove('body')).kind).toBe('committed');
+      const [again, other, unkeyed] = [await remove('body'), await remove('another body'), await store.update({ key, transition: deleteTransition(kit.nowMs) })];
+      expect(again.kind === 'replayed' && again.reply).toEqual({ deleted: true });
+      expect(other.kind === 'refused' && other.refusal.refused).toBe('idempotency_mismatch');
+      expect(unkeyed.kind === 'refused' && unkeyed.refusal.refused).toBe('session_not_found');
+    },
+  },
+  {
     name: 'deleting removes every row of a session and leaves the others',
     outboxKinds: ['assistant-step', 'session-created'],
     run: async (kit) => {

@@ -10,7 +10,7 @@ const migrations: readonly string[] = [
     owner TEXT NOT NULL,
     agent TEXT NOT NULL,
     external_id TEXT,
-    title TEXT,
+    title_lower_case TEXT,
     status TEXT NOT NULL,
     archived INTEGER NOT NULL,
     active_at_ms INTEGER NOT NULL,
@@ -60,6 +60,8 @@ const migrations: readonly string[] = [
     http_status INTEGER NOT NULL,
     reply TEXT NOT NULL,
     expires_at_ms INTEGER,
+    -- The key of a creation has no session of its own; it is kept while the turn of the session that it created is open.
+    created_session_id TEXT,
     PRIMARY KEY (tenant, session_id, scope)
   ) WITHOUT ROWID;
   CREATE INDEX idempotency_expiry ON idempotency (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
@@ -77,12 +79,6 @@ const migrations: readonly string[] = [
     id TEXT PRIMARY KEY,
     lease_until_ms INTEGER NOT NULL
   ) WITHOUT ROWID;
-  `,
-  // The key of a creation has no session of its own; it is kept while the turn of the session that it created is open.
-  `
-  ALTER TABLE idempotency ADD COLUMN created_session_id TEXT;
-  ALTER TABLE session RENAME COLUMN title TO title_lower_case;
-  UPDATE session SET title_lower_case = lower(title_lower_case) WHERE title_lower_case IS NOT NULL;
   `,
 ];
 

@@ -96,7 +96,12 @@ class SqliteStore implements Store {
 
   #update<Reply>({ key, idempotency = [], transition, reads, replyToStore }: UpdateRequest<Reply>): UpdateResult<Reply> {
     const session = this.#rows.find(key);
-    if (session === null) return { kind: 'refused', refusal: refuse('session_not_found', `there is no session ${key.id}`), session: null };
+    if (session === null) {
+      // The reply of a deletion outlives its session.
+      const deleted = this.#replay({ tenant: key.tenant, id: '' }, idempotency);
+      if (deleted?.kind === 'replayed') return deleted;
+      return { kind: 'refused', refusal: deleted?.refusal ?? refuse('session_not_found', `there is no session ${key.id}`), session: null };
+    }
     // The key is looked at before the revision and the status (G2).
     const replayed = this.#replay(session, idempotency);
     if (replayed !== null) return replayed.kind === 'refused' ? { ...replayed, session } : replayed;
@@ -109,6 +114,7 @@ class SqliteStore implements Store {
     if (isRefusal(change)) return { kind: 'refused', refusal: change, session };
     if (change.deletesSession) {
       this.#rows.delete(session);
+      if (idempotency.length > 0) this.#storeReplies({ tenant: session.tenant, id: '' }, idempotency, replyToStore?.(change.reply) ?? null);
       this.#changed.push({ tenant: session.tenant, id: session.id });
       return { kind: 'committed', reply: change.reply, session: change.session, entries: [] };
     }

@@ -32,7 +32,8 @@ const statements = {
   deleteOutcomes: 'DELETE FROM outcome WHERE tenant = ? AND session_id = ?',
 
   idempotencyByScope: 'SELECT fingerprint, http_status, reply FROM idempotency WHERE tenant = ? AND session_id = ? AND scope = ?',
-  insertIdempotency: `INSERT INTO idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms, created_session_id)
+  // Replaces only the reply of a deletion, when a session of the same external id was made and deleted again.
+  insertIdempotency: `INSERT OR REPLACE INTO idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms, created_session_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   deleteIdempotency: 'DELETE FROM idempotency WHERE tenant = ? AND session_id = ?',
   // A reply is kept as long as its session's turn is open, however old it is.
