@@ -18,8 +18,8 @@ export interface ListenOptions {
   readonly host?: string;
   /** 0 takes any free port. */
   readonly port: number;
-  /** Whether callers have to say who they are; without it only this machine is served. */
-  readonly authenticated: boolean;
+  /** Whether callers have to say who they are (`createHoldfast({ authenticate })`); without it only this machine is served. Default false. */
+  readonly authenticated?: boolean;
   /** How long closing lets open requests finish, in milliseconds. Default 10,000. */
   readonly graceMs?: number;
   /** Default: the machine's. */
@@ -39,7 +39,7 @@ export interface Listener {
  * Serves HTTP. Rejects with `HoldfastError` code `listen_refused` when it would serve other machines without asking who they are, and with Node's
  * error where the address cannot be had (`EADDRINUSE`, `EACCES`, …).
  */
-export async function listen({ fetch, host = '127.0.0.1', port, authenticated, graceMs = limits.stopGraceMs, clock = realSystem().clock }: ListenOptions): Promise<Listener> {
+export async function listen({ fetch, host = '127.0.0.1', port, authenticated = false, graceMs = limits.stopGraceMs, clock = realSystem().clock }: ListenOptions): Promise<Listener> {
   if (!authenticated && !isLoopbackName(host)) throw refusal(host);
   const closing = new AbortController();
   const server = createServer({ headersTimeout: limits.requestHeadMsMax, requestTimeout: limits.requestMsMax, keepAliveTimeout: limits.connectionIdleMsMax });

@@ -1,5 +1,6 @@
 import { expect, onTestFinished } from 'vitest';
 import { emptyFeedView, foldFeed, type FeedEvent, type FeedView } from '../../src/core/feed-event.ts';
+import { streamedPartsOf } from '../../src/core/stream-parts.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
 
 /** Everything that a follower received, in order. */
@@ -61,9 +62,17 @@ export async function whatFollows(session: SessionHandle, after: string): Promis
   return events;
 }
 
-/** What a client knows after these events. Its position aside, which is a way of saying so and no knowledge. */
+/**
+ * What a client knows after these events; its position aside, which is a way of saying so and no knowledge. What it was shown of an attempt up to its step's commit
+ * has to be the step's text, no more and no less.
+ */
 export function knowledge(...parts: readonly (readonly FeedEvent[])[]): Omit<FeedView, 'position'> {
-  const { position: _position, ...known } = parts.flat().reduce(foldFeed, emptyFeedView);
+  const { position: _position, ...known } = parts.flat().reduce((view, event) => {
+    if (event.type === 'entry' && event.entry.kind === 'assistant-step' && event.entry.attempt.id === view.live?.attemptId) {
+      expect(view.live.parts.map(({ text }) => text)).toEqual(streamedPartsOf(event.entry).map(({ text }) => text));
+    }
+    return foldFeed(view, event);
+  }, emptyFeedView);
   return known;
 }
 

@@ -123,15 +123,17 @@ describe('work whose claim was superseded (G4)', () => {
   });
 
   it('is not taken for the outcome of a later call in the same place', async () => {
-    const bench = await lateWriter(writes['an outcome ahead of its step']?.script ?? [], writes['an outcome ahead of its step']?.holds ?? (() => false));
+    const calls = [{ call: 'look', input: { n: 5 } }, { call: 'look', input: { n: 6 } }];
+    const bench = await lateWriter([[{ call: 'stuck', input: { n: 1 } }, { call: 'look', input: { n: 2 } }], calls, 'an answer'], (name) => name === 'outcome');
     await bench.session.stop();
     bench.late.open();
     await bench.system.settle();
     const again: SessionHandle = await bench.holdfast.sessions.get(bench.session.id);
-    const turn = await again.send('again');
-    await bench.system.settle();
-    expect((await turn.result).reason).toBe('complete');
-    expect(ofKind(await again.entries(), 'tool-results')).toMatchObject([{ results: [{ outcome: 'stopped' }, { outcome: 'stopped' }] }]);
+    expect(await (await again.send('again')).result).toMatchObject({ reason: 'complete', text: 'an answer' });
+    expect(ofKind(await again.entries(), 'tool-results')).toMatchObject([
+      { results: [{ outcome: 'stopped' }, { outcome: 'stopped' }] },
+      { results: [{ outcome: 'done', output: 'look 5' }, { outcome: 'done', output: 'look 6' }] },
+    ]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import type { Holdfast } from '../../src/create-holdfast.ts';
@@ -91,6 +91,10 @@ describe('after kill -9 of the worker', () => {
     const [answer] = ofKind(await session.entries(), 'tool-results');
     expect(answer?.results).toMatchObject([{ outcome: 'unknown', code: 'interrupted' }]);
     expect(result).toMatchObject({ reason: 'complete', text: `told ${JSON.stringify([{ type: 'error-text', value: answer?.results[0]?.errorText }])}` });
+    // Nothing of the dead one is left.
+    const { id } = await second.hears('ready');
+    await eventually('the dead worker to be forgotten', () => readdirSync(`${path}-workers`).join() === `${String(id)}.lock`);
+    expect(await holdfast.store.findDeadWorkers(Date.now())).toEqual([]);
   });
 
   it('an attempt in flight is recorded as lost, what it showed is retracted, and the answer is whole', async () => {
