@@ -107,6 +107,21 @@ describe('a generation that lost its fence', () => {
     expect([pure.session, log.length]).toEqual([session, before]);
   });
 
+  it('is so although the same worker has the session again, even at the same step', () => {
+    const pure = generating();
+    pure.generated([callPart(0, 'look')]);
+    const { lease } = pure;
+    pure.abandon();
+    pure.claim();
+    expect(pure.session.claim?.worker).toBe(lease.worker);
+    const { session, lease: now } = pure;
+    pure.lease = lease;
+    for (const refusal of [pure.results(), pure.handOver(), pure.abandon(), pure.apply(dispatchCalls(lease, [0], pure.rules, pure.nowMs))]) expect(refusal).toMatchObject({ refused: 'fence_lost' });
+    expect(pure.session).toBe(session);
+    pure.lease = now;
+    expect(pure.results()).toBe(null);
+  });
+
   it('is also one whose attempt is no longer the one in flight', () => {
     const pure = generating();
     const first = pure.attempt();

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { agent } from '../../src/agent/agent.ts';
 import type { Holdfast } from '../../src/create-holdfast.ts';
 import type { Session } from '../../src/core/session.ts';
+import { limits } from '../../src/core/limits.ts';
 import { tool } from '../../src/index.ts';
 import { fakeSystem, type FakeSystem } from '../../src/testing/fake-system.ts';
 import { gate, type Gate } from '../../src/testing/gate.ts';
@@ -18,20 +19,26 @@ interface Ran {
 }
 
 /** Two instances on one file: the first has the session in hand, the second waits for what it gives away. */
-async function twoInstances(script: { readonly first: readonly ScriptedGeneration[]; readonly second: readonly ScriptedGeneration[] }, limits: { readonly parallelCalls?: number } = {}) {
+async function twoInstances(script: { readonly first: readonly ScriptedGeneration[]; readonly second: readonly ScriptedGeneration[] }, agentLimits: { readonly parallelCalls?: number } = {}) {
   const system = fakeSystem();
   const store = `sqlite:${await temporaryDatabase()}`;
   const ran: Ran[] = [];
+  const logged: string[] = [];
   const gates = new Map<string, Gate>();
   const gateOf = (name: string): Gate => gates.get(name) ?? gates.set(name, gate()).get(name) ?? gate();
   const instance = async (by: string, generations: readonly ScriptedGeneration[]): Promise<Holdfast> => {
     const work = (recovery: 'rerun' | 'report') => tool({
       recovery, inputSchema: z.object({ n: z.number() }),
-      execute: async ({ n }) => { ran.push({ by, n }); if (by === 'first') await gateOf(`work ${n}`).pass(); return `${n} by ${by}`; },
+      // As long as it is not told to end; then it ends at once, with an error, as calls over a network do.
+      execute: async ({ n }, { abortSignal }) => {
+        ran.push({ by, n });
+        if (by === 'first') await Promise.race([gateOf(`work ${n}`).pass(), aborted(abortSignal)]);
+        return `${n} by ${by}`;
+      },
     });
     return openHoldfast({
-      agents: [agent({ name: 'one', model: scriptedModel(generations), tools: { work: work('report'), again: work('rerun') }, limits })],
-      store, system, worker: { stopGraceMs, pollMs: 86_400_000 },
+      agents: [agent({ name: 'one', model: scriptedModel(generations), tools: { work: work('report'), again: work('rerun') }, limits: agentLimits })],
+      store, system, worker: { stopGraceMs, pollMs: 86_400_000 }, log: (_level, event) => logged.push(event),
     });
   };
   const first = await instance('first', script.first);
@@ -41,7 +48,11 @@ async function twoInstances(script: { readonly first: readonly ScriptedGeneratio
   await system.advance(1_000);
   const row = async (): Promise<Session | null> => second.store.readSession({ tenant: 'default', id: session.id });
   const seen = await second.sessions.get(session.id);
-  return { system, first, second, session: seen, row, ran, gateOf };
+  return { system, first, second, session: seen, row, ran, gateOf, logged };
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
 }
 
 /** Begins to close without waiting for it; the second instance is settled, too. */
@@ -113,12 +124,15 @@ describe('an instance that is closed', () => {
 
   it('begins no further call of a step; what has ended is kept, and the next one runs the rest, each once', async () => {
     const calls = [0, 1, 2, 3].map((n) => ({ call: 'work', input: { n } }));
-    const { system, first, session, ran, gateOf } = await twoInstances({ first: [calls], second: ['whole'] }, { parallelCalls: 2 });
+    const { system, first, session, ran, gateOf, logged } = await twoInstances({ first: [calls], second: ['whole'] }, { parallelCalls: 2 });
     const { closed } = await beginClose(first, system);
     gateOf('work 1').open();
+    // It is stored ahead already when the instance stores all that it has.
+    await system.advance(limits.earlyOutcomeMs);
     gateOf('work 0').open();
     await system.settle();
     expect(closed()).toBe(true);
+    expect(logged).toEqual([]);
     expect(ran).toEqual([{ by: 'first', n: 0 }, { by: 'first', n: 1 }]);
     await system.advance(100);
     expect(ran.slice(2)).toEqual([{ by: 'second', n: 2 }, { by: 'second', n: 3 }]);

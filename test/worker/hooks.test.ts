@@ -77,10 +77,14 @@ describe('hooks', () => {
     let poisoned = '';
     let hanging = '';
     let letGo = (): void => undefined;
+    let callsThatHang = 0;
     const { system, create } = await bench({
       onTurnEnd: ({ sessionId }) => {
         if (broken || sessionId === poisoned) throw new Error('no');
-        if (sessionId === hanging) return new Promise<void>((resolve) => { letGo = resolve; });
+        if (sessionId === hanging) {
+          callsThatHang += 1;
+          return new Promise<void>((resolve) => { letGo = resolve; });
+        }
         delivered.add(sessionId);
         return undefined;
       },
@@ -93,6 +97,9 @@ describe('hooks', () => {
     broken = false;
     await system.advance(45_000);
     expect([...delivered]).toEqual([sessions[2]?.id]);
+    // It is not called a second time while the first call is under way.
+    await system.advance(25_000);
+    expect(callsThatHang).toBe(1);
     letGo();
   });
 

@@ -14,9 +14,9 @@ export interface KillCounts {
 const lookEveryMs = 10;
 
 /**
- * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills: where
- * they start slower than they are killed, soon none would be left to do any work, and what a new one takes up would die with it at once. Which one is killed is drawn
- * from the seed.
+ * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills, or for
+ * as long as it took to replace the one killed before: where they start slower than they are killed, soon none would be left to do any work, and what a new one takes up
+ * would die with it at once. Which one is killed is drawn from the seed.
  */
 export class KillRun {
   readonly kills: Kill[] = [];

@@ -114,7 +114,7 @@ class ReplayRun {
     const recordings = readRecordings(file, limit ?? undefined);
     const plan = this.#plan(recordings);
     const journals = this.#journalFolder();
-    return workers === 0 ? this.#inThisProcess(recordings, journals) : this.#inProcesses(recordings, journals, file, plan);
+    return workers === 0 ? this.#inThisProcess(recordings, journals) : this.#inProcesses(recordings, journals, plan);
   }
 
   async #inThisProcess(recordings: readonly Recording[], journals: string): Promise<ReplayReport> {
@@ -126,16 +126,18 @@ class ReplayRun {
     return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], counts: { kills: 0, killsInModel: 0, killsInTool: 0 } });
   }
 
-  async #inProcesses(recordings: readonly Recording[], journals: string, file: string, plan: KillPlan): Promise<ReplayReport> {
-    const { seed, limit, workers, killEveryMs } = this.#options;
+  async #inProcesses(recordings: readonly Recording[], journals: string, plan: KillPlan): Promise<ReplayReport> {
+    const { seed, workers, killEveryMs } = this.#options;
     const { pace } = plan;
+    const recordingsFile = join(this.#folder, 'recordings.json');
+    writeFileSync(recordingsFile, JSON.stringify(recordings));
     // This process knows the agents, so that it may create their sessions, and does none of their work.
     using journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
     const agents = replayAgents({ runId: this.#runId, recordings, journal, pace, seed });
     await using holdfast = await createHoldfast({ agents, store: this.#store, worker: false });
     const pool = new WorkerPool({
       size: workers,
-      order: { runId: this.#runId, file, limit, store: this.#store, folder: journals, pace, seed, leaseMs },
+      order: { runId: this.#runId, recordings: recordingsFile, store: this.#store, folder: journals, pace, seed, leaseMs },
       onUnexpectedEnd: ({ worker }, reason) => this.#workerEnded(worker, reason),
     });
     const killAll = (): void => pool.killAll();

@@ -4,9 +4,8 @@ import type { Pace } from './pace.ts';
 /** What a worker process is told to do. */
 export interface WorkOrder {
   readonly runId: string;
-  /** The recordings, at most `limit` of them; null: all. */
-  readonly file: string;
-  readonly limit: number | null;
+  /** The recordings as they were read, so that no process reads and checks the original again. */
+  readonly recordings: string;
   readonly store: string;
   /** Of the journals. */
   readonly folder: string;

@@ -1,14 +1,15 @@
 // A worker of a kill run, as a process of its own. It loads everything, waits to be told to work, says when it is ready, and ends with its parent.
 
+import { readFileSync } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import type { Holdfast } from '../../create-holdfast.ts';
+import type { Recording } from './recording.ts';
 import type { WorkOrder, WorkerMessage } from './worker-order.ts';
 
 // Starting is mostly loading, and these processes start again and again.
 enableCompileCache();
 const { createHoldfast } = await import('../../create-holdfast.ts');
 const { ExecutionJournal } = await import('./execution-journal.ts');
-const { readRecordings } = await import('./recording.ts');
 const { replayAgents } = await import('./replay-agents.ts');
 const { workerTuning } = await import('./worker-order.ts');
 // One that is killed would not leave behind what it compiled.
@@ -26,11 +27,10 @@ process.on('message', (message: WorkOrder | 'stop') => {
   });
 });
 
-async function work({ runId, file, limit, store, folder, worker, pace, seed, leaseMs }: WorkOrder): Promise<void> {
+async function work({ runId, recordings, store, folder, worker, pace, seed, leaseMs }: WorkOrder): Promise<void> {
   const journal = new ExecutionJournal(folder, { worker, pid: process.pid });
-  const recordings = readRecordings(file, limit ?? undefined);
   holdfast = await createHoldfast({
-    agents: replayAgents({ runId, recordings, journal, pace, seed }),
+    agents: replayAgents({ runId, recordings: JSON.parse(readFileSync(recordings, 'utf8')) as readonly Recording[], journal, pace, seed }),
     store,
     worker: workerTuning(leaseMs),
     log: (level, event, fields) => journal.note(level, event, JSON.stringify(fields)),

@@ -72,19 +72,22 @@ export const deleteCases: readonly ConformanceCase[] = [
     },
   },
   {
-    name: 'a new session under the ids of a deleted one has nothing of it',
+    name: 'a new session under the ids of a deleted one has nothing of it, even if it is at the same step and attempt',
     run: async (kit) => {
       const { expect, store } = kit;
-      const rich = await richSession(kit);
-      await kit.update(rich.ref, deleteTransition(kit.nowMs));
-      const template = await kit.create();
-      const session = { ...template, ...rich.ref, externalId: 'crm-1', fence: rich.lease.fence, turn: null };
-      const again = await store.create({
-        ref: rich.ref, owner: 'ada', externalId: 'crm-1',
-        build: () => ({ session, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }), replyToStore: () => null,
-      });
-      expect(again.kind).toBe('created');
-      expect(await store.readEntries(rich.ref, { limit: 10 })).toEqual([]);
+      const [rich, live] = [await richSession(kit), await liveSession(kit)];
+      const before = await Promise.all([rich, live].map(({ ref }) => kit.tail(ref)));
+      for (const { session } of before) {
+        await kit.update(session, deleteTransition(kit.nowMs));
+        const again = await store.create({
+          ref: keyOf(session), owner: 'ada', externalId: session.externalId ?? undefined,
+          build: () => ({ session, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }), replyToStore: () => null,
+        });
+        expect(again.kind).toBe('created');
+        expect(await store.readEntries(keyOf(session), { limit: 10 })).toEqual([]);
+        const tail = await store.readTail(keyOf(session), { afterSeq: session.lastSeq, limit: 10, attemptId: null, afterOrdinal: -1 });
+        expect([tail?.chunks, tail?.ordinal]).toEqual([[], -1]);
+      }
       let outcomes: readonly unknown[] = ['not read'];
       await store.update({ key: rich.ref, reads: { outcomes: true }, transition: (loaded) => { outcomes = loaded.outcomes; return refuse('session_busy', 'looked'); } });
       expect(outcomes).toEqual([]);

@@ -109,6 +109,24 @@ export const liveCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'a change that drops live output or outcomes leaves none, though attempt and step stay what they are',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const work = await kit.inWork();
+      const keeping = { entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null };
+      await store.appendChunkIfHeld(chunk(work, 0, [segment(0, 'x')]));
+      await kit.update(work.ref, ({ session }) => ({ ...keeping, session }));
+      expect((await kit.tail(work.ref)).chunks.length).toBe(1);
+      await kit.update(work.ref, ({ session }) => ({ ...keeping, session, dropsChunks: true }));
+      expect((await kit.tail(work.ref)).chunks).toEqual([]);
+      const paying = await payingTwice(kit);
+      await store.storeOutcomeIfHeld({ ref: paying.work.ref, fence: paying.work.lease.fence, stepSeq: paying.stepSeq, result: doneResult(1, 'pay') });
+      expect((await outcomesOf(kit, paying.work)).length).toBe(1);
+      await kit.update(paying.work.ref, ({ session }) => ({ ...keeping, session, dropsOutcomes: true }));
+      expect(await outcomesOf(kit, paying.work)).toEqual([]);
+    },
+  },
+  {
     name: 'a transition is given the live output of the attempt in flight when it asks for it, and only then',
     run: async (kit) => {
       const { expect, store } = kit;
