@@ -17,6 +17,8 @@ export interface LeaseEvents {
   readonly runs: () => readonly SessionRun[];
   /** What the store says is this worker's, and what it had in hand before the store was asked. */
   readonly onHeld: (held: readonly HeldSession[], runs: readonly SessionRun[]) => void;
+  /** The same, once for each heartbeat. */
+  readonly onRenewed: (held: readonly HeldSession[]) => void;
   /** There are dead workers, whose sessions wait for somebody. */
   readonly onDead: () => void;
 }
@@ -124,6 +126,7 @@ export class WorkerLease {
     }
     this.#renewedAt(nowMs);
     this.#events.onHeld(renewed.held, runs);
+    this.#events.onRenewed(renewed.held);
   }
 
   #lost(reason: string): void {

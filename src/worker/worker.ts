@@ -2,9 +2,9 @@ import type { Agent } from '../agent/agent.ts';
 import { claim, type Claimed } from '../core/claim.ts';
 import type { Entry } from '../core/entry.ts';
 import type { WorkerSlot } from '../core/accept/transition.ts';
-import { abandon } from '../core/settle.ts';
+import { abandon, type Lease } from '../core/settle.ts';
 import { statusOf, type Session } from '../core/session.ts';
-import type { Claimable, HeldSession } from '../store/store.ts';
+import type { Claimable, HeldSession, SessionRef, UpdateResult } from '../store/store.ts';
 import { HistoryCache } from './history-cache.ts';
 import { WorkerLease } from './lease.ts';
 import { runSession } from './run-session.ts';
@@ -45,6 +45,8 @@ export class Worker {
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   /** A session that crashed its workers runs here alone, or waits for this process to be empty. */
   #soloWanted = false;
+  /** Claims that the store said are ours at the last heartbeat and that no run has. */
+  #unheld = new Set<string>();
   /** Work was left because there was no place for it. */
   #saturated = false;
   #scanning: Promise<void> | null = null;
@@ -61,6 +63,7 @@ export class Worker {
       onLost: () => this.#abortAll('fence-lost'),
       runs: () => [...this.#runs.keys()],
       onHeld: (held, runs) => dropLost(held, runs),
+      onRenewed: (held) => this.#giveUpUnheld(held),
       onDead: () => this.wake(),
     });
   }
@@ -269,13 +272,33 @@ export class Worker {
     this.#host.log('error', 'run-failed', { session: run.ref.id, error: error instanceof Error ? error.message : String(error) });
     for (let delayMs = 100; this.#lease.held && !run.abort.signal.aborted; delayMs = Math.min(delayMs * 2, 5_000)) {
       try {
-        const result = await this.#host.store.update({ key: run.ref, transition: abandon(run.lease, this.#host.system.clock.nowMs()) });
+        const result = await this.#giveUp(run.ref, run.lease);
         if (result.kind === 'committed') run.session = result.session;
         return;
       } catch (again) {
         this.#host.log('error', 'abandon-failed', { session: run.ref.id, error: again instanceof Error ? again.message : String(again) });
       }
       await new Promise<void>((resolve) => this.#host.system.clock.after(delayMs, resolve));
+    }
+  }
+
+  #giveUp(ref: SessionRef, lease: Lease): Promise<UpdateResult<null>> {
+    return this.#host.store.update({ key: ref, transition: abandon(lease, this.#host.system.clock.nowMs()) });
+  }
+
+  /** A claim whose commit came back as an error may have landed all the same: the store says it is ours, and nobody here has it. Seen at two heartbeats, it is given up. */
+  #giveUpUnheld(held: readonly HeldSession[]): void {
+    const keyOf = ({ tenant, id }: SessionRef, fence: number): string => `${tenant}\n${id}\n${fence}`;
+    const inHand = new Set([...this.#runs.keys()].map(({ ref, lease }) => keyOf(ref, lease.fence)));
+    const before = this.#unheld;
+    this.#unheld = new Set();
+    for (const session of held) {
+      const key = keyOf(session, session.fence);
+      if (inHand.has(key)) continue;
+      this.#unheld.add(key);
+      if (!before.has(key)) continue;
+      this.#giveUp(session, { worker: this.#lease.id, fence: session.fence })
+        .then(() => this.wake(), (error: unknown) => this.#host.log('error', 'abandon-failed', { session: session.id, error: error instanceof Error ? error.message : String(error) }));
     }
   }
 

@@ -117,25 +117,22 @@ describe('a SQLite file that another process has locked', () => {
     const file = await temporaryDatabase();
     const system = fakeSystem();
     const kit = await kitOn(file, { system });
-    const work = await kit.inWork();
+    const session = await kit.create();
     const other = connection(file);
     other.exec('BEGIN IMMEDIATE');
-    let offset = 0;
     const writes = [];
-    for (let ordinal = 0; ordinal < 20; ordinal += 1) {
-      const text = `${ordinal} `;
-      writes.push(kit.store.appendChunkIfHeld({ ref: work.ref, fence: work.lease.fence, attemptId: work.attempt.id, ordinal, segments: [{ part: 0, type: 'text', offset, text }] }));
-      offset += text.length;
+    for (let number = 0; number < 300; number += 1) {
+      writes.push(kit.touch(session, `title ${number}`));
       // Some come while the first are waiting for the lock already.
-      if (ordinal % 7 === 0) await system.advance(1);
+      if (number % 70 === 69) await system.advance(50);
     }
     // Readers do not wait.
-    expect((await kit.tail(work.ref)).chunks).toEqual([]);
+    expect((await kit.tail(session)).entries.length).toBe(1);
     other.exec('COMMIT');
-    await system.advance(10);
-    expect(new Set(await Promise.all(writes))).toEqual(new Set(['stored']));
-    const { chunks, ordinal } = await kit.tail(work.ref);
-    expect([chunks.map(({ text }) => text).join(''), ordinal]).toEqual([Array.from({ length: 20 }, (_, place) => `${place} `).join(''), 19]);
+    await system.advance(50);
+    expect((await Promise.all(writes)).map(({ reply }) => reply)).toEqual(Array.from({ length: 300 }, (_, place) => place + 2));
+    const titles = (await kit.tail(session)).entries.flatMap((entry) => (entry.kind === 'title-set' ? [entry.title] : []));
+    expect(titles).toEqual(Array.from({ length: 300 }, (_, number) => `title ${number}`));
   });
 
   it('refuses a write after ten seconds, with nothing written, and takes it again later', async () => {

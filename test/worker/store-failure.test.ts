@@ -42,6 +42,24 @@ describe('a store that fails while a session runs', () => {
     expect(await row()).toMatchObject({ claim: null, crashes: 0 });
   });
 
+  it('does not leave a session stuck whose claim landed though it came back as an error', async () => {
+    let updates = 0;
+    const { system, session, row } = await bench(['answered'], {
+      update: async (inner, request) => {
+        updates += 1;
+        const result = await inner.update(request);
+        return updates === 1 ? unavailable() : result;
+      },
+    });
+    await expect(session.send({ text: 'go', messageId: 'm1' })).rejects.toMatchObject({ code: 'store_unavailable' });
+    const { claim, turn } = (await row()) ?? {};
+    expect(claim).not.toBe(null);
+    await system.advance(10_000);
+    expect(await session.turn({ turnId: turn?.id ?? '' }).result).toMatchObject({ reason: 'complete', text: 'answered' });
+    // The client that asked again, with the same message id, is told of the one turn there is.
+    expect((await session.send({ text: 'go', messageId: 'm1' })).id).toBe(turn?.id);
+  });
+
   it('is tried again for as long as it fails', async () => {
     let down = false;
     const { system, holdfast, session, logged } = await bench(['first try', 'second try'], { update: (inner, request) => (down ? unavailable() : inner.update(request)) });

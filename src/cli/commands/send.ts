@@ -4,7 +4,7 @@ import { Option, type Command } from 'commander';
 import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
 import type { SendInput } from '../../commands/input.ts';
 import { invariant } from '../../core/errors.ts';
-import type { TurnHandle, TurnPart, TurnResult } from '../../index.ts';
+import type { TurnHandle, TurnPart } from '../../index.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { resultLine } from '../event-lines.ts';
 import { isWorkedOn } from '../live-workers.ts';
@@ -83,7 +83,8 @@ async function send(holdfast: Holdfast, sessionId: string, text: string, { agent
 /** Streams the answer until the turn has ended. Asked to stop, it leaves: the turn goes on when a worker takes it. */
 async function showAnswer(holdfast: Holdfast, { sessionId, handle }: SentTurn, { json }: SendOptions, stop: ReturnType<typeof stopRequest>): Promise<void> {
   stop.signal.addEventListener('abort', () => void holdfast.close(), { once: true });
-  const [result] = await Promise.all([resultUnlessStopped(handle, stop.signal), json === true ? null : printParts(handle)]);
+  const printed = json === true ? null : unlessStopped(printParts(handle), stop.signal);
+  const [result] = await Promise.all([unlessStopped(handle.result, stop.signal), printed]);
   if (result === null) {
     note(`left; turn ${handle.id} of session ${sessionId} goes on with the next worker`);
     process.exitCode = stop.exitCode;
@@ -98,13 +99,12 @@ async function showAnswer(holdfast: Holdfast, { sessionId, handle }: SentTurn, {
   }
 }
 
-/** null when this process was asked to stop before the turn had ended. */
-async function resultUnlessStopped(turn: TurnHandle, signal: AbortSignal): Promise<TurnResult | null> {
+/** null when this process was asked to stop first, which breaks off what waits for the turn. */
+async function unlessStopped<Value>(waits: Promise<Value>, signal: AbortSignal): Promise<Value | null> {
   try {
-    const result = await turn.result;
-    return result.status === 'ended' ? result : null;
+    return await waits;
   } catch (error) {
-    if (signal.aborted) return null; // the store is closed already
+    if (signal.aborted) return null;
     throw error;
   }
 }

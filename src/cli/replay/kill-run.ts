@@ -14,9 +14,9 @@ export interface KillCounts {
 const lookEveryMs = 10;
 
 /**
- * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills, or for
- * as long as it took to replace the one killed before: where they start slower than they are killed, soon none would be left to do any work, and what a new one takes up
- * would die with it at once. Which one is killed is drawn from the seed.
+ * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills: where
+ * they start slower than they are killed, soon none would be left to do any work, and what a new one takes up would die with it at once. Which one is killed is drawn
+ * from the seed.
  */
 export class KillRun {
   readonly kills: Kill[] = [];
@@ -50,10 +50,15 @@ export class KillRun {
     await this.#killing;
   }
 
-  /** Resolves when so many have been killed; at once when the signal is aborted or nobody is killed any more. */
+  /**
+   * Resolves some time after so many have been killed, at once if that was before, and when the signal is aborted or nobody is killed any more. Those who wait
+   * are let go at different times, so that not all of them rest when the next kill comes.
+   */
   async reached(kills: number, signal: AbortSignal): Promise<void> {
     const either = AbortSignal.any([signal, this.#stopped.signal]);
+    if (this.kills.length >= kills) return;
     while (this.kills.length < kills && !either.aborted) await passTime(lookEveryMs, either);
+    await passTime(this.#random.next() * this.#everyMs, either);
   }
 
   async #kill(): Promise<void> {

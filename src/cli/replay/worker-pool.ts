@@ -40,8 +40,6 @@ export class WorkerPool {
   #next = 1;
   #stopping = false;
   #completeSinceMs: number | null = null;
-  #incompleteSinceMs = 0;
-  #completingMs = 0;
 
   constructor(options: WorkerPoolOptions) {
     this.#options = options;
@@ -54,21 +52,17 @@ export class WorkerPool {
 
   /** Starts all; resolves when each is ready. */
   async start(): Promise<void> {
-    this.#incompleteSinceMs = performance.now();
     for (let count = 0; count < this.#options.size; count += 1) this.#order(this.#spawn());
     this.#spawn();
     while (this.#completeSinceMs === null && !this.#stopping) await this.#changed();
   }
 
-  /**
-   * Resolves when as many have been ready as there should be for so long, and for as long as it took to get there: a machine on which processes start slowly is slow in
-   * all. Resolves at once when the signal is aborted or the pool is stopped.
-   */
+  /** Resolves when as many have been ready as there should be for so long; at once when the signal is aborted or the pool is stopped. */
   async completeFor(ms: number, signal: AbortSignal): Promise<void> {
     const wake = (): void => this.#wake();
     signal.addEventListener('abort', wake, { once: true });
     while (!this.#stopping && !signal.aborted) {
-      const missingMs = (this.#completeSinceMs ?? Number.POSITIVE_INFINITY) + Math.max(ms, this.#completingMs) - performance.now();
+      const missingMs = (this.#completeSinceMs ?? Number.POSITIVE_INFINITY) + ms - performance.now();
       if (missingMs <= 0) break;
       if (this.#completeSinceMs === null) await this.#changed();
       else await passTime(missingMs, signal);
@@ -81,7 +75,7 @@ export class WorkerPool {
     const member = [...this.#members].find((each) => each.worker === worker);
     if (member === undefined) return;
     member.state = 'ending';
-    this.#incomplete();
+    this.#completeSinceMs = null;
     member.process.kill('SIGKILL');
     this.#replace();
     await member.gone;
@@ -138,10 +132,7 @@ export class WorkerPool {
     child.on('message', (message: WorkerMessage) => {
       if (message.kind !== 'ready' || member.state !== 'starting') return;
       member.state = 'ready';
-      if (this.#completeSinceMs === null && this.ready.length >= this.#options.size) {
-        this.#completeSinceMs = performance.now();
-        this.#completingMs = this.#completeSinceMs - this.#incompleteSinceMs;
-      }
+      if (this.ready.length >= this.#options.size) this.#completeSinceMs ??= performance.now();
       this.#wake();
     });
     child.on('error', (error) => {
@@ -154,16 +145,11 @@ export class WorkerPool {
       member.state = 'gone';
       end();
       if (expected) return;
-      if (!wasSpare) this.#incomplete();
+      if (!wasSpare) this.#completeSinceMs = null;
       this.#options.onUnexpectedEnd(member, `${signal ?? `exit code ${code}`}: ${member.stderr}`);
       if (!this.#stopping && !wasSpare) this.#replace();
     });
     return member;
-  }
-
-  #incomplete(): void {
-    if (this.#completeSinceMs !== null) this.#incompleteSinceMs = performance.now();
-    this.#completeSinceMs = null;
   }
 
   #changed(): Promise<void> {

@@ -148,10 +148,14 @@ export const liveCases: readonly ConformanceCase[] = [
     run: async (kit) => {
       const { expect, store } = kit;
       const work = await kit.inWork();
-      const writes = Array.from({ length: 20 }, (_, ordinal) => store.appendChunkIfHeld(chunk(work, ordinal, [segment(ordinal, '.')])));
-      const stop = kit.command(work.ref, acceptStop({}), { reads: { chunks: true } });
-      const late = Array.from({ length: 20 }, (_, ordinal) => store.appendChunkIfHeld(chunk(work, 20 + ordinal, [segment(20 + ordinal, '.')])));
-      const stored = (await Promise.all([...writes, ...late])).filter((result) => result === 'stored').length;
+      let stored = 0;
+      let stop: ReturnType<typeof kit.command> | null = null;
+      // One after the other, as a worker writes them; the stop comes while they go on.
+      for (let ordinal = 0; await store.appendChunkIfHeld(chunk(work, ordinal, [segment(ordinal, '.')])) === 'stored'; ordinal += 1) {
+        stored += 1;
+        if (stored === 10) stop = kit.command(work.ref, acceptStop({}), { reads: { chunks: true } });
+      }
+      if (stop === null) throw new Error('the stop comes before the chunks end');
       committed(await stop);
       const step = (await kit.tail(work.ref)).entries.find((entry) => entry.kind === 'assistant-step');
       const shown = step?.kind === 'assistant-step' ? step.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('') : '';

@@ -241,9 +241,12 @@ class SqliteStore implements Store {
   findClaimable({ nowMs, deadWorkers, agents, limit }: ClaimableQuery): Promise<readonly Claimable[]> {
     return this.#whenFree(() => {
       const orphaned = deadWorkers.flatMap((worker) => this.#statements.get('sessionsOfWorker').all(worker) as Claimable[]);
-      // More than asked for are read, so that one tenant's backlog does not hide the others.
-      const due = this.#statements.get('dueSessions').all(nowMs, JSON.stringify(agents), limit * 8) as Claimable[];
-      return tenantsInTurn([...orphaned.filter(({ agent }) => agents.includes(agent)), ...due]).slice(0, limit);
+      // More than asked for are read, so that one tenant's backlog does not hide the others. Neither do new turns hide those that wait for a retry.
+      const names = JSON.stringify(agents);
+      const unclaimed = this.#statements.get('unclaimedSessions').all(names, limit * 8) as DueRow[];
+      const due = this.#statements.get('dueSessions').all(nowMs, names, limit * 8) as DueRow[];
+      const waiting = [...unclaimed, ...due].sort((left, right) => left.active_at_ms - right.active_at_ms);
+      return tenantsInTurn([...orphaned.filter(({ agent }) => agents.includes(agent)), ...waiting]).slice(0, limit).map(({ tenant, id, agent }) => ({ tenant, id, agent }));
     });
   }
 
@@ -334,6 +337,10 @@ class SqliteStore implements Store {
       }
     }
   }
+}
+
+interface DueRow extends Claimable {
+  readonly active_at_ms: number;
 }
 
 /** The first of each tenant, then the second of each, and so on. */

@@ -55,7 +55,8 @@ const statements = {
   sessionsOfWorker: 'SELECT tenant, id, agent, fence FROM session WHERE worker = ?',
   // A worker that is named nowhere as live: its row is gone, yet a session still names it.
   strayWorkers: 'SELECT DISTINCT worker FROM session WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)',
-  dueSessions: 'SELECT tenant, id, agent FROM session WHERE due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms, active_at_ms LIMIT ?',
+  unclaimedSessions: 'SELECT tenant, id, agent, active_at_ms FROM session WHERE due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY active_at_ms LIMIT ?',
+  dueSessions: 'SELECT tenant, id, agent, active_at_ms FROM session WHERE due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?',
 } as const;
 
 export type StatementName = keyof typeof statements;
