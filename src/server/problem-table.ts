@@ -64,7 +64,7 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   turn_not_found: {
     httpStatus: 404, title: 'There is no such turn',
-    meaning: 'The session has no turn with this id. A turn whose message was taken from the queue never was one.',
+    meaning: 'The session has no turn with this id. A turn whose message was taken from the queue never was one. In the library, a handle also says this when its session was deleted.',
     whatToDo: 'List the turns of the session.', retry: sameAgain,
   },
   message_not_found: {
@@ -149,8 +149,8 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   shutting_down: {
     httpStatus: 503, title: 'The server is shutting down',
-    meaning: 'The process finishes what it has and takes nothing new.',
-    whatToDo: 'Try again: another process, or the next one, answers.', retry: laterPerhaps, retryAfterSeconds: 1,
+    meaning: 'The process finishes what it has and takes nothing new. In the library: this Holdfast is closed; what waited for a turn is broken off, and the turn goes on in the next process.',
+    whatToDo: 'Try again: another process, or the next one, answers. In the library, open another Holdfast on the store and ask for the turn again.', retry: laterPerhaps, retryAfterSeconds: 1,
   },
   store_unavailable: {
     httpStatus: 503, title: 'The store does not answer',

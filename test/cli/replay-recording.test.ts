@@ -119,7 +119,7 @@ describe('generated conversations', () => {
     expect(recordings.some(({ turns }) => turns.at(-1)?.steps.at(-1)?.calls.length)).toBeTruthy();
     expect(recordings.some(({ turns }) => turns[0]?.user === null)).toBe(true);
     expect(recordings.some(({ turns }) => turns.some((turn) => turn.steps.length === 0))).toBe(true);
-    const results = steps.flatMap(({ calls }) => calls.map(({ result }) => String(result)));
+    const results = steps.flatMap(({ calls }) => calls.flatMap(({ result }) => (typeof result === 'string' ? [result] : [])));
     for (const beginning of ['{', '[', 'Error: ']) expect(results.some((result) => result.startsWith(beginning))).toBe(true);
     expect(toolNamesOf(recordings)).toHaveLength(6);
   });
