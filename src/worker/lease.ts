@@ -98,8 +98,9 @@ export class WorkerLease {
     const { leaseMs, system } = this.#options;
     if (this.#stopped) return;
     this.#held = true;
-    this.#after('renew', leaseMs / 3, () => this.#renew());
     const sinceMs = system.clock.nowMs() - nowMs;
+    // From when it was asked for, as the self-stop: on a slow store the next renewal would else come after it.
+    this.#after('renew', Math.max(0, leaseMs / 3 - sinceMs), () => this.#renew());
     this.#after('self-stop', Math.max(0, (leaseMs * 2) / 3 - sinceMs), () => this.#selfStop(nowMs));
   }
 

@@ -60,6 +60,21 @@ describe('a worker whose lease is held', () => {
     expect(await session.get()).toMatchObject({ status: 'idle' });
     expect(ofKind(await session.entries(), 'tool-results')).toMatchObject([{ results: [{ outcome: 'done', output: 'worked' }] }]);
   });
+
+  it('renews it again at once when a renewal took longer than a third, and so keeps it on a slow store', async () => {
+    const tookMs = leaseMs * 0.4;
+    let bench: Bench | null = null;
+    bench = await workingBench({
+      renewWorker: (inner, worker, untilMs, nowMs) => new Promise((resolve) => {
+        bench?.system.clock.after(tookMs, () => resolve(inner.renewWorker(worker, untilMs, nowMs)));
+      }),
+    });
+    await bench.system.advance(leaseMs * 5);
+    expect(bench.logged).not.toContain('lease-lost');
+    expect(bench.holdfast.worker).toMatchObject({ ready: true, runs: 1 });
+    expect(bench.runs).toHaveLength(1);
+    bench.runs[0]?.end();
+  });
 });
 
 describe('a worker whose lease is lost', () => {
