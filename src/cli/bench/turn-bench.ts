@@ -1,4 +1,5 @@
 import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
+import type { SessionHandle } from '../../library/handles.ts';
 import { benchAgent, userText } from './bench-agent.ts';
 
 /** Turns in one session before the next one is begun. */
@@ -54,16 +55,43 @@ export async function measureFirstChunk(holdfast: Holdfast, turns: number): Prom
   return percentiles(durations);
 }
 
-/** Milliseconds a turn takes when a session has so many turns: the median of the turns around each mark. */
-export async function measureGrowth(holdfast: Holdfast, marks: readonly number[]): Promise<readonly { readonly turn: number; readonly ms: number }[]> {
-  const session = await holdfast.sessions.create({ agent: 'bench' });
-  const durations: number[] = [];
-  for (let count = 0; count < Math.max(...marks) + 10; count += 1) {
+/** What a turn takes in a session of so many turns, and in a new one measured turn about with it. */
+export interface Growth {
+  readonly turn: number;
+  readonly ms: number;
+  readonly newSessionMs: number;
+  readonly ratio: number;
+}
+
+/** Turns compared at each mark. */
+const comparedTurns = 200;
+
+/** Whether turns get slower as a session grows. The long session and new ones take turns, so that what else the machine does hits both. */
+export async function measureGrowth(holdfast: Holdfast, marks: readonly number[]): Promise<readonly Growth[]> {
+  const long = await holdfast.sessions.create({ agent: 'bench' });
+  const turnMs = async (session: SessionHandle): Promise<number> => {
     const sentAt = performance.now();
     await (await session.send(userText)).result;
-    durations.push(performance.now() - sentAt);
+    return performance.now() - sentAt;
+  };
+  const growth: Growth[] = [];
+  let turns = 0;
+  for (const mark of marks) {
+    for (; turns < mark; turns += 1) await turnMs(long);
+    const [old, fresh]: [number[], number[]] = [[], []];
+    let short = await holdfast.sessions.create({ agent: 'bench' });
+    for (let count = 0; count < comparedTurns; count += 1, turns += 1) {
+      if (count % turnsPerSession === 0) {
+        short = await holdfast.sessions.create({ agent: 'bench' });
+        await turnMs(short);
+      }
+      fresh.push(await turnMs(short));
+      old.push(await turnMs(long));
+    }
+    const [ms, newSessionMs] = [percentiles(old).p50, percentiles(fresh).p50];
+    growth.push({ turn: mark, ms, newSessionMs, ratio: ms / newSessionMs });
   }
-  return marks.map((turn) => ({ turn, ms: percentiles(durations.slice(Math.max(0, turn - 10), turn + 10)).p50 }));
+  return growth;
 }
 
 /** Bytes of memory each session at rest costs the process that ran it, beyond its bounded caches. */

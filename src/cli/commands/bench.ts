@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { measureFloor } from '../bench/floor-bench.ts';
-import { measureFirstChunk, measureGrowth, measureIdleMemory, measureTurns, withBenchHoldfast } from '../bench/turn-bench.ts';
+import { type Growth, measureFirstChunk, measureGrowth, measureIdleMemory, measureTurns, withBenchHoldfast } from '../bench/turn-bench.ts';
 
 export interface BenchReport {
   readonly node: string;
@@ -14,7 +14,7 @@ export interface BenchReport {
   readonly ratio: { readonly c1: number; readonly c16: number };
   readonly turnMs: { readonly c1p50: number; readonly c1p99: number; readonly c16p50: number; readonly c16p99: number };
   readonly firstChunkMs: { readonly p50: number; readonly p99: number };
-  readonly growthMs: readonly { readonly turn: number; readonly ms: number }[];
+  readonly growth: readonly Growth[];
   readonly memory: { readonly rssMb: number; readonly bytesPerIdleSession: number };
 }
 
@@ -52,7 +52,7 @@ async function bench(path: string, floorPath: string, forMs: number, rounds: num
       });
     }
     const firstChunkMs = await measureFirstChunk(holdfast, 300);
-    const growthMs = await measureGrowth(holdfast, [2, 200, 500, 2000]);
+    const growth = await measureGrowth(holdfast, [200, 500, 2000]);
     const bytesPerIdleSession = await measureIdleMemory(holdfast, 2000);
     const floor = { single: median(runs.map(({ single }) => single)), grouped: median(runs.map(({ grouped }) => grouped)) };
     const turnsPerSecond = { c1: median(runs.map(({ one }) => one.turnsPerSecond)), c16: median(runs.map(({ many }) => many.turnsPerSecond)) };
@@ -66,7 +66,7 @@ async function bench(path: string, floorPath: string, forMs: number, rounds: num
         c16p50: median(runs.map(({ many }) => many.turnMs.p50)), c16p99: median(runs.map(({ many }) => many.turnMs.p99)),
       },
       firstChunkMs,
-      growthMs,
+      growth,
       memory: { rssMb: process.memoryUsage().rss / 1e6, bytesPerIdleSession },
     };
   });
@@ -76,7 +76,7 @@ function median(values: readonly number[]): number {
   return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-function describe({ node, floor, turnsPerSecond, ratio, turnMs, firstChunkMs, growthMs, memory }: BenchReport): string {
+function describe({ node, floor, turnsPerSecond, ratio, turnMs, firstChunkMs, growth, memory }: BenchReport): string {
   const row = (name: string, ours: number, bare: number, share: number, p50: number, p99: number): string =>
     `${name.padEnd(14)}${ours.toFixed(0).padStart(10)}${bare.toFixed(0).padStart(12)}${share.toFixed(2).padStart(10)}${p50.toFixed(2).padStart(10)}${p99.toFixed(2).padStart(10)}\n`;
   return `SQLite, one turn = user message, tool call, result, final text; Node ${node}\n\n`
@@ -85,6 +85,6 @@ function describe({ node, floor, turnsPerSecond, ratio, turnMs, firstChunkMs, gr
     + row('16 clients', turnsPerSecond.c16, floor.grouped, ratio.c16, turnMs.c16p50, turnMs.c16p99)
     + '\nfloor: the turn\'s four commits and nothing else, one by one and sixteen sessions to a transaction\n'
     + `send to first of the answer: p50 ${firstChunkMs.p50.toFixed(2)} ms, p99 ${firstChunkMs.p99.toFixed(2)} ms\n`
-    + `a turn in a session of so many: ${growthMs.map(({ turn, ms }) => `${turn}: ${ms.toFixed(2)} ms`).join(', ')}\n`
+    + `a turn in a session of so many turns, beside one in a new session: ${growth.map(({ turn, ms, newSessionMs, ratio }) => `${turn}: ${ms.toFixed(2)} ms / ${newSessionMs.toFixed(2)} ms = ${ratio.toFixed(2)}`).join(', ')}\n`
     + `memory: ${memory.rssMb.toFixed(0)} MB resident; ${memory.bytesPerIdleSession.toFixed(0)} bytes of heap for each session at rest, bounded caches included\n`;
 }
