@@ -35,6 +35,8 @@ export interface ReplayOptions {
   readonly workers: number;
   /** What a kill run has to reach. Default: 30 kills, 10 in a generation, 10 in a tool. Lower ones are for tests. */
   readonly thresholds?: KillCounts;
+  /** Lease of the workers of a kill run, in milliseconds. Default 1,000. */
+  readonly leaseMs?: number;
   readonly turnTimeoutMs?: number;
   /** Ends the run early: nothing is left running, and the promise rejects. */
   readonly signal?: AbortSignal;
@@ -73,9 +75,11 @@ export interface ReplayReport {
 }
 
 export const killThresholds: KillCounts = { kills: 30, killsInModel: 10, killsInTool: 10 };
-const leaseMs = 1_000;
+const leaseMsDefault = 1_000;
 const turnTimeoutMsDefault = 60_000;
 const unexpectedEndsMax = 10;
+/** So many times the kills in tools that are needed should be expected, as chance has it. */
+const toolKillsMarginShare = 1.5;
 /** How far the kills may be behind the messages before these wait. */
 const killsBehindMax = 3;
 
@@ -127,7 +131,7 @@ class ReplayRun {
   }
 
   async #inProcesses(recordings: readonly Recording[], journals: string, plan: KillPlan): Promise<ReplayReport> {
-    const { seed, workers, killEveryMs } = this.#options;
+    const { seed, workers, killEveryMs, leaseMs = leaseMsDefault } = this.#options;
     const { pace } = plan;
     const recordingsFile = join(this.#folder, 'recordings.json');
     writeFileSync(recordingsFile, JSON.stringify(recordings));
@@ -176,12 +180,13 @@ class ReplayRun {
   }
 
   #plan(recordings: readonly Recording[]): KillPlan {
-    const { concurrency, killEveryMs, workers, seed, thresholds = killThresholds, onNote = () => undefined } = this.#options;
+    const { concurrency, killEveryMs, workers, seed, thresholds = killThresholds, leaseMs = leaseMsDefault, onNote = () => undefined } = this.#options;
     onNote(`run ${this.#runId}, seed ${seed}: ${recordings.length} conversations, ${concurrency} side by side`);
     if (killEveryMs === null) return { pace: atOnce, killsPlanned: 0, expectedMs: 0, expectedKillsInTool: 0 };
     const plan = killPlan(recordings, { concurrency, killEveryMs, killsNeeded: thresholds.kills, workers });
     const { pace, expectedMs, expectedKillsInTool } = plan;
     onNote(`${workers} worker processes, lease ${leaseMs} ms, a kill every ${killEveryMs} ms; each generation ${pace.modelMs} ms, each tool ${pace.toolMsMin} to ${pace.toolMsMax} ms, ${pace.pauseMs} ms before each message: at least ${(expectedMs / 1000).toFixed(1)} s, about ${expectedKillsInTool.toFixed(0)} kills in tools`);
+    if (expectedKillsInTool < thresholds.killsInTool * toolKillsMarginShare) onNote(`that may be too few: ${thresholds.killsInTool} are needed; replay more conversations, or kill more often`);
     return plan;
   }
 
@@ -261,7 +266,7 @@ function shortfallsOf(counts: KillCounts, thresholds: KillCounts): readonly stri
   const names = { kills: 'kills', killsInModel: 'kills in a generation', killsInTool: 'kills in a tool' } as const;
   return (['kills', 'killsInModel', 'killsInTool'] as const)
     .filter((name) => counts[name] < thresholds[name])
-    .map((name) => `${counts[name]} ${names[name]}, and ${thresholds[name]} are needed: the conversations ended too soon for this rate of kills`);
+    .map((name) => `${counts[name]} ${names[name]}, and ${thresholds[name]} are needed: the conversations ended too soon for this rate of kills; replay more of them, or kill more often`);
 }
 
 /** What workers warned of, each once with its count. */
