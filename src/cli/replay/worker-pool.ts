@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { passTime } from './pace.ts';
 import type { WorkOrder, WorkerMessage } from './worker-order.ts';
@@ -118,7 +120,9 @@ export class WorkerPool {
 
   #spawn(): Member {
     const entry = fileURLToPath(new URL(`./worker-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
-    const child = spawn(process.execPath, [entry], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    // Starting is mostly loading, and these processes start again and again. The folder is the one that Node would take by itself.
+    const env = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'), ...process.env };
+    const child = spawn(process.execPath, [entry], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env });
     let end = (): void => undefined;
     const gone = new Promise<void>((resolve) => {
       end = resolve;

@@ -1,17 +1,13 @@
 // A worker of a kill run, as a process of its own. It loads everything, waits to be told to work, says when it is ready, and ends with its parent.
 
 import { readFileSync } from 'node:fs';
-import { enableCompileCache, flushCompileCache } from 'node:module';
-import type { Holdfast } from '../../create-holdfast.ts';
+import { flushCompileCache } from 'node:module';
+import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
+import { ExecutionJournal } from './execution-journal.ts';
 import type { Recording } from './recording.ts';
-import type { WorkOrder, WorkerMessage } from './worker-order.ts';
+import { replayAgents } from './replay-agents.ts';
+import { workerTuning, type WorkOrder, type WorkerMessage } from './worker-order.ts';
 
-// Starting is mostly loading, and these processes start again and again.
-enableCompileCache();
-const { createHoldfast } = await import('../../create-holdfast.ts');
-const { ExecutionJournal } = await import('./execution-journal.ts');
-const { replayAgents } = await import('./replay-agents.ts');
-const { workerTuning } = await import('./worker-order.ts');
 // One that is killed would not leave behind what it compiled.
 flushCompileCache();
 
