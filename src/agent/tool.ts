@@ -16,7 +16,7 @@ export interface ToolOptions<Context = unknown> {
   readonly toolCallId: string;
   /** Names this call for ever, the same when it is run again: pass it on as an idempotency key. */
   readonly callKey: string;
-  /** The prompt that led to the call, without the system message. */
+  /** The conversation as the model had it, without the system message, and last the message that made the call (the AI SDK leaves that one out). */
   readonly messages: ModelMessage[];
   /** Aborted when the turn is stopped or taken over, and when the tool's time is over. */
   readonly abortSignal: AbortSignal;
