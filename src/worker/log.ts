@@ -1,4 +1,5 @@
-/** What a process says of its work. Fields hold ids, codes and counts: no content, no secret. */
-export type Log = (level: 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, string | number | boolean | null>>) => void;
+import type { Log } from '../core/log.ts';
+
+export type { Log } from '../core/log.ts';
 
 export const silentLog: Log = () => undefined;
