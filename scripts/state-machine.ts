@@ -7,17 +7,19 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { acceptEnd } from '../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../src/core/accept/queue.ts';
-import { acceptSend } from '../src/core/accept/send.ts';
+import { acceptSend, type SendCommand } from '../src/core/accept/send.ts';
 import { acceptSettings } from '../src/core/accept/settings.ts';
 import { acceptTransition } from '../src/core/accept/transition.ts';
 import { isRefusal } from '../src/core/errors.ts';
-import type { SessionStatus } from '../src/core/session.ts';
-import { callPart, PureSession, rulesWith, textPart } from '../test/support/pure-session.ts';
+import type { Operation } from '../src/core/operation.ts';
+import { cancelOperation, settleOperation } from '../src/core/operation-transitions.ts';
+import { openActions, type SessionStatus } from '../src/core/session.ts';
+import { callPart, givenAnswer, PureSession, rulesWith, textPart } from '../test/support/pure-session.ts';
 
 export const stateMachineFile = path.join(import.meta.dirname, '..', 'docs', 'state-machine.md');
 export const stateMachineCommand = 'node_modules/.bin/node scripts/state-machine.ts';
 
-const statuses: readonly SessionStatus[] = ['idle', 'ready', 'running', 'failed', 'ended'];
+const statuses: readonly SessionStatus[] = ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended'];
 
 const rules = rulesWith({ endAfterInactivityMs: 60_000 });
 
@@ -39,7 +41,34 @@ function after(pure: PureSession, ...changes: readonly ((pure: PureSession) => u
 }
 
 const calling = (pure: PureSession): unknown => pure.generated([callPart(0, 'pay'), callPart(1, 'finish')]);
+/** A call that somebody has to approve, and one that a client runs; both wait a minute for it. */
+const asking = (pure: PureSession): unknown => pure.generated([callPart(0, 'pay', { needs: { type: 'approval', expiresAfterMs: 60_000 } }), callPart(1, 'where', { needs: { type: 'client-tool', expiresAfterMs: 60_000 } })]);
+const askingOnce = (pure: PureSession): unknown => pure.generated([callPart(0, 'pay', { needs: { type: 'approval' } })]);
+const startingAwaited = (pure: PureSession): unknown => pure.generated([callPart(0, 'look', { operation: { mode: 'await' } })]);
+const startingDetached = (pure: PureSession): unknown => pure.generated([callPart(0, 'look', { operation: { mode: 'detach' } })]);
 const waitUntilDue = (pure: PureSession): void => pure.untilDue();
+
+function lastOperation(pure: PureSession): Operation | undefined {
+  return [...pure.operations.values()].at(-1);
+}
+
+function endOperation(pure: PureSession): unknown {
+  const operation = lastOperation(pure);
+  if (operation === undefined) return null;
+  const claimed = pure.claimOperation(operation.id);
+  const { index, toolCallId, toolName } = operation;
+  return isRefusal(claimed) ? claimed : pure.changeOperation(operation.id, settleOperation(claimed.lease, { index, toolCallId, toolName, outcome: 'done', output: 1 }, pure.circumstances));
+}
+
+function cancelLast(pure: PureSession): unknown {
+  const operation = lastOperation(pure);
+  return operation === undefined ? null : pure.changeOperation(operation.id, cancelOperation(pure.circumstances));
+}
+
+function resolveAll(pure: PureSession): unknown {
+  const actions = openActions(pure.session.turn);
+  return actions.length === 0 ? null : pure.resolve(actions.map(({ id, type }) => givenAnswer(id, type === 'client-tool' ? { type: 'result', output: 'here' } : { type: 'approve' })));
+}
 
 /** Sessions in every status, of every kind that makes a difference to what happens next. */
 const situations: readonly (() => PureSession)[] = [
@@ -60,6 +89,17 @@ const situations: readonly (() => PureSession)[] = [
   () => after(running(), calling),
   () => after(running(1), calling),
   () => after(running(), ...Array.from({ length: 4 }, () => (pure: PureSession) => pure.takeOver('wrk_a'))),
+  () => after(running(), startingDetached),
+  () => after(running(), startingDetached, (pure) => pure.generated([textPart('started')])),
+  () => after(running(), startingDetached, (pure) => pure.generated([textPart('started')]), (pure) => pure.command(acceptSettings({ archived: true })), endOperation),
+  () => after(running(), (pure) => pure.generated([callPart(0, 'pay', { needs: { type: 'approval' } }), callPart(1, 'pay')])),
+  () => after(running(), (pure) => pure.generated([callPart(0, 'wire')])),
+  () => after(running(), askingOnce),
+  () => after(running(2), asking),
+  () => after(running(), asking, waitUntilDue),
+  () => after(running(), (pure) => pure.generated([callPart(0, 'pay', { needs: { type: 'approval' } }), callPart(1, 'look', { operation: { mode: 'await' } })])),
+  () => after(running(), startingAwaited),
+  () => after(running(2), startingAwaited),
   () => after(running(), (pure) => pure.failed({ retryable: false })),
   () => after(running(2), (pure) => pure.failed({ retryable: false })),
   () => after(running(), (pure) => pure.failed({ retryable: false }), waitUntilDue),
@@ -68,7 +108,7 @@ const situations: readonly (() => PureSession)[] = [
 
 type Happening = (pure: PureSession) => unknown;
 
-const send = (whenBusy: 'queue' | 'interrupt' | 'replace' | 'reject'): Happening => (pure) => pure.send('hi', whenBusy);
+const send = (whenBusy: SendCommand['whenBusy']): Happening => (pure) => pure.send('hi', whenBusy);
 
 /** A send in a process whose worker has a free place: accepted and claimed in one commit. */
 const sendAndClaim: Happening = (pure) => pure.apply(acceptTransition(acceptSend({ message: pure.message('hi'), whenBusy: 'queue' }), pure.circumstances, { slot: { worker: 'wrk_a', rulesOf: () => rules } }));
@@ -76,11 +116,18 @@ const sendAndClaim: Happening = (pure) => pure.apply(acceptTransition(acceptSend
 const commands: readonly (readonly [name: string, happening: Happening])[] = [
   ['send', send('queue')],
   ['send, with a free worker in the same process', sendAndClaim],
+  ['send, steering', send('steer')],
   ['send, interrupting', send('interrupt')],
   ['send, replacing', send('replace')],
   ['send, rejected when busy', send('reject')],
   ['stop', (pure) => pure.stop()],
   ['stop, holding the queue', (pure) => pure.stop({ holdQueue: true })],
+  ['stop, keeping operations', (pure) => pure.stop({ keepOperations: true })],
+  ['approve a call', (pure) => pure.answer(0, { type: 'approve' })],
+  ['deny a call', (pure) => pure.answer(0, { type: 'deny' })],
+  ['give a client tool\'s result', (pure) => pure.answer(1, { type: 'result', output: 'here' })],
+  ['resolve all actions', resolveAll],
+  ['cancel an operation', cancelLast],
   ['end', (pure) => pure.command(acceptEnd({}))],
   ['end, stopping', (pure) => pure.command(acceptEnd({ stop: true }))],
   ['edit a waiting message', (pure) => pure.command(acceptQueueEdit('m1', { parts: [{ type: 'text', text: 'edited' }] }))],
@@ -89,6 +136,7 @@ const commands: readonly (readonly [name: string, happening: Happening])[] = [
   ['hold the queue', (pure) => pure.command(acceptQueueHold())],
   ['release the queue', (pure) => pure.command(acceptQueueRelease())],
   ['title, metadata, archive', (pure) => pure.command(acceptSettings({ title: 'x', metadata: { a: 1 }, archived: true }))],
+  ['unarchive', (pure) => pure.command(acceptSettings({ archived: false }))],
 ];
 
 const work: readonly (readonly [name: string, happening: Happening])[] = [
@@ -96,11 +144,15 @@ const work: readonly (readonly [name: string, happening: Happening])[] = [
   ['claim after its worker died', (pure) => pure.takeOver('wrk_b')],
   ['an answer', (pure) => pure.generated([textPart('done')])],
   ['an answer with calls', calling],
+  ['an answer with calls that wait for somebody', askingOnce],
+  ['an answer that starts an operation and waits for it', startingAwaited],
+  ['an answer that starts an operation', startingDetached],
   ['an answer refused by the provider', (pure) => pure.generated([], 'content-filter')],
   ['a failure that may pass', (pure) => pure.failed()],
   ['a failure that will not pass', (pure) => pure.failed({ retryable: false })],
   ['results of calls', (pure) => pure.results()],
   ['results, one of a tool that ends the turn', (pure) => pure.results({ 1: { stopsTurn: true } })],
+  ['an operation\'s end', endOperation],
   ['hand over', (pure) => pure.handOver()],
   ['give up after a fault', (pure) => pure.abandon()],
 ];
@@ -161,8 +213,9 @@ export function stateMachineText(): string {
 
 <!-- Generated from the core by \`${stateMachineCommand}\`. Do not edit: change the core, and run it. -->
 
-A session's status is derived from facts and never stored beside them: \`ended\` after its end; with an open turn \`running\` while a worker holds it and
-\`ready\` while none does (new work, a retry that waits, work left by a worker); at rest \`failed\` after a turn that failed and \`idle\` otherwise. Archived is
+A session's status is derived from facts and never stored beside them: \`ended\` after its end; with an open turn \`running\` while a worker holds it,
+\`requires_action\` while its calls wait for somebody (and for operations), \`waiting\` while they wait for operations only, and \`ready\` while there is work that
+nobody holds (new work, a retry that waits, work left by a worker); at rest \`failed\` after a turn that failed and \`idle\` otherwise. Archived is
 separate from it.
 
 ## The changes
@@ -180,7 +233,8 @@ ${table(commands)}
 
 ## What work does
 
-A worker's commit counts only under the fence of its claim. Everywhere else it is refused and changes nothing. A claim of a session at rest ends it, if it has been
+A worker's commit counts only under the fence of its claim. Everywhere else it is refused and changes nothing. An operation has a worker and a fence of its
+own; its end changes its session wherever that is. A claim of a session at rest ends it, if it has been
 inactive for as long as its agent allows.
 
 ${table(work)}

@@ -1,14 +1,15 @@
-import { advance, appendResults, type Work } from './advance.ts';
-import { unknownCall, type AgentRules } from './decide.ts';
-import { Draft, type Circumstances, type Transition } from './draft.ts';
+import { advance, appendResults, withdrawActions, type Advancing, type Work } from './advance.ts';
+import { stoppedCall, unknownCall } from './call-result.ts';
+import { toolRules, type AgentRules } from './decide.ts';
 import type { CallResult } from './entry.ts';
+import { Draft, type Circumstances, type Transition } from './draft.ts';
 import { refuse } from './errors.ts';
 import { limits } from './limits.ts';
-import { dueAtMs, type Session } from './session.ts';
+import { awaitedOperations, dueAtMs, openActions, type OpenCall, type Session } from './session.ts';
 
 export interface ClaimRequest {
   readonly worker: string;
-  /** The worker has no other turn in hand and will take none until this one is done. */
+  /** The worker takes it as one that runs alone: it takes nothing else until the session has got through a step (docs/decisions/0005). */
   readonly solo: boolean;
   /** Whether the worker that holds the session is dead: its lease ran out or its lock is free. */
   readonly isDead: (worker: string) => boolean;
@@ -29,33 +30,33 @@ export function needsSolo(session: Session, afterCrash: boolean): boolean {
  * the next thing to perform. Refused (`not_claimable`) when somebody live has it, when it is not due, or when it must be taken alone.
  */
 export function claim(request: ClaimRequest, rules: AgentRules, circumstances: Circumstances): Transition<Claimed> {
-  return ({ session, outcomes }) => {
+  return ({ session, outcomes, keyedOperations }) => {
     const crashed = session.claim !== null && request.isDead(session.claim.worker);
     if (session.claim !== null && !crashed) return refuse('not_claimable', `worker ${session.claim.worker} has the session`);
     const due = crashed ? 0 : dueAtMs(session);
     if (due === null || due > circumstances.nowMs) return refuse('not_claimable', 'the session has nothing to do now');
     const solo = needsSolo(session, crashed);
     if (solo && !request.solo) return refuse('not_claimable', 'the session crashed its workers and is taken alone', { solo: true });
-    const draft = new Draft(session, circumstances.nowMs);
+    const draft = new Draft(session, circumstances.nowMs, outcomes);
     if (session.turn === null) {
       draft.endSession('inactivity');
       return draft.done({ fence: draft.session.fence, work: null });
     }
     take(draft, request.worker, rules, solo, crashed);
     if (draft.session.crashes >= limits.crashesBeforeSolo + limits.soloCrashesMax) {
-      park(draft, outcomes);
+      park(draft, rules);
       // The turn is parked, not the session: the next one has all its tries.
       draft.set({ crashes: 0 });
     }
-    const work = advance(draft, rules, outcomes, circumstances);
+    const work = advance(draft, rules, { mintId: circumstances.mintId, keyedOperations });
     return draft.done({ fence: draft.session.fence, work });
   };
 }
 
 /** Claims within the commit that made the session ready: accept and claim in one (design section 11). */
-export function claimInPlace(draft: Draft, worker: string, rules: AgentRules, circumstances: Circumstances): Claimed {
+export function claimInPlace(draft: Draft, worker: string, rules: AgentRules, advancing: Advancing): Claimed {
   take(draft, worker, rules, false, false);
-  const work = advance(draft, rules, [], circumstances);
+  const work = advance(draft, rules, advancing);
   return { fence: draft.session.fence, work };
 }
 
@@ -75,14 +76,23 @@ function take(draft: Draft, worker: string, rules: AgentRules, solo: boolean, cr
 }
 
 /** Fails the turn; calls that it leaves are answered, since each call in a history has its result (G8). */
-function park(draft: Draft, outcomes: readonly CallResult[]): void {
+function park(draft: Draft, rules: AgentRules): void {
+  const asked = openActions(draft.session.turn);
+  withdrawActions(draft);
+  draft.cancelOperations(awaitedOperations(draft.session));
   const step = draft.session.turn?.lastStep;
   if (step && step.openCalls.length > 0) {
-    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? unknownCall(call)));
+    appendResults(draft, step.seq, step.openCalls.map((call) => draft.outcomes.find(({ index }) => index === call.index) ?? abandonedCall(call, rules, asked.some(({ index }) => index === call.index))));
   }
   draft.endTurn('failed', { error: poisoned(draft.session.crashes) });
 }
 
 function poisoned(crashes: number): { code: string; message: string; retryable: boolean } {
-  return { code: 'poisoned', message: `${crashes} workers in a row died with this turn, the last ${limits.soloCrashesMax} of them with nothing else in hand`, retryable: false };
+  return { code: 'poisoned', message: `${crashes} workers in a row died with this turn, the last ${limits.soloCrashesMax} after it was set apart from others`, retryable: false };
+}
+
+/** Of a `rerun` tool no commit says whether its call had begun; of any other it had if one names it as dispatched. */
+function abandonedCall(call: OpenCall, rules: AgentRules, asked: boolean): CallResult {
+  const mayHaveBegun = call.dispatchedFence !== undefined || call.mayHaveRun === true || (toolRules(rules, call.toolName)?.recovery === 'rerun' && call.problem === undefined && call.denied === undefined && !asked);
+  return mayHaveBegun || call.operationId !== undefined ? unknownCall(call) : stoppedCall(call, false);
 }

@@ -1,5 +1,8 @@
+import type { OpenAction } from './action.ts';
 import type { CallResult, ErrorInfo } from './entry.ts';
+import { invariant } from './errors.ts';
 import { limits } from './limits.ts';
+import { deniedCall, failedCall, unknownCall } from './call-result.ts';
 import type { LastStep, OpenCall, Session, Turn } from './session.ts';
 
 /** What `decide` has to know of the agent: its bounds and its tools' policies, as plain data. */
@@ -10,15 +13,30 @@ export interface AgentRules {
   readonly parallelCalls: number;
   readonly endAfterInactivityMs: number | null;
   readonly tools: ReadonlyMap<string, ToolRules>;
+  /** Rules of the tools of MCP servers, by server: their tools are `server__tool`. */
+  readonly servers?: ReadonlyMap<string, ToolRules>;
 }
 
 export interface ToolRules {
-  /** What happens to a call in flight when its worker dies (G6). */
-  readonly recovery: 'rerun' | 'rerun-keyed' | 'report';
+  /**
+   * What happens to a call in flight when its worker dies (G6). `ask`: a person decides. `probe`: the tool finds out whether
+   * it ran.
+   */
+  readonly recovery: 'rerun' | 'rerun-keyed' | 'report' | 'ask' | 'probe';
   /** It runs only when it is its step's one call. */
   readonly exclusive: boolean;
   /** Its success ends the turn. */
   readonly stopAfter: boolean;
+  /** How long an operation of it may take. Default: `limits.operationTimeoutMs`. */
+  readonly operationTimeoutMs?: number;
+}
+
+/** The rules of a tool by name; undefined: the agent has no such tool. */
+export function toolRules(rules: AgentRules, toolName: string): ToolRules | undefined {
+  const own = rules.tools.get(toolName);
+  if (own !== undefined) return own;
+  const end = toolName.indexOf('__');
+  return end < 0 ? undefined : rules.servers?.get(toolName.slice(0, end));
 }
 
 export type Decision =
@@ -26,25 +44,39 @@ export type Decision =
   | { readonly kind: 'rest' }
   /** Nothing to do until then; no worker is held. */
   | { readonly kind: 'wait'; readonly untilMs: number }
-  /** Answer the last step's calls: `known` outcomes need no work, the calls of `run` do. */
-  | { readonly kind: 'answer-calls'; readonly stepSeq: number; readonly run: readonly OpenCall[]; readonly known: readonly CallResult[] }
+  /** Nothing to do until an action is resolved or an operation ends; no worker is held. `known` are the outcomes there are, which are kept until then. */
+  | { readonly kind: 'pause'; readonly known: readonly CallResult[] }
+  /** Ask for what calls need from outside: `recovery` for those that may have run. */
+  | { readonly kind: 'open-actions'; readonly stepSeq: number; readonly asked: readonly { readonly call: OpenCall; readonly recovery: boolean }[] }
+  /** Nobody answered in time. */
+  | { readonly kind: 'expire-actions'; readonly actions: readonly OpenAction[] }
+  | { readonly kind: 'start-operations'; readonly stepSeq: number; readonly calls: readonly OpenCall[] }
+  /** Run calls; those of `probe` may have run already, and their tools are asked first. */
+  | { readonly kind: 'run-calls'; readonly stepSeq: number; readonly run: readonly OpenCall[]; readonly probe: readonly number[] }
+  /** Each of the step's calls has its outcome. */
+  | { readonly kind: 'answer-calls'; readonly stepSeq: number; readonly results: readonly CallResult[] }
+  /** Give the model what came for the running turn: steered messages, results of detached operations. */
+  | { readonly kind: 'deliver' }
   | { readonly kind: 'finish'; readonly reason: 'complete' | 'stop_after_tool' | 'max_steps' }
   | { readonly kind: 'fail'; readonly error: ErrorInfo }
   | { readonly kind: 'generate' };
 
 /**
- * What to do next with a session, from committed facts alone, in the order of design section 5. `outcomes` are those stored
- * ahead of their step by a worker that has died since.
+ * What to do next with a session, from committed facts alone, in the order of design section 5. `outcomes` are those of open
+ * calls, stored ahead of their step. What is delivered is delivered only where a generation follows that can answer
+ * it; else the turn ends first and it opens the next one.
  */
 export function decide(session: Session, rules: AgentRules, outcomes: readonly CallResult[], nowMs: number): Decision {
   const { turn } = session;
   if (turn === null) return { kind: 'rest' };
   const { lastStep } = turn;
-  if (lastStep !== null && lastStep.openCalls.length > 0) return answerCalls(lastStep, session.fence, rules, outcomes);
+  if (lastStep !== null && lastStep.openCalls.length > 0) return decideCalls(turn, lastStep, session.fence, rules, outcomes, nowMs);
   if (turn.stopAfterTool) return { kind: 'finish', reason: 'stop_after_tool' };
-  if (lastStep !== null && lastStep.calls === 0) return finished(lastStep);
+  const delivers = session.deliveries.length > 0 || session.queue.some(({ steer }) => steer === true);
+  if (lastStep !== null && lastStep.calls === 0 && !(delivers && turn.steps < rules.maxSteps && lastStep.finishReason !== 'content-filter')) return finished(lastStep);
   if (turn.steps >= rules.maxSteps) return { kind: 'finish', reason: 'max_steps' };
   if (attemptsSpent(turn)) return { kind: 'fail', error: attemptsSpentError(turn) };
+  if (delivers) return { kind: 'deliver' };
   if (turn.retry !== null && turn.retry.atMs > nowMs) return { kind: 'wait', untilMs: turn.retry.atMs };
   return { kind: 'generate' };
 }
@@ -67,43 +99,72 @@ function attemptsSpentError(turn: Turn): ErrorInfo {
   };
 }
 
-/** An exclusive tool among others: nothing runs, every call is told which one it was. */
-function answerCalls(step: LastStep, fence: number, rules: AgentRules, outcomes: readonly CallResult[]): Decision {
+/** Where one open call stands. */
+type CallState =
+  | { readonly kind: 'known'; readonly result: CallResult }
+  | { readonly kind: 'ask'; readonly recovery: boolean }
+  | { readonly kind: 'expired'; readonly action: OpenAction }
+  | { readonly kind: 'blocked' | 'start' | 'run' | 'probe' };
+
+/** First what is asked and started, so that it goes on while siblings run; then what runs; at last the results, when all are in. */
+function decideCalls(turn: Turn, step: LastStep, fence: number, rules: AgentRules, outcomes: readonly CallResult[], nowMs: number): Decision {
   const stepSeq = step.seq;
-  const exclusive = step.calls > 1 ? step.openCalls.find((call) => rules.tools.get(call.toolName)?.exclusive === true) : undefined;
-  if (exclusive !== undefined) {
+  // An exclusive tool among others: nothing runs, every call is told which one it was.
+  const exclusive = step.calls > 1 ? step.openCalls.find((call) => toolRules(rules, call.toolName)?.exclusive === true) : undefined;
+  if (exclusive !== undefined && outcomes.length === 0 && turn.actions.length === 0 && !step.openCalls.some(hasBegun)) {
     const errorText = `${exclusive.toolName} must be the only call of its step; nothing was run`;
-    return { kind: 'answer-calls', stepSeq, run: [], known: step.openCalls.map((call) => failedCall(call, 'exclusive_tool', errorText)) };
+    return { kind: 'answer-calls', stepSeq, results: step.openCalls.map((call) => failedCall(call, 'exclusive_tool', errorText)) };
   }
-  const run: OpenCall[] = [];
-  const known: CallResult[] = [];
-  for (const call of step.openCalls) {
-    const result = knownResult(call, fence, rules, outcomes);
-    if (result === null) run.push(call);
-    else known.push(result);
-  }
-  return { kind: 'answer-calls', stepSeq, run, known };
+  const states = step.openCalls.map((call) => ({ call, state: callState(call, turn, fence, rules, outcomes, nowMs) }));
+  const asked = states.flatMap(({ call, state }) => (state.kind === 'ask' ? [{ call, recovery: state.recovery }] : []));
+  if (asked.length > 0) return { kind: 'open-actions', stepSeq, asked };
+  const expired = states.flatMap(({ state }) => (state.kind === 'expired' ? [state.action] : []));
+  if (expired.length > 0) return { kind: 'expire-actions', actions: expired };
+  const start = states.flatMap(({ call, state }) => (state.kind === 'start' ? [call] : []));
+  if (start.length > 0) return { kind: 'start-operations', stepSeq, calls: start };
+  const run = states.flatMap(({ call, state }) => (state.kind === 'run' || state.kind === 'probe' ? [call] : []));
+  if (run.length > 0) return { kind: 'run-calls', stepSeq, run, probe: states.flatMap(({ call, state }) => (state.kind === 'probe' ? [call.index] : [])) };
+  const known = states.flatMap(({ call, state }) => (state.kind === 'known' ? [withStop(state.result, toolRules(rules, call.toolName))] : []));
+  return known.length === states.length ? { kind: 'answer-calls', stepSeq, results: known } : { kind: 'pause', known };
 }
 
-function knownResult(call: OpenCall, fence: number, rules: AgentRules, outcomes: readonly CallResult[]): CallResult | null {
+/** A result from wherever it came ends the turn if its tool says so. */
+function withStop(result: CallResult, tool: ToolRules | undefined): CallResult {
+  return tool?.stopAfter === true && result.outcome === 'done' ? { ...result, stopsTurn: true } : result;
+}
+
+function hasBegun({ dispatchedFence, operationId, ended }: OpenCall): boolean {
+  return dispatchedFence !== undefined || operationId !== undefined || ended === true;
+}
+
+function callState(call: OpenCall, turn: Turn, fence: number, rules: AgentRules, outcomes: readonly CallResult[], nowMs: number): CallState {
   const stored = outcomes.find((outcome) => outcome.index === call.index);
-  if (stored !== undefined) return stored;
-  const tool = rules.tools.get(call.toolName);
-  const interrupted = call.dispatchedFence !== undefined && call.dispatchedFence !== fence;
-  if (interrupted && (tool?.recovery ?? 'report') === 'report') return unknownCall(call);
-  if (call.problem !== undefined) return failedCall(call, tool === undefined ? 'unknown_tool' : 'invalid_input', call.problem);
-  if (tool === undefined) return failedCall(call, 'tool_changed', `the tool ${call.toolName} is gone since the call was made; it did not run`);
-  return null;
+  if (stored !== undefined) return { kind: 'known', result: stored };
+  // Decided without it, the call would run a second time (G6).
+  invariant(call.ended !== true, `the stored outcome of call ${call.index} is read with its session`);
+  const action = turn.actions.findLast(({ index }) => index === call.index);
+  if (action !== undefined && action.resolved === undefined) {
+    return action.expiresAtMs !== null && action.expiresAtMs <= nowMs ? { kind: 'expired', action } : { kind: 'blocked' };
+  }
+  const tool = toolRules(rules, call.toolName);
+  if (call.dispatchedFence !== undefined && call.dispatchedFence !== fence) {
+    switch (tool?.recovery ?? 'report') {
+      case 'report':
+        return { kind: 'known', result: unknownCall(call) };
+      case 'ask':
+        return { kind: 'ask', recovery: true };
+      case 'probe':
+        return { kind: 'probe' };
+      case 'rerun':
+      case 'rerun-keyed':
+    }
+  }
+  if (call.problem !== undefined) return { kind: 'known', result: failedCall(call, tool === undefined ? 'unknown_tool' : 'invalid_input', call.problem) };
+  if (call.denied !== undefined) return { kind: 'known', result: deniedCall(call, call.denied.reason, call.denied.code) };
+  if (call.needs !== undefined && action === undefined) return { kind: 'ask', recovery: false };
+  if (call.operationId !== undefined) return { kind: 'blocked' };
+  if (tool === undefined && call.mayHaveRun === true) return { kind: 'known', result: unknownCall(call) };
+  if (tool === undefined) return { kind: 'known', result: failedCall(call, 'tool_changed', `the tool ${call.toolName} is gone since the call was made; it did not run`) };
+  return call.operation === undefined ? { kind: 'run' } : { kind: 'start' };
 }
 
-function failedCall(call: OpenCall, code: string, errorText: string): CallResult {
-  return { index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'failed', code, errorText };
-}
-
-/** The outcome of a call of which nobody knows whether it ran. */
-export function unknownCall(call: OpenCall): CallResult {
-  return {
-    index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'unknown', code: 'interrupted',
-    errorText: 'The process that ran this call died before it reported. It may have run, wholly, in part or not at all. Find out before you run it again.',
-  };
-}

@@ -1,8 +1,10 @@
-import type { CallResult, Entry, EntryDraft, ErrorInfo, MessageContent, TurnEndReason } from './entry.ts';
+import type { CallResult, Entry, EntryDraft, ErrorInfo, MessageContent, TurnEndReason, UserMessage } from './entry.ts';
 import { entryFormats } from './entry-format.ts';
 import { invariant, type Refusal } from './errors.ts';
 import { cutBefore, openAt } from './intervals.ts';
-import { project, type Session } from './session.ts';
+import type { LiveOperation, Operation, OperationResult } from './operation.ts';
+import { project } from './project.ts';
+import type { QueuedMessage, Session } from './session.ts';
 import type { StreamSegment } from './stream-parts.ts';
 
 /** What a transition is given: the session as it is under its lock, and what was asked to be read with it. */
@@ -12,6 +14,8 @@ export interface Loaded {
   readonly chunks: readonly StreamSegment[];
   /** Outcomes stored ahead of their step; read when the transition asked for them. */
   readonly outcomes: readonly CallResult[];
+  /** Operations that live under the keys of the session's open calls, and under those that were asked for. */
+  readonly keyedOperations?: readonly Operation[];
 }
 
 /** What a transition does in one commit (G3). */
@@ -22,16 +26,27 @@ export interface Change<Reply> {
   readonly dropsChunks: boolean;
   /** The early outcomes are dropped: their step's results are committed. */
   readonly dropsOutcomes: boolean;
+  /** Outcomes of open calls, stored for when the step's last one is in. Absent: none; so with the next two. */
+  readonly outcomes?: readonly StoredOutcome[];
+  /** Operations that begin. */
+  readonly operations?: readonly Operation[];
+  /** Operations that are over, by id: what lives of them is cancelled, see `cancelled` in `operation-transitions.ts`. */
+  readonly cancels?: readonly string[];
   /** Everything of the session is removed. */
   readonly deletesSession: boolean;
   readonly reply: Reply;
 }
 
 /**
- * An entry to write. `contentFrom` says that its message content is that of the (queued) entry at that seq, which
- * the store copies in the same commit: the projection holds no bodies.
+ * An entry to write. `contentFrom` says that its content is that of the entry at that seq (of a queued message, of a detached operation's end), which
+ * the store copies in the same commit, see `contentOf` in `entry-format.ts`: the projection holds no bodies.
  */
 export type NewEntry = Entry & { readonly contentFrom?: number };
+
+export interface StoredOutcome {
+  readonly stepSeq: number;
+  readonly result: CallResult;
+}
 
 /** A pure function of a session's present state: a change to commit, or a refusal with nothing changed. */
 export type Transition<Reply> = (loaded: Loaded) => Change<Reply> | Refusal;
@@ -39,7 +54,7 @@ export type Transition<Reply> = (loaded: Loaded) => Change<Reply> | Refusal;
 /** What a transition is given besides the session: time, new ids and chance are arguments (design section 3). */
 export interface Circumstances {
   readonly nowMs: number;
-  readonly mintId: (prefix: 'turn' | 'msg' | 'att' | 'br') => string;
+  readonly mintId: (prefix: 'turn' | 'msg' | 'att' | 'br' | 'op') => string;
 }
 
 /** A change being put together. */
@@ -47,17 +62,33 @@ export class Draft {
   session: Session;
   readonly nowMs: number;
   readonly #entries: NewEntry[] = [];
+  readonly #operations: Operation[] = [];
+  readonly #cancels: string[] = [];
+  /** Of the open calls: as they were stored, and as this change adds to them. */
+  #known: readonly CallResult[];
+  #added: StoredOutcome[] = [];
   #dropsChunks = false;
   #dropsOutcomes = false;
 
-  constructor(session: Session, nowMs: number) {
+  constructor(session: Session, nowMs: number, outcomes: readonly CallResult[] = []) {
     this.session = session;
+    this.#known = outcomes;
     // The clock may step back; a session's time does not.
     this.nowMs = Math.max(nowMs, session.updatedAtMs);
   }
 
   get entries(): readonly NewEntry[] {
     return this.#entries;
+  }
+
+  /** Operations that this change starts. */
+  get operations(): readonly Operation[] {
+    return this.#operations;
+  }
+
+  /** The outcomes of the open calls, so far as there are any. */
+  get outcomes(): readonly CallResult[] {
+    return this.#known;
   }
 
   append(body: EntryDraft, contentFrom?: number): Entry {
@@ -70,7 +101,7 @@ export class Draft {
   }
 
   /** Changes what is no entry: fence, claim, attempt, dispatch. */
-  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'visible' | 'endAfterInactivityMs' | 'endsAtMs'>>): void {
+  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'visible' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs'>>): void {
     this.session = { ...this.session, ...fields, updatedAtMs: this.nowMs };
   }
 
@@ -78,8 +109,37 @@ export class Draft {
     this.#dropsChunks = true;
   }
 
+  /** Answers the step's calls: what was stored of them is in the log now. */
   dropOutcomes(): void {
     this.#dropsOutcomes = true;
+    this.#known = [];
+    this.#added = [];
+  }
+
+  /** Keeps a call's outcome until its siblings have theirs. The first one counts. */
+  keepOutcome(result: CallResult): void {
+    const turn = this.session.turn;
+    const step = turn?.lastStep;
+    invariant(turn !== null && step !== null && step !== undefined, 'an outcome belongs to a step');
+    if (!this.#known.some(({ index }) => index === result.index)) {
+      this.#known = [...this.#known, result];
+      this.#added.push({ stepSeq: step.seq, result });
+    }
+    this.set({ turn: { ...turn, lastStep: { ...step, openCalls: step.openCalls.map((call) => (call.index === result.index ? { ...call, ended: true } : call)) } } });
+  }
+
+  startOperation(operation: Operation): void {
+    this.#operations.push(operation);
+    const { id: operationId, turnId, mode, stepSeq, index, toolCallId, toolName } = operation;
+    this.append({ kind: 'operation-started', operationId, turnId, mode, stepSeq, index, toolCallId, toolName });
+  }
+
+  /** Cancels operations that live; what they do from here on counts no more. */
+  cancelOperations(operations: readonly LiveOperation[]): void {
+    for (const { id: operationId, ...operation } of operations) {
+      this.#cancels.push(operationId);
+      this.append({ kind: 'operation-ended', operationId, ...operation, status: 'cancelled' });
+    }
   }
 
   /** Ends the turn, and starts the next queued message with it unless the turn failed or the queue is held (G3). */
@@ -87,19 +147,33 @@ export class Draft {
     const turn = this.session.turn;
     invariant(turn !== null, 'a turn that ends is open');
     this.append({ kind: 'turn-ended', turnId: turn.id, reason, ...(options.error === undefined ? {} : { error: options.error }) });
-    if (options.startsNext !== false && reason !== 'failed' && !this.session.queueHeld) this.startQueued();
+    if (options.startsNext !== false && reason !== 'failed') this.#startNext(reason);
     this.rest();
   }
 
-  /** At rest, begins to wait for the end by inactivity, if the agent has one. */
+  /** What waits: messages first, in their order; then results that came while the turn ran. A stop is no reason to begin with those. */
+  #startNext(reason: TurnEndReason): void {
+    if (!this.session.queueHeld) this.startQueued();
+    if (this.session.turn === null && reason !== 'stopped') this.startDelivery();
+  }
+
+  /** At rest, opens the turn of a detached operation's result that waits to be given to the model. */
+  startDelivery(): void {
+    const { turn, archived, ended, deliveries } = this.session;
+    const turnId = deliveries.find((delivery) => delivery.turnId !== null)?.turnId;
+    if (turn === null && !archived && !ended && typeof turnId === 'string') this.append({ kind: 'turn-started', turnId, origin: 'operation' });
+  }
+
+  /** At rest, begins to wait for the end by inactivity, if the agent has one. An operation that lives is activity. */
   rest(): void {
-    const { turn, ended, endAfterInactivityMs } = this.session;
-    if (turn === null && !ended && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + endAfterInactivityMs });
+    const { turn, ended, operations, endAfterInactivityMs } = this.session;
+    if (turn === null && !ended && operations.length === 0 && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + endAfterInactivityMs });
   }
 
   /** Closes the session at rest for good. Messages that still wait leave the queue. */
   endSession(reason: 'api' | 'inactivity'): void {
     for (const { messageId } of this.session.queue) this.append({ kind: 'message-unqueued', messageId, reason: 'session-ended' });
+    this.cancelOperations(this.session.operations);
     this.append({ kind: 'session-ended', reason });
     this.set({ fence: this.session.fence + 1, claim: null });
   }
@@ -108,8 +182,17 @@ export class Draft {
   startQueued(): void {
     const first = this.session.queue[0];
     if (first === undefined) return;
-    const { messageId, turnId, model } = first;
-    this.append({ kind: 'user-message', turnId, messageId, parts: [], ...(model === undefined ? {} : { model }) }, first.seq);
+    this.append(queuedMessage(first, first.turnId), first.seq);
+  }
+
+  /** What waited for the running turn's next generation joins it: steered messages, results of detached operations. */
+  deliver(): void {
+    const turn = this.session.turn;
+    invariant(turn !== null, 'what is delivered joins a turn');
+    for (const queued of this.session.queue) {
+      if (queued.steer === true) this.append({ ...queuedMessage(queued, turn.id), steered: true }, queued.seq);
+    }
+    for (const { operationId, seq } of this.session.deliveries) this.append({ ...emptyResult(operationId, turn.id), visibility: 'model' }, seq);
   }
 
   startMessage(content: MessageContent, turnId: string): void {
@@ -125,7 +208,8 @@ export class Draft {
 
   done<Reply>(reply: Reply, deletesSession = false): Change<Reply> {
     return {
-      session: this.session, entries: this.#entries, dropsChunks: this.#dropsChunks, dropsOutcomes: this.#dropsOutcomes, deletesSession, reply,
+      session: this.session, entries: this.#entries, dropsChunks: this.#dropsChunks, dropsOutcomes: this.#dropsOutcomes, outcomes: this.#added,
+      operations: this.#operations, cancels: this.#cancels, deletesSession, reply,
     };
   }
 
@@ -134,4 +218,15 @@ export class Draft {
     if (last?.toSeq === null) return;
     this.session = { ...this.session, visible: openAt(this.session.visible, seq) };
   }
+}
+
+/** The entry that a waiting message becomes, but for its content. */
+function queuedMessage({ messageId, model, clientTools }: QueuedMessage, turnId: string): UserMessage {
+  return { kind: 'user-message', turnId, messageId, parts: [], ...(model === undefined ? {} : { model }), ...(clientTools === undefined ? {} : { clientTools: [] }) };
+}
+
+/** The entry that gives the model an operation's result, but for its content. */
+function emptyResult(operationId: string, turnId: string): OperationResult {
+  const result: CallResult = { index: 0, toolCallId: '', toolName: '', outcome: 'unknown' };
+  return { kind: 'operation-result', turnId, operationId, stepSeq: 0, index: 0, toolCallId: '', toolName: '', result };
 }

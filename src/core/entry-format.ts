@@ -1,4 +1,4 @@
-import type { Entry, EntryKind } from './entry.ts';
+import type { Entry, EntryKind, MessageContent } from './entry.ts';
 import { HoldfastError } from './errors.ts';
 
 /** What an entry kind belongs to, and what of it moves the session's revision. */
@@ -40,11 +40,27 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'archived-set': ledger,
   'branch-discarded': { ...ledger, movesRevision: true },
   'session-ended': { ...ledger, movesRevision: true },
+  'action-opened': { ...ledger, movesRevision: true },
+  'action-resolved': { ...ledger, movesRevision: true },
+  'operation-started': ledger,
+  'operation-ended': ledger,
+  'operation-result': timeline,
+  'late-result': ledger,
 };
 
 /** Whether entries of this kind belong to the conversation's history. Unknown kinds do not. */
 export function isTimeline(entry: Pick<Entry, 'kind'>): boolean {
   return entryFormats[entry.kind]?.place === 'timeline';
+}
+
+/** The content that an entry with `contentFrom` takes over: a waiting message's, or what a detached operation came to. */
+export function contentOf(source: Entry): Partial<Entry> {
+  if (source.kind === 'operation-ended') {
+    const { stepSeq, index, toolCallId, toolName, result } = source;
+    return { stepSeq, index, toolCallId, toolName, ...(result && { result }) } as Partial<Entry>;
+  }
+  const { messageId, parts, actor, model, clientTools, metadata } = source as Entry & MessageContent;
+  return { messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(clientTools && { clientTools }), ...(metadata && { metadata }) } as Partial<Entry>;
 }
 
 /**

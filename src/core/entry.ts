@@ -1,4 +1,7 @@
+import type { CallResult } from './call-result.ts';
+import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { LateResult, OperationEnded, OperationMode, OperationResult, OperationStarted } from './operation.ts';
 
 /**
  * The entries of a session's log: one immutable fact each. A kind is either *timeline* (it belongs to the
@@ -15,6 +18,8 @@ export interface EntryHead {
   /** With an imported session: what the source said and no other field holds, so that an export gives it back. Nothing else reads it. */
   readonly imported?: JsonObject;
 }
+
+export type { CallResult, Outcome } from './call-result.ts';
 
 export type Entry = EntryHead & EntryBody;
 export type EntryKind = EntryBody['kind'];
@@ -43,7 +48,13 @@ export type EntryBody =
   | MetadataSet
   | ArchivedSet
   | BranchDiscarded
-  | SessionEnded;
+  | SessionEnded
+  | ActionOpened
+  | ActionResolved
+  | OperationStarted
+  | OperationEnded
+  | OperationResult
+  | LateResult;
 
 export interface SessionCreated {
   readonly kind: 'session-created';
@@ -74,7 +85,7 @@ export interface Binding {
 export interface TurnStarted {
   readonly kind: 'turn-started';
   readonly turnId: string;
-  readonly origin: 'greeting';
+  readonly origin: 'greeting' | 'operation';
 }
 
 export type MessagePart =
@@ -89,12 +100,25 @@ export interface MessageContent {
   readonly actor?: Identity;
   /** One of the agent's allowed models, for this turn. */
   readonly model?: string;
+  /** Tools that the client runs itself, for this turn. */
+  readonly clientTools?: readonly ClientTool[];
   readonly metadata?: JsonObject;
+}
+
+/** A tool that a client brings and runs. */
+export interface ClientTool {
+  readonly name: string;
+  readonly description?: string;
+  /** JSON Schema of the input. */
+  readonly inputSchema: JsonObject;
 }
 
 export interface UserMessage extends MessageContent {
   readonly kind: 'user-message';
+  /** The turn that it opens, or that it joins. */
   readonly turnId: string;
+  /** It joined a turn that was running already. */
+  readonly steered?: true;
 }
 
 /** One committed generation. Its seq and a call's index are the call's identity; the provider's id is not. */
@@ -171,6 +195,15 @@ export interface ToolCallPart {
   readonly providerExecuted?: true;
   readonly dynamic?: true;
   readonly title?: string;
+  /** SHA-256 of the canonical input, base64url, where an action may be bound to it. */
+  readonly inputHash?: string;
+  readonly needs?: CallNeed;
+  /** Nobody is asked: the agent's own rules deny it. */
+  readonly denied?: { readonly code: string; readonly reason: string };
+  /** It runs as an operation. */
+  readonly operation?: { readonly mode: OperationMode; readonly key?: string };
+  /** The MCP server whose tool it is. */
+  readonly mcpServer?: string;
   readonly providerMetadata?: ProviderMetadata;
 }
 
@@ -224,32 +257,6 @@ export interface ToolResults {
   readonly results: readonly CallResult[];
 }
 
-/** How a call ended (G6). */
-export type Outcome = 'done' | 'failed' | 'denied' | 'expired' | 'stopped' | 'unknown';
-
-export interface CallResult {
-  readonly index: number;
-  readonly toolCallId: string;
-  readonly toolName: string;
-  readonly outcome: Outcome;
-  /** With `done`. */
-  readonly output?: JsonValue;
-  /** What the model is given instead of `output`, where the tool says so (AI SDK `toModelOutput`). */
-  readonly modelOutput?: JsonObject;
-  /** With every outcome but `done`: what the model is told. */
-  readonly errorText?: string;
-  /** Stable name of the reason, where there is one: `tool_error`, `tool_timeout`, `unknown_tool`, `invalid_input`, `tool_changed`, `exclusive_tool`, `not_json`, … */
-  readonly code?: string;
-  /** With `stopped`: it had begun and may have had its effect. */
-  readonly mayHaveRun?: true;
-  readonly startedAtMs?: number;
-  readonly durationMs?: number;
-  /** The result was larger than its cap: how many bytes it had. */
-  readonly wholeBytes?: number;
-  /** It is a successful result of a tool that ends the turn. */
-  readonly stopsTurn?: true;
-}
-
 export type TurnEndReason = 'complete' | 'stop_after_tool' | 'max_steps' | 'stopped' | 'failed';
 
 export interface TurnEnded {
@@ -276,6 +283,8 @@ export interface MessageQueued extends MessageContent {
   readonly turnId: string;
   /** It goes before the messages that wait already. */
   readonly first?: true;
+  /** It joins the running turn before its next generation; if that ends first, it goes before the others. */
+  readonly steer?: true;
 }
 
 export interface QueuedMessageEdited extends MessageContent {

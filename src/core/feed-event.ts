@@ -1,6 +1,8 @@
 import type { Entry } from './entry.ts';
+import type { OpenAction } from './action.ts';
 import { refuse, type Refusal } from './errors.ts';
-import { statusOf, type QueuedMessage, type Session, type SessionStatus } from './session.ts';
+import { operationView, type Operation, type OperationView } from './operation.ts';
+import { openActions, statusOf, type QueuedMessage, type Session, type SessionStatus } from './session.ts';
 import { foldSegment, remainderOf, segmentsAfter, type StreamedPart, type StreamOffsets, type StreamSegment } from './stream-parts.ts';
 
 /** What a follower of a session is told. Every event carries the position from which following can go on after it. */
@@ -13,6 +15,10 @@ export type FeedEventBody =
   | { readonly type: 'chunk-retracted'; readonly attemptId: string }
   | { readonly type: 'status'; readonly status: SessionStatus; readonly turnId: string | null }
   | { readonly type: 'queue'; readonly held: boolean; readonly messages: readonly QueuedMessage[] }
+  /** The actions that wait to be resolved. */
+  | { readonly type: 'action'; readonly turnId: string | null; readonly actions: readonly OpenAction[] }
+  /** The operations that have not ended, with how far they are. */
+  | { readonly type: 'operation'; readonly operations: readonly OperationView[] }
   | { readonly type: 'retry'; readonly attempt: number; readonly delayMs: number; readonly atMs: number; readonly reason: string };
 
 /** What a follower has seen: the log up to `seq`, and of one attempt in flight so much of each part. */
@@ -48,15 +54,23 @@ export interface FeedTail {
   /** The entries reach to the log's end; only then does the live output follow. */
   readonly complete: boolean;
   readonly chunks: readonly StreamSegment[];
+  /** The operations of the session that have not ended; read where the log's end is reached. */
+  readonly operations: readonly Operation[];
 }
 
 /** What the state events said last, so that they are repeated only when it changes. */
 export interface FeedState {
   readonly status: string;
   readonly queue: string;
+  readonly actions: string;
+  readonly operations: string;
 }
 
-export const feedStateUnknown: FeedState = { status: '', queue: '' };
+/** What a follower takes to be so before it is told anything: from the log's beginning that there are no actions and no operations; later on it may know of some that are gone. */
+export function feedStateBefore({ seq, attemptId }: FeedCursor): FeedState {
+  const none = seq === 0 && attemptId === null ? '[]' : '';
+  return { status: '', queue: '', actions: none, operations: none };
+}
 
 /**
  * The events that bring a follower from a cursor to a tail. Pure, so that live following and every resume are the same
@@ -93,7 +107,7 @@ export function feedEvents(cursor: FeedCursor, state: FeedState, tail: FeedTail)
       emit({ type: 'chunk', attemptId: attempt.id, turnId: tail.session.turn?.id ?? '', segments }, grown({ seq: at.seq, attemptId: attempt.id, offsets: seen }, segments));
     }
   }
-  return { events: [...events, ...stateEvents(tail, state, at)], cursor: at, state: tail.complete ? stateOf(tail.session) : state };
+  return { events: [...events, ...stateEvents(tail, state, at)], cursor: at, state: tail.complete ? stateOf(tail) : state };
 }
 
 function isStepOf(entry: Entry, attemptId: string | null): boolean {
@@ -109,16 +123,24 @@ function grown(cursor: FeedCursor, segments: readonly StreamSegment[]): FeedCurs
   return { ...cursor, offsets };
 }
 
-function stateOf(session: Session): FeedState {
-  return { status: `${statusOf(session)} ${session.turn?.id ?? ''}`, queue: JSON.stringify([session.queueHeld, session.queue]) };
+function stateOf({ session, operations }: FeedTail): FeedState {
+  return {
+    status: `${statusOf(session)} ${session.turn?.id ?? ''}`,
+    queue: JSON.stringify([session.queueHeld, session.queue]),
+    actions: JSON.stringify(openActions(session.turn)),
+    operations: operations.length === 0 ? '[]' : JSON.stringify(operations.map(operationView)),
+  };
 }
 
-function stateEvents({ session, complete }: FeedTail, before: FeedState, cursor: FeedCursor): readonly FeedEvent[] {
+function stateEvents(tail: FeedTail, before: FeedState, cursor: FeedCursor): readonly FeedEvent[] {
+  const { session, complete, operations } = tail;
   if (!complete) return [];
-  const now = stateOf(session);
+  const now = stateOf(tail);
   const position = encodePosition(cursor);
   const events: FeedEvent[] = [];
   if (now.queue !== before.queue) events.push({ type: 'queue', position, held: session.queueHeld, messages: session.queue });
+  if (now.operations !== before.operations) events.push({ type: 'operation', position, operations: operations.map(operationView) });
+  if (now.actions !== before.actions) events.push({ type: 'action', position, turnId: session.turn?.id ?? null, actions: openActions(session.turn) });
   if (now.status !== before.status) events.push({ type: 'status', position, status: statusOf(session), turnId: session.turn?.id ?? null });
   return events;
 }
@@ -132,9 +154,11 @@ export interface FeedView {
   readonly status: SessionStatus | null;
   readonly turnId: string | null;
   readonly queue: { readonly held: boolean; readonly messages: readonly QueuedMessage[] };
+  readonly actions: readonly OpenAction[];
+  readonly operations: readonly OperationView[];
 }
 
-export const emptyFeedView: FeedView = { position: null, entries: [], live: null, status: null, turnId: null, queue: { held: false, messages: [] } };
+export const emptyFeedView: FeedView = { position: null, entries: [], live: null, status: null, turnId: null, queue: { held: false, messages: [] }, actions: [], operations: [] };
 
 /**
  * The client's fold: the view after one more event. However often a stream was cut and resumed, at whatever position and
@@ -157,6 +181,10 @@ export function foldFeed(view: FeedView, event: FeedEvent): FeedView {
       return { ...next, status: event.status, turnId: event.turnId };
     case 'queue':
       return { ...next, queue: { held: event.held, messages: event.messages } };
+    case 'action':
+      return { ...next, actions: event.actions };
+    case 'operation':
+      return { ...next, operations: event.operations };
     case 'retry':
       return next;
   }

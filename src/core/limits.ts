@@ -24,6 +24,26 @@ export const limits = {
   metadataBytesMax: 16_384,
   /** Tool calls in one assistant step; the calls beyond are answered with an error. */
   callsPerStepMax: 128,
+  /** Tools that a client brings with a message: how many, and their JSON in all. */
+  clientToolsMax: 64,
+  clientToolsBytesMax: 65_536,
+  /** How long a tool that runs at a client is waited for, unless it says otherwise. */
+  clientToolExpiryMs: 1_800_000,
+  /** A whole result, kept for download where the log keeps head and tail; a larger one is not kept. */
+  wholeResultBytesMax: 16_777_216,
+  /** Operations of one session that have not ended. */
+  operationsPerSessionMax: 50,
+  /** An operation's progress is stored at most this often. */
+  progressIntervalMs: 250,
+  progressTextCharsMax: 500,
+  /** How long an operation may take from its start, unless its tool says otherwise: a day. */
+  operationTimeoutMs: 86_400_000,
+  /** Workers that may die under one operation before it is given up. */
+  operationCrashesMax: 10,
+  /** The key that keeps one operation from being started twice. */
+  operationKeyCharsMax: 255,
+  /** Answers in one request. */
+  answersMax: 128,
   /** A tool's error text, as the model and the log see it. */
   errorTextCharsMax: 4_000,
   /** Discarded futures of one session. */

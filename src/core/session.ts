@@ -1,9 +1,8 @@
-import type { Binding, Entry, EntryKind, EntryOf, ErrorInfo, FinishReason, Identity, Interval, MessagePart, TurnEndReason, Usage } from './entry.ts';
-import { entryFormats } from './entry-format.ts';
-import { InvariantError } from './errors.ts';
+import type { CallNeed, OpenAction } from './action.ts';
+import type { Binding, ErrorInfo, FinishReason, Identity, Interval, ToolCallPart, TurnEndReason } from './entry.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
-import { limits } from './limits.ts';
+import type { Delivery, LiveOperation } from './operation.ts';
 
 /**
  * What is known of a session without reading its log: the projection of its entries, plus the work in hand (fence,
@@ -44,6 +43,10 @@ export interface Session {
   readonly queue: readonly QueuedMessage[];
   /** Messages wait although the session is at rest. */
   readonly queueHeld: boolean;
+  /** Operations that have not ended. */
+  readonly operations: readonly LiveOperation[];
+  /** Results of detached operations that the model has not been given yet. */
+  readonly deliveries: readonly Delivery[];
   readonly claim: Claim | null;
   /** Claims in a row that ended by the death of their worker. */
   readonly crashes: number;
@@ -67,11 +70,13 @@ export interface Turn {
   readonly id: string;
   readonly startedSeq: number;
   readonly startedAtMs: number;
-  readonly origin: 'message' | 'greeting';
+  readonly origin: 'message' | 'greeting' | 'operation';
   /** The user message that opened it. */
   readonly messageId: string | null;
   /** Model asked for with the message. */
   readonly model: string | null;
+  /** Seq of the message that brought the client's own tools, where one did. */
+  readonly clientToolsSeq: number | null;
   /** Generations committed. */
   readonly steps: number;
   /** Failed and lost attempts of the whole turn, and of the step being tried. */
@@ -81,6 +86,8 @@ export interface Turn {
   readonly lastStep: LastStep | null;
   /** A successful result of a `stopAfter` tool is in. */
   readonly stopAfterTool: boolean;
+  /** What the last step's calls wait for, or waited for, from outside; empty once they are answered. */
+  readonly actions: readonly OpenAction[];
   /** The generation in flight, or the one that died with its worker. */
   readonly attempt: Attempt | null;
   /** A failed attempt waits for its next try. */
@@ -101,8 +108,21 @@ export interface OpenCall {
   readonly toolCallId: string;
   readonly toolName: string;
   readonly problem?: string;
+  /** As its step recorded it: what it needs from outside before it can run or end. */
+  readonly needs?: CallNeed;
+  readonly denied?: ToolCallPart['denied'];
+  readonly operation?: ToolCallPart['operation'];
+  readonly inputHash?: string;
+  /** Seq of the entry with the input that a person gave it in place of its own. */
+  readonly inputSeq?: number;
+  /** Its operation has been started. */
+  readonly operationId?: string;
   /** Set when a commit named it as started, under this fence (design section 6). */
   readonly dispatchedFence?: number;
+  /** It was dispatched before, under a worker that died: whatever becomes of it now, it may have had its effect. */
+  readonly mayHaveRun?: true;
+  /** A commit has stored its outcome; the step waits for its siblings. */
+  readonly ended?: true;
 }
 
 export interface Attempt {
@@ -132,6 +152,10 @@ export interface QueuedMessage {
   /** The entry that holds its content. */
   readonly seq: number;
   readonly model?: string;
+  /** It brings tools of its own. */
+  readonly clientTools?: true;
+  /** It joins the running turn before its next generation. */
+  readonly steer?: true;
   readonly queuedAtMs: number;
   /** What the session's preview becomes when this message is the first that starts. */
   readonly preview?: string;
@@ -144,12 +168,12 @@ export interface Claim {
   readonly solo: boolean;
 }
 
-export type SessionStatus = 'idle' | 'ready' | 'running' | 'failed' | 'ended';
+export type SessionStatus = 'idle' | 'ready' | 'running' | 'requires_action' | 'waiting' | 'failed' | 'ended';
 
 /** Where a session is in its life; derived, so that it cannot disagree with the facts. */
 export function statusOf(session: Session): SessionStatus {
   if (session.ended) return 'ended';
-  if (session.turn !== null) return session.claim === null ? 'ready' : 'running';
+  if (session.turn !== null) return session.claim === null ? (pauseOf(session.turn) ?? 'ready') : 'running';
   return session.lastTurn?.reason === 'failed' ? 'failed' : 'idle';
 }
 
@@ -157,15 +181,43 @@ export function isAtRest(session: Session): boolean {
   return session.turn === null;
 }
 
+/** The actions that nobody has resolved. */
+export function openActions(turn: Turn | null): readonly OpenAction[] {
+  return turn === null ? [] : turn.actions.filter((action) => action.resolved === undefined);
+}
+
+/** Operations whose results the calls of the last step wait for. */
+export function awaitedOperations({ operations, turn }: Session): readonly LiveOperation[] {
+  return operations.filter(({ mode, stepSeq }) => mode === 'await' && stepSeq === turn?.lastStep?.seq);
+}
+
+/** The keys of operations that open calls have not started yet. */
+export function keysOfOpenCalls({ turn }: Session): readonly string[] {
+  return turn?.lastStep?.openCalls.flatMap(({ operation, operationId }) => (operation?.key === undefined || operationId !== undefined ? [] : [operation.key])) ?? [];
+}
+
+/** What an open turn waits for when no call of its step can be worked on; null when there is work. */
+export function pauseOf(turn: Turn): 'requires_action' | 'waiting' | null {
+  const open = turn.lastStep?.openCalls.filter((call) => call.ended !== true) ?? [];
+  if (open.length === 0) return null;
+  const asked = openActions(turn);
+  const waits = open.map((call) => (asked.some(({ index }) => index === call.index) ? 'requires_action' : call.operationId === undefined ? null : 'waiting'));
+  if (waits.includes(null)) return null;
+  return waits.includes('requires_action') ? 'requires_action' : 'waiting';
+}
+
 /**
- * When somebody must look at the session although nothing happens to it: the retry, the end by inactivity; 0 for work that nobody holds, which is due whatever the
- * clock says. null: never.
+ * When somebody must look at the session although nothing happens to it: the retry, an action's expiry, the end by inactivity; 0 for work that nobody holds, which
+ * is due whatever the clock says. null: never.
  */
 export function dueAtMs(session: Session): number | null {
-  if (session.ended) return null;
-  if (session.turn === null) return session.endsAtMs;
-  if (session.claim !== null) return null;
-  return session.turn.retry?.atMs ?? 0;
+  const { ended, turn, claim } = session;
+  if (ended) return null;
+  if (turn === null) return session.endsAtMs;
+  if (claim !== null) return null;
+  if (pauseOf(turn) === null) return turn.retry?.atMs ?? 0;
+  const expiries = openActions(turn).flatMap(({ expiresAtMs }) => (expiresAtMs === null ? [] : [expiresAtMs]));
+  return expiries.length === 0 ? null : Math.min(...expiries);
 }
 
 export interface NewSession {
@@ -179,139 +231,16 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
   return {
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
-    revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, claim: null,
+    revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], claim: null,
     crashes: 0, endAfterInactivityMs: null, endsAtMs: null, turns: 0, usage: noUsage,
   };
 }
 
-/** The session after one more entry. A kind of a newer version changes nothing that this version knows of. */
-export function project(session: Session, entry: Entry): Session {
-  const next: Session = {
-    ...session,
-    lastSeq: entry.seq,
-    updatedAtMs: Math.max(session.updatedAtMs, entry.atMs),
-    revision: entryFormats[entry.kind]?.movesRevision ? entry.seq : session.revision,
-  };
-  const projection = projections[entry.kind] as ((session: Session, entry: Entry) => Session) | undefined;
-  return projection === undefined ? next : projection(next, entry);
-}
+const unknownBefore: Pick<Session, 'operations' | 'deliveries'> = { operations: [], deliveries: [] };
 
-/** What each kind means for the projection. */
-const projections: { readonly [Kind in EntryKind]: (session: Session, entry: EntryOf<Kind>) => Session } = {
-  'session-created': (session, entry) => ({
-    ...session, agent: entry.agent, owner: entry.owner, externalId: entry.externalId ?? null, title: entry.title ?? null,
-    titleBy: entry.title === undefined ? null : 'person', metadata: entry.metadata ?? {}, subject: entry.subject ?? null,
-    binding: entry.binding ?? null, threadId: entry.threadId ?? null, createdAtMs: entry.atMs,
-  }),
-  'turn-started': (session, entry) => openTurn(session, entry, { origin: entry.origin, messageId: null, model: null }),
-  'user-message': (session, entry) =>
-    openTurn({ ...session, ...previewAfter(session, entry), queue: withoutMessage(session.queue, entry.messageId) }, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null }),
-  'assistant-step': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
-  'tool-results': (session, entry) => withTurn(session, (turn) => ({
-    ...turn,
-    stopAfterTool: turn.stopAfterTool || entry.results.some((result) => result.stopsTurn === true),
-    lastStep: turn.lastStep === null ? null : { ...turn.lastStep, openCalls: [] },
-  })),
-  'turn-ended': (session, entry) => ({
-    ...session, turn: null, lastTurn: { id: entry.turnId, reason: entry.reason, error: entry.error ?? null },
-  }),
-  'attempt-failed': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => ({
-    ...failedOnce(turn),
-    retry: entry.retry === undefined ? null : { ...entry.retry, attempt: entry.attempt.number + 1, reason: entry.error.code },
-  })),
-  'attempt-lost': (session) => withTurn(countUsage(session, null), failedOnce),
-  'attempt-stopped': (session) => withTurn(countUsage(session, null), (turn) => ({ ...turn, attempt: null })),
-  'branch-discarded': (session) => ({ ...session, branches: session.branches + 1 }),
-  'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
-  'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
-  'metadata-set': (session, entry) => ({ ...session, metadata: entry.metadata }),
-  'title-set': (session, entry) => ({ ...session, title: entry.title, titleBy: entry.title === null ? null : entry.by }),
-  'message-queued': (session, entry) => {
-    const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...modelOf(entry), ...queuedPreview(session, entry) };
-    return { ...session, queue: entry.first === true ? [queued, ...session.queue] : [...session.queue, queued] };
-  },
-  'queued-message-edited': (session, entry) => ({
-    ...session,
-    queue: session.queue.map(({ preview, ...queued }) =>
-      (queued.messageId === entry.messageId ? { ...queued, seq: entry.seq, ...modelOf(entry), ...queuedPreview(session, entry) } : { ...queued, ...(preview === undefined ? {} : { preview }) })),
-  }),
-  'queued-message-moved': (session, entry) => ({
-    ...session,
-    queue: [...session.queue.filter((queued) => queued.messageId === entry.messageId), ...withoutMessage(session.queue, entry.messageId)],
-  }),
-  'message-unqueued': (session, entry) => ({ ...session, queue: withoutMessage(session.queue, entry.messageId) }),
-  'queue-held': (session) => ({ ...session, queueHeld: true }),
-  'queue-released': (session) => ({ ...session, queueHeld: false }),
-};
-
-/** A message that waited brings its beginning along: the entry that starts it has its content only in the log. */
-function previewAfter(session: Session, { messageId, parts }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
-  const queued = session.queue.find((message) => message.messageId === messageId);
-  return { preview: session.preview ?? queued?.preview ?? previewOf(parts) };
-}
-
-function queuedPreview({ preview }: Session, { parts }: { readonly parts: readonly MessagePart[] }): Pick<QueuedMessage, 'preview'> {
-  const own = preview === null ? previewOf(parts) : null;
-  return own === null ? {} : { preview: own };
-}
-
-function previewOf(parts: readonly MessagePart[]): string | null {
-  for (const part of parts) if (part.type === 'text' && part.text !== '') return part.text.slice(0, limits.previewCharsMax).toWellFormed();
-  return null;
-}
-
-function modelOf({ model }: { readonly model?: string }): { readonly model?: string } {
-  return model === undefined ? {} : { model };
-}
-
-function withoutMessage(queue: readonly QueuedMessage[], messageId: string): readonly QueuedMessage[] {
-  return queue.filter((queued) => queued.messageId !== messageId);
-}
-
-function afterStep(turn: Turn, entry: EntryOf<'assistant-step'>): Turn {
-  const openCalls = entry.parts.flatMap((part): OpenCall[] => {
-    if (part.type !== 'tool-call' || part.providerExecuted === true) return [];
-    const { index, toolCallId, toolName, problem } = part;
-    return [problem === undefined ? { index, toolCallId, toolName } : { index, toolCallId, toolName, problem }];
-  });
-  return {
-    ...turn, steps: turn.steps + 1, stepAttempts: 0, attempt: null, retry: null,
-    lastStep: { seq: entry.seq, finishReason: entry.finishReason, calls: openCalls.length, openCalls },
-  };
-}
-
-function openTurn(session: Session, entry: Entry & { readonly turnId: string }, opening: Pick<Turn, 'origin' | 'messageId' | 'model'>): Session {
-  return {
-    ...session,
-    turns: session.turns + 1,
-    activeAtMs: entry.atMs,
-    endsAtMs: null,
-    turn: {
-      ...opening, id: entry.turnId, startedSeq: entry.seq, startedAtMs: entry.atMs, steps: 0, failedAttempts: 0, stepAttempts: 0,
-      lastStep: null, stopAfterTool: false, attempt: null, retry: null,
-    },
-  };
-}
-
-function failedOnce(turn: Turn): Turn {
-  return { ...turn, attempt: null, retry: null, failedAttempts: turn.failedAttempts + 1, stepAttempts: turn.stepAttempts + 1 };
-}
-
-function countUsage(session: Session, usage: Usage | null): Session {
-  const totals = session.usage;
-  return {
-    ...session,
-    usage: {
-      attempts: totals.attempts + 1,
-      inputTokens: totals.inputTokens + (usage?.inputTokens ?? 0),
-      outputTokens: totals.outputTokens + (usage?.outputTokens ?? 0),
-      cachedInputTokens: totals.cachedInputTokens + (usage?.cachedInputTokens ?? 0),
-      reasoningTokens: totals.reasoningTokens + (usage?.reasoningTokens ?? 0),
-    },
-  };
-}
-
-function withTurn(session: Session, change: (turn: Turn) => Turn): Session {
-  if (session.turn === null) throw new InvariantError(`session ${session.id} has no open turn`);
-  return { ...session, turn: change(session.turn) };
+/** A session as an older version stored it, with what it did not know of yet. */
+export function upgradeSession(stored: Session): Session {
+  if ('deliveries' in stored && (stored.turn === null || 'clientToolsSeq' in stored.turn)) return stored;
+  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq'> | null };
+  return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, ...turn } };
 }

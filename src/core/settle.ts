@@ -1,10 +1,10 @@
-import { advance, appendResults, dispatch, type Work } from './advance.ts';
+import { advance, dispatch, prepareCalls, type Advancing, type Work } from './advance.ts';
 import { attemptsSpent, type AgentRules } from './decide.ts';
 import { Draft, type Circumstances, type Loaded, type Transition } from './draft.ts';
 import type { AttemptRecord, CallResult, ErrorInfo, FinishReason, StepPart } from './entry.ts';
 import { refuse, type Refusal } from './errors.ts';
 import { retryDelayMs } from './retry.ts';
-import type { OpenCall } from './session.ts';
+import type { OpenCall, Turn } from './session.ts';
 
 /** What a worker holds: a session, under a fence. */
 export interface Lease {
@@ -43,8 +43,12 @@ export function settleGeneration(lease: Lease, outcome: GenerationOutcome, rules
     } else {
       settleFailure(draft, outcome, circumstances);
     }
-    return draft.done(advance(draft, rules, [], circumstances));
+    return draft.done(advance(draft, rules, advancing(loaded, circumstances)));
   };
+}
+
+function advancing({ keyedOperations }: Loaded, { mintId }: Circumstances): Advancing {
+  return { mintId, keyedOperations };
 }
 
 function settleFailure(draft: Draft, { attempt, error, retryAfterMs }: Extract<GenerationOutcome, { kind: 'failed' }>, { random }: SettleCircumstances): void {
@@ -59,15 +63,50 @@ function settleFailure(draft: Draft, { attempt, error, retryAfterMs }: Extract<G
   if (!retries) draft.endTurn('failed', { error });
 }
 
-/** The commit of a step's tool results. */
+/** The commit of what calls came to: the step's results if they were the last ones, else what they leave to be waited for. Reads the outcomes. */
 export function settleCalls(lease: Lease, stepSeq: number, results: readonly CallResult[], rules: AgentRules, circumstances: Circumstances): Transition<Work | null> {
   return (loaded) => {
     const step = loaded.session.turn?.lastStep;
     if (!held(loaded, lease) || step?.seq !== stepSeq || step.openCalls.length === 0) return fenceLost;
-    const draft = new Draft(loaded.session, circumstances.nowMs);
+    const draft = new Draft(loaded.session, circumstances.nowMs, loaded.outcomes);
     draft.set({ crashes: 0 });
-    appendResults(draft, stepSeq, results);
-    return draft.done(advance(draft, rules, [], circumstances));
+    for (const result of results) draft.keepOutcome(result);
+    return draft.done(advance(draft, rules, advancing(loaded, circumstances)));
+  };
+}
+
+/** What a worker has of a step's calls, and how many more it may run beside them. */
+export interface CallsInHand {
+  readonly indexes: readonly number[];
+  readonly places: number;
+}
+
+/** While calls of a step run: those that may run since, approved meanwhile, as many of them dispatched as there are places; operations are started. Reads the outcomes. */
+export function joinCalls(lease: Lease, stepSeq: number, inHand: CallsInHand, rules: AgentRules, circumstances: Circumstances): Transition<readonly OpenCall[]> {
+  return (loaded) => {
+    const step = loaded.session.turn?.lastStep;
+    if (!held(loaded, lease) || step?.seq !== stepSeq || step.openCalls.length === 0) return fenceLost;
+    const draft = new Draft(loaded.session, circumstances.nowMs, loaded.outcomes);
+    const decision = prepareCalls(draft, rules, advancing(loaded, circumstances));
+    const joins = decision.kind === 'run-calls' ? decision.run.filter(({ index }) => !inHand.indexes.includes(index)) : [];
+    dispatch(draft, rules, joins.slice(0, inHand.places).map(({ index }) => index));
+    return draft.done(joins);
+  };
+}
+
+/**
+ * A call that had been given up, by a stop or a takeover, has come to something after all. It changes nothing and is kept beside the call's outcome.
+ * Not kept while the call is open and runs again, or is going to.
+ */
+export function recordLateResult(turnId: string, stepSeq: number, result: CallResult, nowMs: number): Transition<null> {
+  return ({ session }) => {
+    const step = session.turn?.lastStep;
+    const call = step?.seq === stepSeq ? step.openCalls.find(({ index }) => index === result.index) : undefined;
+    const runsAgain = call?.ended !== true && (call?.dispatchedFence === undefined || call.dispatchedFence === session.fence);
+    if (call !== undefined && runsAgain) return refuse('fence_lost', 'the call is open and somebody else works on it');
+    const draft = new Draft(session, nowMs);
+    draft.append({ kind: 'late-result', turnId, stepSeq, result });
+    return draft.done(null);
   };
 }
 
@@ -82,7 +121,7 @@ export function dispatchCalls(lease: Lease, indexes: readonly number[], rules: A
 }
 
 export interface HandOver {
-  /** Calls that were dispatched and did not begin: their dispatch is taken back. Calls that run while their process goes away stay dispatched, and the tool's recovery decides. */
+  /** Calls that were dispatched and did not begin: their dispatch is taken back, but that of calls which may have run before. Calls that run while their process goes away stay dispatched, and the tool's recovery decides. */
   readonly notBegun: readonly number[];
   /** The attempt whose generation was cut off; null when it had not begun. */
   readonly lostAttempt: AttemptRecord | null;
@@ -99,7 +138,7 @@ export function handOver(lease: Lease, { notBegun, lostAttempt }: HandOver, nowM
       else draft.append({ kind: 'attempt-lost', turnId: turn.id, attempt: lostAttempt });
       draft.dropChunks();
     } else if (turn !== null && turn.lastStep !== null && notBegun.length > 0) {
-      draft.set({ turn: { ...turn, lastStep: { ...turn.lastStep, openCalls: turn.lastStep.openCalls.map((call) => (notBegun.includes(call.index) ? undispatched(call) : call)) } } });
+      draft.set({ turn: { ...turn, lastStep: { ...turn.lastStep, openCalls: turn.lastStep.openCalls.map((call) => (notBegun.includes(call.index) && call.dispatchedFence === lease.fence ? undispatched(call, turn) : call)) } } });
     }
     draft.set({ claim: null, crashes: 0 });
     return draft.done(null);
@@ -116,6 +155,10 @@ export function abandon(lease: Lease, nowMs: number): Transition<null> {
   };
 }
 
-function undispatched({ dispatchedFence: _takenBack, ...call }: OpenCall): OpenCall {
-  return call;
+/** Of a call that may have run under a worker before, the dispatch stays and the tool's recovery decides anew, unless a person has decided that it runs. */
+function undispatched(call: OpenCall, { actions }: Turn): OpenCall {
+  const last = actions.findLast(({ index }) => index === call.index);
+  if (call.mayHaveRun === true && !(last?.type === 'recovery' && last.resolved?.resolution === 'approved')) return call;
+  const { dispatchedFence: _takenBack, ...rest } = call;
+  return rest;
 }

@@ -20,9 +20,11 @@ export interface Clock {
 export interface Ids {
   /** A new id, unique everywhere and sorting by time of minting: `ses_01j…`. */
   mint(prefix: IdPrefix): string;
+  /** A new secret that nobody can guess: 256 bits, base64url. */
+  secret(): string;
 }
 
-export type IdPrefix = 'ses' | 'turn' | 'msg' | 'att' | 'wrk' | 'br' | 'req';
+export type IdPrefix = 'ses' | 'turn' | 'msg' | 'att' | 'wrk' | 'br' | 'req' | 'op' | 'res';
 
 export interface Random {
   /** From 0 (included) to 1 (not). */

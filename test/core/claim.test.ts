@@ -83,10 +83,10 @@ describe('what died with a worker', () => {
     const pure = generating();
     pure.generated([callPart(0, 'pay'), callPart(1, 'look'), callPart(2, 'book')]);
     pure.takeOver();
-    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 1 }, { index: 2 }], known: [{ index: 0, outcome: 'unknown', code: 'interrupted' }] });
+    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 1 }, { index: 2 }], probe: [] });
     expect(pure.session.turn?.lastStep?.openCalls.map(({ dispatchedFence }) => dispatchedFence)).toEqual([pure.lease.fence - 1, undefined, pure.lease.fence]);
-    pure.results({ 0: { outcome: 'unknown' } });
-    expect(pure.last('tool-results')?.results.map(({ outcome }) => outcome)).toEqual(['unknown', 'done', 'done']);
+    pure.results();
+    expect(pure.last('tool-results')?.results.map(({ outcome, code }) => [outcome, code])).toEqual([['unknown', 'interrupted'], ['done', undefined], ['done', undefined]]);
   });
 
   it('is answered in the claim\'s own commit where nothing is left to run', () => {
@@ -102,7 +102,9 @@ describe('what died with a worker', () => {
     pure.generated([callPart(0, 'pay'), callPart(1, 'book')]);
     pure.outcomes = [{ stepSeq: 3, result: paid }];
     pure.takeOver();
-    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 1 }], known: [paid] });
+    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 1 }] });
+    pure.results();
+    expect(pure.last('tool-results')?.results).toMatchObject([paid, { index: 1, outcome: 'done' }]);
   });
 
   it('is run when it never began', () => {
@@ -110,7 +112,9 @@ describe('what died with a worker', () => {
     pure.claim();
     pure.generated([callPart(0, 'pay'), callPart(1, 'pay')]);
     pure.takeOver();
-    expect(pure.work).toMatchObject({ run: [{ index: 1 }], known: [{ index: 0, outcome: 'unknown' }] });
+    expect(pure.work).toMatchObject({ run: [{ index: 1 }] });
+    pure.results();
+    expect(pure.last('tool-results')?.results).toMatchObject([{ index: 0, outcome: 'unknown' }, { index: 1, outcome: 'done' }]);
   });
 });
 

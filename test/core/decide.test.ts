@@ -20,7 +20,7 @@ function inTurn(turn: Partial<Turn> = {}): Session {
     ...emptySession({ tenant: 'acme', id: 'ses_1' }, 0), fence,
     turn: {
       id: 'turn_1', startedSeq: 2, startedAtMs: 0, origin: 'message', messageId: 'msg_1', model: null, steps: 0, failedAttempts: 0, stepAttempts: 0, lastStep: null,
-      stopAfterTool: false, attempt: null, retry: null, ...turn,
+      clientToolsSeq: null, stopAfterTool: false, actions: [], attempt: null, retry: null, ...turn,
     },
   };
 }
@@ -29,10 +29,15 @@ function decided(turn: Partial<Turn>, rules: Partial<AgentRules> = {}, outcomes:
   return decide(inTurn(turn), rulesWith(rules), outcomes, nowMs);
 }
 
+/** What is decided of open calls: which run now, and what all have come to once those that run are done. */
 function answering(openCalls: readonly OpenCall[], outcomes: readonly CallResult[] = [], rest: Partial<LastStep> = {}) {
-  const decision = decided({ lastStep: step(openCalls, rest) }, {}, outcomes);
-  if (decision.kind !== 'answer-calls') throw new Error(`calls are answered, not ${decision.kind}`);
-  return { ...decision, run: decision.run.map(({ index }) => index) };
+  const first = decided({ lastStep: step(openCalls, rest) }, {}, outcomes);
+  const ran = first.kind === 'run-calls' ? first.run : [];
+  const done = ran.map(({ index, toolCallId, toolName }): CallResult => ({ index, toolCallId, toolName, outcome: 'done' }));
+  const last = decided({ lastStep: step(openCalls, rest) }, {}, [...outcomes, ...done]);
+  if (last.kind !== 'answer-calls') throw new Error(`calls are answered, not ${last.kind}`);
+  const run = ran.map(({ index }) => index);
+  return { stepSeq: last.stepSeq, run, known: last.results.filter(({ index }) => !run.includes(index)) };
 }
 
 describe('what comes next', () => {
@@ -52,7 +57,7 @@ describe('what comes next', () => {
   it('is the turn\'s failure when the provider refused to answer', () => {
     expect(decided({ steps: 1, lastStep: step([], { finishReason: 'content-filter' }) })).toMatchObject({ kind: 'fail', error: { code: 'content_refused', retryable: false } });
     // With calls it has answered, in part.
-    expect(decided({ steps: 1, lastStep: step([call(0, 'pay')], { finishReason: 'content-filter' }) })).toMatchObject({ kind: 'answer-calls' });
+    expect(decided({ steps: 1, lastStep: step([call(0, 'pay')], { finishReason: 'content-filter' }) })).toMatchObject({ kind: 'run-calls' });
   });
 
   it('is the turn\'s end at the agent\'s number of steps', () => {
@@ -88,7 +93,7 @@ describe('the order of the cases', () => {
   };
 
   it('puts open calls first, then the stopping tool, the answer, the number of steps, the spent tries, the waiting retry', () => {
-    expect(decided(everything)).toMatchObject({ kind: 'answer-calls' });
+    expect(decided(everything)).toMatchObject({ kind: 'run-calls' });
     const answer = step([]);
     expect(decided({ ...everything, lastStep: answer })).toEqual({ kind: 'finish', reason: 'stop_after_tool' });
     expect(decided({ ...everything, lastStep: answer, stopAfterTool: false })).toEqual({ kind: 'finish', reason: 'complete' });
@@ -155,6 +160,6 @@ describe('open calls', () => {
 
   it('follow the rules of now: a tool that has become exclusive since is alone or not at all', () => {
     const decision = decide(inTurn({ lastStep: step([call(0, 'pay'), call(1, 'pay')]) }), rulesWith({ tools: new Map([['pay', { ...toolDefaults, exclusive: true }]]) }), [], 0);
-    expect(decision).toMatchObject({ kind: 'answer-calls', run: [], known: [{ code: 'exclusive_tool' }, { code: 'exclusive_tool' }] });
+    expect(decision).toMatchObject({ kind: 'answer-calls', results: [{ code: 'exclusive_tool' }, { code: 'exclusive_tool' }] });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { entryFormats, isTimeline, readEntry, type EntryFormat } from '../../src/core/entry-format.ts';
 import type { Entry, EntryKind } from '../../src/core/entry.ts';
-import { project } from '../../src/core/session.ts';
+import { project } from '../../src/core/project.ts';
 import { PureSession } from '../support/pure-session.ts';
 
 /** A kind that has been changed twice since its first version. */
@@ -63,14 +63,14 @@ describe('a stored entry', () => {
 });
 
 describe('the kinds', () => {
-  it('of the timeline are the messages, steps, results and ends of turns, and nothing else is', () => {
+  it('of the timeline are the messages, steps, results, results of operations and ends of turns, and nothing else is', () => {
     const kinds = Object.keys(entryFormats) as EntryKind[];
-    expect(kinds.filter((kind) => isTimeline({ kind })).toSorted((left, right) => left.localeCompare(right))).toEqual(['assistant-step', 'tool-results', 'turn-ended', 'turn-started', 'user-message']);
+    expect(kinds.filter((kind) => isTimeline({ kind })).toSorted((left, right) => left.localeCompare(right))).toEqual(['assistant-step', 'operation-result', 'tool-results', 'turn-ended', 'turn-started', 'user-message']);
   });
 
   it('that move the revision are those a decision depends on', () => {
     const still = Object.entries(entryFormats).filter(([, { movesRevision }]) => !movesRevision).map(([kind]) => kind);
-    expect(new Set(still)).toEqual(new Set(['attempt-failed', 'attempt-lost', 'attempt-stopped', 'title-set', 'metadata-set', 'archived-set']));
+    expect(new Set(still)).toEqual(new Set(['attempt-failed', 'attempt-lost', 'attempt-stopped', 'title-set', 'metadata-set', 'archived-set', 'operation-started', 'operation-ended', 'late-result']));
     for (const [kind, { place, movesRevision }] of Object.entries(entryFormats)) if (place === 'timeline') expect([kind, movesRevision]).toEqual([kind, true]);
   });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isRefusal } from '../../src/core/errors.ts';
 import {
-  decodePosition, emptyFeedView, encodePosition, feedEvents, feedStart, feedStateUnknown, foldFeed, type FeedCursor, type FeedEvent, type FeedState, type FeedTail, type FeedView,
+  decodePosition, emptyFeedView, encodePosition, feedEvents, feedStart, feedStateBefore, foldFeed, type FeedCursor, type FeedEvent, type FeedState, type FeedTail, type FeedView,
 } from '../../src/core/feed-event.ts';
 import { callPart, liveText, PureSession, textPart, type Committed } from '../support/pure-session.ts';
 import { happen, happeningsOf, newborn } from '../support/random-history.ts';
@@ -16,13 +16,13 @@ interface Follower {
   readonly view: FeedView;
 }
 
-const atStart: Follower = { cursor: feedStart, state: feedStateUnknown, view: emptyFeedView };
+const atStart: Follower = { cursor: feedStart, state: feedStateBefore(feedStart), view: emptyFeedView };
 
 /** What a store would read for a follower there, in pages of so many entries. */
-function tailAt(pure: PureSession, { session, logLength, chunks }: Committed, { seq }: FeedCursor, pageEntries = Number.POSITIVE_INFINITY): FeedTail {
+function tailAt(pure: PureSession, { session, logLength, chunks, operations }: Committed, { seq }: FeedCursor, pageEntries = Number.POSITIVE_INFINITY): FeedTail {
   const entries = pure.log.slice(seq, Math.min(logLength, seq + pageEntries));
   const complete = seq + entries.length >= logLength;
-  return { session, entries, complete, chunks: complete ? chunks : [] };
+  return { session, entries, complete, chunks: complete ? chunks : [], operations: complete ? operations : [] };
 }
 
 /** Follows to what was committed then; returns every event with what the follower knew after it. */
@@ -45,7 +45,7 @@ function follow(pure: PureSession, to: Committed, from: Follower, pageEntries?: 
 function resumed(view: FeedView): Follower {
   const cursor = view.position === null ? feedStart : decodePosition(view.position);
   if (isRefusal(cursor)) throw new Error(`a position of an event is one: ${view.position}`);
-  return { cursor, state: feedStateUnknown, view };
+  return { cursor, state: feedStateBefore(cursor), view };
 }
 
 const followed = (view: FeedView) => ({ ...view, position: null });
@@ -183,7 +183,7 @@ describe('a stream of events', () => {
     expect(follow(pure, pure.history.at(-1) as Committed, first.follower).events.map(({ event }) => event.type)).toEqual(['chunk']);
     pure.send('next');
     expect(follow(pure, pure.history.at(-1) as Committed, first.follower).events.map(({ event }) => event.type)).toEqual(['entry', 'chunk', 'queue']);
-    expect(follow(pure, pure.history.at(-1) as Committed, resumed(first.follower.view)).events.slice(-2).map(({ event }) => event.type)).toEqual(['queue', 'status']);
+    expect(follow(pure, pure.history.at(-1) as Committed, resumed(first.follower.view)).events.slice(-4).map(({ event }) => event.type)).toEqual(['queue', 'operation', 'action', 'status']);
   });
 
   it('says nothing where nothing is new', () => {

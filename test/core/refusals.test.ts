@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { acceptEnd } from '../../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
+import { acceptResolve } from '../../src/core/accept/resolve.ts';
 import { acceptSend } from '../../src/core/accept/send.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import { acceptStop } from '../../src/core/accept/stop.ts';
 import type { Accept } from '../../src/core/accept/transition.ts';
 import { isRefusal } from '../../src/core/errors.ts';
 import type { SessionStatus } from '../../src/core/session.ts';
-import { PureSession, textPart } from '../support/pure-session.ts';
+import { callPart, givenAnswer, PureSession, textPart } from '../support/pure-session.ts';
 
 type Situation = SessionStatus | 'archived';
 
@@ -28,6 +29,16 @@ const situations: Readonly<Record<Situation, () => PureSession>> = {
   running: () => {
     const pure = situations.ready();
     pure.claim();
+    return pure;
+  },
+  requires_action: () => {
+    const pure = situations.running();
+    pure.generated([callPart(0, 'pay', { needs: { type: 'approval' } })]);
+    return pure;
+  },
+  waiting: () => {
+    const pure = situations.running();
+    pure.generated([callPart(0, 'look', { operation: { mode: 'await' } })]);
     return pure;
   },
   failed: () => {
@@ -51,20 +62,26 @@ const message = (pure: PureSession) => pure.message('hi');
 
 /** What each command comes to: the status it leaves, or the code of its refusal. In the order of the situations above. */
 const table: Readonly<Record<string, { readonly accept: (pure: PureSession) => Accept<unknown>; readonly comesTo: readonly string[] }>> = {
-  'send (queue)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'queue' }), comesTo: ['ready', 'ready', 'running', 'ready', 'session_ended', 'session_archived'] },
-  'send (interrupt)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'interrupt' }), comesTo: ['ready', 'ready', 'ready', 'ready', 'session_ended', 'session_archived'] },
-  'send (replace)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'replace' }), comesTo: ['ready', 'ready', 'ready', 'ready', 'session_ended', 'session_archived'] },
-  'send (reject)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'reject' }), comesTo: ['ready', 'session_busy', 'session_busy', 'ready', 'session_ended', 'session_archived'] },
-  stop: { accept: () => acceptStop({}), comesTo: ['idle', 'ready', 'ready', 'failed', 'ended', 'idle'] },
-  'stop (hold the queue)': { accept: () => acceptStop({ holdQueue: true }), comesTo: ['idle', 'idle', 'idle', 'failed', 'ended', 'idle'] },
-  end: { accept: () => acceptEnd({}), comesTo: ['ended', 'session_busy', 'session_busy', 'ended', 'ended', 'ended'] },
-  'end (stop)': { accept: () => acceptEnd({ stop: true }), comesTo: ['ended', 'ended', 'ended', 'ended', 'ended', 'ended'] },
-  'queue edit': { accept: () => acceptQueueEdit('m1', { parts: [{ type: 'text', text: 'edited' }] }), comesTo: ['idle', 'ready', 'running', 'failed', 'message_not_found', 'idle'] },
-  'queue delete': { accept: () => acceptQueueDelete('m1'), comesTo: ['idle', 'ready', 'running', 'failed', 'message_not_found', 'idle'] },
-  'queue promote': { accept: () => acceptQueuePromote('m1'), comesTo: ['idle', 'ready', 'running', 'failed', 'message_not_found', 'idle'] },
-  'queue hold': { accept: () => acceptQueueHold(), comesTo: ['idle', 'ready', 'running', 'failed', 'session_ended', 'idle'] },
-  'queue release': { accept: () => acceptQueueRelease(), comesTo: ['ready', 'ready', 'running', 'ready', 'session_ended', 'session_archived'] },
-  settings: { accept: () => acceptSettings({ title: 'x', archived: false }), comesTo: ['idle', 'ready', 'running', 'failed', 'ended', 'idle'] },
+  'send (queue)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'queue' }), comesTo: ['ready', 'ready', 'running', 'requires_action', 'waiting', 'ready', 'session_ended', 'session_archived'] },
+  'send (interrupt)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'interrupt' }), comesTo: ['ready', 'ready', 'ready', 'ready', 'ready', 'ready', 'session_ended', 'session_archived'] },
+  'send (replace)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'replace' }), comesTo: ['ready', 'ready', 'ready', 'ready', 'ready', 'ready', 'session_ended', 'session_archived'] },
+  'send (reject)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'reject' }), comesTo: ['ready', 'session_busy', 'session_busy', 'session_busy', 'session_busy', 'ready', 'session_ended', 'session_archived'] },
+  'send (steer)': { accept: (pure) => acceptSend({ message: message(pure), whenBusy: 'steer' }), comesTo: ['ready', 'ready', 'running', 'requires_action', 'waiting', 'ready', 'session_ended', 'session_archived'] },
+  'resolve an action': {
+    accept: (pure) => acceptResolve({ answers: [givenAnswer(pure.session.turn?.actions[0]?.id ?? 'act_3_0', { type: 'approve' })], by: 'ada', roles: [] }),
+    comesTo: ['action_not_found', 'action_not_found', 'action_not_found', 'ready', 'action_not_found', 'action_not_found', 'action_not_found', 'action_not_found'],
+  },
+  stop: { accept: () => acceptStop({}), comesTo: ['idle', 'ready', 'ready', 'ready', 'ready', 'failed', 'ended', 'idle'] },
+  'stop (keep operations)': { accept: () => acceptStop({ keepOperations: true }), comesTo: ['idle', 'ready', 'ready', 'ready', 'ready', 'failed', 'ended', 'idle'] },
+  'stop (hold the queue)': { accept: () => acceptStop({ holdQueue: true }), comesTo: ['idle', 'idle', 'idle', 'idle', 'idle', 'failed', 'ended', 'idle'] },
+  end: { accept: () => acceptEnd({}), comesTo: ['ended', 'session_busy', 'session_busy', 'session_busy', 'session_busy', 'ended', 'ended', 'ended'] },
+  'end (stop)': { accept: () => acceptEnd({ stop: true }), comesTo: ['ended', 'ended', 'ended', 'ended', 'ended', 'ended', 'ended', 'ended'] },
+  'queue edit': { accept: () => acceptQueueEdit('m1', { parts: [{ type: 'text', text: 'edited' }] }), comesTo: ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'message_not_found', 'idle'] },
+  'queue delete': { accept: () => acceptQueueDelete('m1'), comesTo: ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'message_not_found', 'idle'] },
+  'queue promote': { accept: () => acceptQueuePromote('m1'), comesTo: ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'message_not_found', 'idle'] },
+  'queue hold': { accept: () => acceptQueueHold(), comesTo: ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'session_ended', 'idle'] },
+  'queue release': { accept: () => acceptQueueRelease(), comesTo: ['ready', 'ready', 'running', 'requires_action', 'waiting', 'ready', 'session_ended', 'session_archived'] },
+  settings: { accept: () => acceptSettings({ title: 'x', archived: false }), comesTo: ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended', 'idle'] },
 };
 
 const names = Object.keys(situations) as Situation[];
@@ -83,8 +100,7 @@ describe('every command in every status', () => {
     }
     expect(reply.refused).toBe(expected);
     // The refusal names the status, and nothing has happened.
-    const named = reply.refused === 'session_ended' || reply.refused === 'session_archived' || reply.refused === 'session_busy' || reply.refused === 'message_not_found';
-    expect([named, typeof reply.details?.['status']]).toEqual([true, 'string']);
+    expect([['session_ended', 'session_archived', 'session_busy', 'message_not_found', 'action_not_found'].includes(reply.refused), typeof reply.details?.['status']]).toEqual([true, 'string']);
     expect([pure.session, log.length, history.length]).toEqual([session, entries, commits]);
   });
 
@@ -98,7 +114,7 @@ describe('every command in every status', () => {
   });
 
   it('is in the table', () => {
-    expect(pairs.length).toBe(14 * 6);
+    expect(pairs.length).toBe(17 * 8);
     for (const { comesTo } of Object.values(table)) expect(comesTo.length).toBe(names.length);
     for (const situation of names) expect(situations[situation]().status).toBe(situation === 'archived' ? 'idle' : situation);
   });

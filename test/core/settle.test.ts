@@ -34,7 +34,7 @@ describe('a generation that is settled', () => {
     const pure = generating();
     pure.generated([callPart(0, 'pay'), callPart(1, 'look'), callPart(2, 'book')]);
     expect(pure.session.turn?.lastStep?.openCalls.map(({ dispatchedFence }) => dispatchedFence)).toEqual([pure.lease.fence, undefined, pure.lease.fence]);
-    expect(pure.work).toMatchObject({ kind: 'run-calls', stepSeq: 3, run: [{ index: 0 }, { index: 1 }, { index: 2 }], known: [] });
+    expect(pure.work).toMatchObject({ kind: 'run-calls', stepSeq: 3, run: [{ index: 0 }, { index: 1 }, { index: 2 }], probe: [] });
   });
 
   it('begins as many calls as run side by side; each further one is begun by a commit of its own', () => {
@@ -274,11 +274,21 @@ describe('results that are settled', () => {
     expect(pure.results()).toMatchObject({ refused: 'fence_lost' });
   });
 
-  it('must answer every call', () => {
+  it('of some of the calls are kept, and are no step before the last call has its own', () => {
     const pure = generating();
     pure.generated([callPart(0, 'pay'), callPart(1, 'pay')]);
-    const half = { 1: { index: 0 } } as const;
-    expect(() => pure.results(half)).toThrow('call 1 of step 3 has a result');
+    pure.settleResults([{ index: 1, toolCallId: 'call_1', toolName: 'pay', outcome: 'done', output: 'paid' }]);
+    expect([pure.entries('tool-results'), pure.session.turn?.lastStep?.openCalls.map(({ ended }) => ended)]).toEqual([[], [undefined, true]]);
+    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 0 }] });
+    pure.results();
+    expect(pure.last('tool-results')?.results).toMatchObject([{ index: 0, output: 'result 0' }, { index: 1, output: 'paid' }]);
+  });
+
+  it('of calls that are none of the step\'s are passed over', () => {
+    const pure = generating();
+    pure.generated([callPart(0, 'pay')]);
+    pure.settleResults([{ index: 7, toolCallId: 'call_7', toolName: 'pay', outcome: 'done' }, { index: 0, toolCallId: 'call_0', toolName: 'pay', outcome: 'done' }]);
+    expect(pure.last('tool-results')?.results.map(({ index }) => index)).toEqual([0]);
   });
 });
 
@@ -304,7 +314,9 @@ describe('handing over', () => {
     pure.generated([callPart(0, 'pay'), callPart(1, 'pay')]);
     pure.handOver({ notBegun: [1] });
     pure.claim('wrk_b');
-    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 1 }], known: [{ index: 0, outcome: 'unknown' }] });
+    expect(pure.work).toMatchObject({ kind: 'run-calls', run: [{ index: 1 }] });
+    pure.results();
+    expect(pure.last('tool-results')?.results).toMatchObject([{ index: 0, outcome: 'unknown' }, { index: 1, outcome: 'done' }]);
   });
 
   it('is no crash, and abandoning is one', () => {

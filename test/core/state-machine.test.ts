@@ -11,8 +11,8 @@ describe('docs/state-machine.md', () => {
 
   it('shows each status reached, and left but for the last', () => {
     const text = stateMachineText();
-    for (const status of ['idle', 'ready', 'running', 'failed', 'ended']) expect(text).toMatch(new RegExp(`--> ${status} :`));
-    for (const status of ['idle', 'ready', 'running', 'failed']) expect(text).toMatch(new RegExp(`  ${status} --> `));
+    for (const status of ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended']) expect(text).toMatch(new RegExp(`--> ${status} :`));
+    for (const status of ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed']) expect(text).toMatch(new RegExp(`  ${status} --> `));
     expect(text).not.toMatch(/ended --> /);
   });
 });

@@ -1,13 +1,19 @@
+import { acceptResolve, type GivenAnswer, type ResolveReply } from '../../src/core/accept/resolve.ts';
 import { acceptSend, type SendCommand, type SendReply } from '../../src/core/accept/send.ts';
 import { acceptStop, type StopCommand, type StopReply } from '../../src/core/accept/stop.ts';
 import { createSession, type CreateCommand } from '../../src/core/accept/create.ts';
 import { acceptTransition, type Accept } from '../../src/core/accept/transition.ts';
+import { actionIdOf, type ActionAnswer } from '../../src/core/action.ts';
 import type { Work } from '../../src/core/advance.ts';
 import { claim, type ClaimRequest } from '../../src/core/claim.ts';
 import type { AgentRules, ToolRules } from '../../src/core/decide.ts';
-import type { Change, Transition } from '../../src/core/draft.ts';
+import type { Change, StoredOutcome, Transition } from '../../src/core/draft.ts';
 import type { AttemptRecord, CallResult, Entry, EntryOf, ErrorInfo, FinishReason, MessageContent, StepPart, Usage } from '../../src/core/entry.ts';
-import { isRefusal, type Refusal } from '../../src/core/errors.ts';
+import { contentOf } from '../../src/core/entry-format.ts';
+import { isRefusal, refuse, type Refusal } from '../../src/core/errors.ts';
+import { canonicalJson } from '../../src/core/json.ts';
+import { isLive, type Operation } from '../../src/core/operation.ts';
+import { cancelled, claimOperation, type ClaimedOperation, type OperationLease, type OperationTransition } from '../../src/core/operation-transitions.ts';
 import { dueAtMs, statusOf, type Session, type SessionStatus } from '../../src/core/session.ts';
 import { abandon, handOver, settleCalls, settleGeneration, type GenerationOutcome, type HandOver, type Lease, type SettleCircumstances } from '../../src/core/settle.ts';
 import type { StreamSegment } from '../../src/core/stream-parts.ts';
@@ -21,6 +27,7 @@ export function rulesWith(overrides: Partial<AgentRules> = {}): AgentRules {
     tools: new Map<string, ToolRules>([
       ['pay', toolDefaults], ['look', { ...toolDefaults, recovery: 'rerun' }], ['book', { ...toolDefaults, recovery: 'rerun-keyed' }],
       ['alone', { ...toolDefaults, exclusive: true }], ['finish', { ...toolDefaults, recovery: 'rerun', stopAfter: true }],
+      ['wire', { ...toolDefaults, recovery: 'ask' }], ['trace', { ...toolDefaults, recovery: 'probe' }],
     ]),
     ...overrides,
   };
@@ -32,18 +39,24 @@ export interface Committed {
   /** The log is append-only: its first `logLength` entries are those of this commit. */
   readonly logLength: number;
   readonly chunks: readonly StreamSegment[];
+  readonly operations: readonly Operation[];
 }
 
 /**
- * A session and its log in plain memory: transitions are applied as a store applies them, and nothing else happens. Keeps what it held after every commit. A test of
+ * A session, its log and its operations in plain memory: transitions are applied as a store applies them, and nothing else happens. Keeps what it held after every commit. A test of
  * the core works with this and needs no store.
  */
 export class PureSession {
   session!: Session;
   readonly log: Entry[] = [];
   chunks: readonly StreamSegment[] = [];
-  outcomes: readonly { readonly stepSeq: number; readonly result: CallResult }[] = [];
+  outcomes: readonly StoredOutcome[] = [];
+  /** Ended ones included, in the order of their start. */
+  readonly operations = new Map<string, Operation>();
+  deleted = false;
   readonly history: Committed[] = [];
+  /** Told of every commit. */
+  onCommit: () => void = () => undefined;
   nowMs = 1_000;
   /** For the jitter of retries. */
   random = 0.5;
@@ -81,13 +94,41 @@ export class PureSession {
   }
 
   /** Applies a transition as a store does: a refusal changes nothing. */
-  apply<Reply>(transition: Transition<Reply>): Reply | Refusal {
-    const stepSeq = this.session.turn?.lastStep?.seq;
-    const outcomes = this.outcomes.filter((outcome) => outcome.stepSeq === stepSeq).map(({ result }) => result);
-    const change = transition({ session: this.session, chunks: this.chunks, outcomes });
+  apply<Reply>(transition: Transition<Reply>, readsOutcomes = true): Reply | Refusal {
+    if (this.deleted) return refuse('session_not_found', 'there is no such session any more');
+    const keyedOperations = [...this.operations.values()].filter((operation) => isLive(operation) && operation.key !== null);
+    const change = transition({ session: this.session, chunks: this.chunks, outcomes: readsOutcomes ? this.storedOutcomes() : [], keyedOperations });
     if (isRefusal(change)) return change;
     this.#commit(change);
     return change.reply;
+  }
+
+  /** Applies a transition of an operation as a store does: its row and its session in one commit. */
+  changeOperation<Reply>(id: string, transition: OperationTransition<Reply>): Reply | Refusal {
+    const change = transition({ operation: this.operation(id), session: this.deleted ? null : this.session, outcomes: this.storedOutcomes() });
+    if (isRefusal(change)) return change;
+    this.operations.set(id, change.operation);
+    if (change.session === null) this.#remember();
+    else this.#commit(change.session);
+    return change.reply;
+  }
+
+  operation(id: string): Operation {
+    const operation = this.operations.get(id);
+    if (operation === undefined) throw new Error(`there is an operation ${id}`);
+    return operation;
+  }
+
+  /** Takes an operation; `dead` are the workers that are. */
+  claimOperation(id: string, worker = 'wrk_o', dead: readonly string[] = []): (ClaimedOperation & { readonly lease: OperationLease }) | Refusal {
+    const claimed = this.changeOperation(id, claimOperation(worker, (other) => dead.includes(other), this.rules, this.circumstances));
+    return isRefusal(claimed) ? claimed : { ...claimed, lease: { worker, fence: claimed.operation.fence } };
+  }
+
+  /** The stored outcomes of the open calls. */
+  storedOutcomes(): readonly CallResult[] {
+    const stepSeq = this.session.turn?.lastStep?.seq;
+    return this.outcomes.filter((outcome) => outcome.stepSeq === stepSeq).map(({ result }) => result);
   }
 
   /** Applies a transition that must not be refused. */
@@ -110,6 +151,17 @@ export class PureSession {
     return this.command(acceptStop(command));
   }
 
+  /** Answers actions, all of them or none. */
+  resolve(given: readonly GivenAnswer[], by = 'ada', roles: readonly string[] = []): ResolveReply | Refusal {
+    return this.command(acceptResolve({ answers: given, by, roles }));
+  }
+
+  /** Answers the action of the last step's call at `index`. */
+  answer(index: number, answer: ActionAnswer, rest: Partial<GivenAnswer> = {}): ResolveReply | Refusal {
+    const asked = this.session.turn?.actions.findLast((action) => action.index === index);
+    return this.resolve([givenAnswer(asked?.id ?? actionIdOf(this.session.turn?.lastStep?.seq ?? 0, index), answer, rest)]);
+  }
+
   claim(worker = 'wrk_a', request: Partial<ClaimRequest> = {}): Refusal | null {
     const claimed = this.apply(claim({ worker, solo: true, isDead: () => false, ...request }, this.rules, this.circumstances));
     if (isRefusal(claimed)) return claimed;
@@ -129,6 +181,16 @@ export class PureSession {
     this.#remember();
   }
 
+  /** Stores a call's outcome ahead of its step, under the lease that is given. */
+  storeEarly(result: CallResult, lease = this.lease): 'stored' | 'fence-lost' {
+    const stepSeq = this.session.turn?.lastStep?.seq;
+    const holds = !this.deleted && this.session.fence === lease.fence && this.session.claim?.worker === lease.worker;
+    if (!holds || stepSeq === undefined) return 'fence-lost';
+    this.#storeOutcome({ stepSeq, result });
+    this.#remember();
+    return 'stored';
+  }
+
   settle(outcome: GenerationOutcome): Refusal | null {
     return this.#settled(settleGeneration(this.lease, outcome, this.rules, this.circumstances));
   }
@@ -141,11 +203,15 @@ export class PureSession {
     return this.settle({ kind: 'failed', attempt: this.attempt(null), error: { code: 'overloaded', message: 'busy', retryable: true, ...error }, retryAfterMs });
   }
 
-  /** The results of the last step's open calls, all done unless said otherwise. */
+  /** The results of the calls that the last work was to run, all done unless said otherwise. */
   results(overrides: Readonly<Record<number, Partial<CallResult>>> = {}): Refusal | null {
     const step = this.session.turn?.lastStep;
-    const results = (step?.openCalls ?? []).map(({ index, toolCallId, toolName }): CallResult => ({ index, toolCallId, toolName, outcome: 'done', output: `result ${index}`, ...overrides[index] }));
-    return this.#settled(settleCalls(this.lease, step?.seq ?? -1, results, this.rules, this.circumstances));
+    const calls = this.work?.kind === 'run-calls' ? this.work.run : (step?.openCalls ?? []);
+    return this.settleResults(calls.map(({ index, toolCallId, toolName }): CallResult => ({ index, toolCallId, toolName, outcome: 'done', output: `result ${index}`, ...overrides[index] })));
+  }
+
+  settleResults(results: readonly CallResult[]): Refusal | null {
+    return this.#settled(settleCalls(this.lease, this.session.turn?.lastStep?.seq ?? -1, results, this.rules, this.circumstances));
   }
 
   handOver(what: Partial<HandOver> = {}): Refusal | null {
@@ -184,23 +250,42 @@ export class PureSession {
 
   #commit<Reply>(change: Change<Reply>): void {
     for (const { contentFrom, ...entry } of change.entries) {
-      const content = contentFrom === undefined ? undefined : this.log[contentFrom - 1];
-      if (contentFrom === undefined) this.log.push(entry as Entry);
-      else if (content === undefined || !('messageId' in content) || !('parts' in content)) throw new Error(`entry ${contentFrom} holds a message`);
-      else {
-        const { messageId, parts, actor, model, metadata } = content as Entry & MessageContent;
-        this.log.push({ ...entry, messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(metadata && { metadata }) } as Entry);
-      }
+      const source = contentFrom === undefined ? undefined : this.log[contentFrom - 1];
+      if (contentFrom !== undefined && source === undefined) throw new Error(`entry ${contentFrom} is in the log`);
+      this.log.push({ ...entry, ...(source && contentOf(source)) } as Entry);
     }
     this.session = change.session;
     if (change.dropsChunks) this.chunks = [];
     if (change.dropsOutcomes) this.outcomes = [];
+    for (const outcome of change.outcomes ?? []) this.#storeOutcome(outcome);
+    for (const operation of change.operations ?? []) this.operations.set(operation.id, operation);
+    for (const id of change.cancels ?? []) this.operations.set(id, cancelled(this.operation(id), change.session.updatedAtMs));
+    if (change.deletesSession) this.#delete();
     this.#remember();
   }
 
-  #remember(): void {
-    this.history.push({ session: this.session, logLength: this.log.length, chunks: this.chunks });
+  /** As a store does: the first outcome of a call counts. */
+  #storeOutcome({ stepSeq, result }: StoredOutcome): void {
+    if (this.outcomes.some((outcome) => outcome.stepSeq === stepSeq && outcome.result.index === result.index)) return;
+    this.outcomes = [...this.outcomes, { stepSeq, result }];
   }
+
+  #delete(): void {
+    this.deleted = true;
+    this.operations.clear();
+    this.chunks = [];
+    this.outcomes = [];
+  }
+
+  #remember(): void {
+    this.history.push({ session: this.session, logLength: this.log.length, chunks: this.chunks, operations: [...this.operations.values()].filter(isLive) });
+    this.onCommit();
+  }
+}
+
+/** An answer, its fingerprint made as the command makes it. */
+export function givenAnswer(actionId: string, answer: ActionAnswer, rest: Partial<GivenAnswer> = {}): GivenAnswer {
+  return { actionId, answer, fingerprint: canonicalJson(answer), ...rest };
 }
 
 /** A tool call as a part of a step. */

@@ -2,10 +2,16 @@ import fc from 'fast-check';
 import { acceptEnd } from '../../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
+import type { ActionAnswer } from '../../src/core/action.ts';
 import type { CallResult, StepPart } from '../../src/core/entry.ts';
-import { isRefusal } from '../../src/core/errors.ts';
+import { isRefusal, type Refusal } from '../../src/core/errors.ts';
+import type { Operation } from '../../src/core/operation.ts';
+import {
+  allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
+} from '../../src/core/operation-transitions.ts';
+import { recordLateResult } from '../../src/core/settle.ts';
 import { streamedPartsOf, type StreamSegment } from '../../src/core/stream-parts.ts';
-import { callPart, PureSession, rulesWith, textPart } from './pure-session.ts';
+import { callPart, givenAnswer, PureSession, rulesWith, textPart } from './pure-session.ts';
 
 /** One thing that happens to a session; what exactly is decided by `pick`, and by what the session is at that time. */
 export interface Happening {
@@ -25,6 +31,12 @@ const answers: readonly (readonly StepPart[])[] = [
   [callPart(0, 'fly', { problem: 'there is no tool fly' }), callPart(1, 'pay')],
   [callPart(0, 'alone'), callPart(1, 'look')],
   [callPart(0, 'finish')],
+  [callPart(0, 'pay', { needs: { type: 'approval', expiresAfterMs: 900 }, inputHash: 'h0' }), callPart(1, 'look')],
+  [callPart(0, 'where', { needs: { type: 'client-tool', expiresAfterMs: 400 } }), callPart(1, 'which', { needs: { type: 'question', roles: ['boss'] } }), callPart(2, 'book')],
+  [callPart(0, 'look', { operation: { mode: 'await' } }), callPart(1, 'pay', { operation: { mode: 'detach', key: 'one' } })],
+  [callPart(0, 'look', { operation: { mode: 'detach' } })],
+  [callPart(0, 'wire'), callPart(1, 'trace'), callPart(2, 'pay', { denied: { code: 'headless', reason: 'nobody to ask' } })],
+  [callPart(0, 'finish', { needs: { type: 'approval' }, operation: { mode: 'await' } }), callPart(1, 'fly', { problem: 'there is no tool fly' })],
   [callPart(0, 'web', { providerExecuted: true }), { type: 'tool-result', toolCallId: 'call_0', toolName: 'web', output: 1 }, textPart('found')],
 ];
 
@@ -68,13 +80,51 @@ function queuedId(pure: PureSession, pick: number): string {
   return queue[pick % Math.max(1, queue.length)]?.messageId ?? 'msg_none';
 }
 
+const answerKinds: readonly ActionAnswer[] = [
+  { type: 'approve' }, { type: 'approve', input: { changed: true } }, { type: 'deny' }, { type: 'deny', reason: 'too dear' }, { type: 'result', output: 'found' },
+  { type: 'error', errorText: 'gone' }, { type: 'answer', value: 42 },
+];
+
+/** Answers an action that waits, or one that does not, with what may fit or may not. */
+function act(pure: PureSession, pick: number): Refusal | null {
+  const actions = pure.session.turn?.actions ?? [];
+  const action = actions[pick % Math.max(1, actions.length)];
+  const rest = pick % 13 === 0 ? { inputHash: 'another' } : {};
+  const given = givenAnswer(pick % 17 === 0 ? 'act_1_0' : (action?.id ?? 'act_3_0'), answerKinds[pick % answerKinds.length] ?? { type: 'approve' }, rest);
+  const resolved = pure.resolve([given], 'ada', pick % 3 === 0 ? [] : ['boss']);
+  return isRefusal(resolved) ? resolved : null;
+}
+
+const operationOutcomes: readonly CallResult['outcome'][] = ['done', 'done', 'failed', 'unknown'];
+
+/** Lets one thing happen to an operation: by the worker that has it, by another, or from outside. */
+function operate(pure: PureSession, pick: number): unknown {
+  const operations = [...pure.operations.values()].toReversed();
+  const operation = operations[pick % Math.max(1, operations.length)];
+  if (operation === undefined) return null;
+  return pure.changeOperation(operation.id, operationTransition(pure, operation, pick));
+}
+
+function operationTransition(pure: PureSession, { id, index, toolCallId, toolName, worker, fence }: Operation, pick: number): OperationTransition<unknown> {
+  const { circumstances, nowMs } = pure;
+  const lease: OperationLease = { worker: worker ?? 'wrk_o', fence: pick % 9 === 0 ? fence - 1 : fence };
+  const outcome = operationOutcomes[pick % operationOutcomes.length] ?? 'done';
+  const result: CallResult = { index, toolCallId, toolName, outcome, ...(outcome === 'done' ? { output: id } : { errorText: 'no' }) };
+  const all = [
+    settleOperation(lease, result, circumstances), settleOperation(lease, result, circumstances), cancelOperation(circumstances), completeOperation(`token of ${id}`, result, circumstances),
+    allowCompletion(lease, `token of ${id}`, nowMs), delegateOperation(lease, nowMs), releaseOperation(lease, pick % 2 === 0, nowMs),
+    reportProgress(lease, { fraction: (pick % 100) / 100, text: `${pick}`, atMs: nowMs }),
+  ] as const;
+  return all[pick % all.length] ?? all[0];
+}
+
 const outcomeKinds: readonly CallResult['outcome'][] = ['done', 'failed', 'denied', 'expired', 'unknown'];
 
 const happenings = {
-  send: (pure: PureSession, pick: number) => pure.send(`message ${pick}`, (['queue', 'queue', 'queue', 'interrupt', 'replace', 'reject'] as const)[pick % 6] ?? 'queue'),
+  send: (pure: PureSession, pick: number) => pure.send(`message ${pick}`, (['queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'] as const)[pick % 7] ?? 'queue', pick % 10 === 0 ? { clientTools: [{ name: 'where', inputSchema: {} }] } : {}),
   stop: (pure: PureSession, pick: number) => {
     const queued = pure.session.queue.at(-1)?.turnId;
-    return pure.stop(pick % 5 === 0 ? { holdQueue: true } : pick % 5 === 1 && queued !== undefined ? { turnId: queued } : {});
+    return pure.stop(pick % 5 === 0 ? { holdQueue: true } : pick % 5 === 1 && queued !== undefined ? { turnId: queued } : { keepOperations: pick % 5 === 2 });
   },
   queue: (pure: PureSession, pick: number) => pure.command([
     acceptQueueEdit(queuedId(pure, pick), { parts: [{ type: 'text', text: `edited ${pick}` }] }), acceptQueueDelete(queuedId(pure, pick)), acceptQueuePromote(queuedId(pure, pick)),
@@ -107,8 +157,23 @@ const happenings = {
   early: (pure: PureSession, pick: number) => {
     const step = pure.session.turn?.lastStep;
     const call = step?.openCalls[pick % Math.max(1, step.openCalls.length)];
-    if (!holds(pure) || !step || !call || pure.outcomes.some(({ stepSeq, result }) => stepSeq === step.seq && result.index === call.index)) return;
-    pure.outcomes = [...pure.outcomes, { stepSeq: step.seq, result: { index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'done', output: 'early' } }];
+    const runs = pure.work?.kind === 'run-calls' && pure.work.stepSeq === step?.seq && pure.work.run.some(({ index }) => index === call?.index);
+    if (!holds(pure) || !call || !runs) return;
+    pure.storeEarly({ index: call.index, toolCallId: call.toolCallId, toolName: call.toolName, outcome: 'done', output: 'early' });
+  },
+  act,
+  operate,
+  beginOperation: (pure: PureSession, pick: number) => {
+    const operations = [...pure.operations.values()].toReversed();
+    const operation = operations[pick % Math.max(1, operations.length)];
+    return operation === undefined ? null : pure.claimOperation(operation.id, `wrk_${pick % 4}`, pick % 3 === 0 ? ['wrk_0', 'wrk_1', 'wrk_2', 'wrk_3'] : []);
+  },
+  late: (pure: PureSession, pick: number) => {
+    const step = pure.entries('assistant-step').at(-1 - (pick % 2));
+    const call = step?.parts.find((part) => part.type === 'tool-call');
+    if (step === undefined || call?.type !== 'tool-call') return null;
+    const { index, toolCallId, toolName } = call;
+    return pure.apply(recordLateResult(step.turnId, step.seq, { index, toolCallId, toolName, outcome: 'done', output: 'late' }, pure.nowMs));
   },
   results: (pure: PureSession, pick: number) => {
     const calls = pure.session.turn?.lastStep?.openCalls ?? [];
@@ -124,7 +189,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2,
+  send: 6, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 3, beginOperation: 3, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */

@@ -36,7 +36,7 @@ export interface DeleteReply {
 export function deleteTransition(nowMs: number): Transition<DeleteReply> {
   return ({ session }): Change<DeleteReply> => {
     const draft = new Draft(session, nowMs);
-    draft.set({ fence: session.fence + 1, claim: null });
+    draft.set({ fence: session.fence + 1, claim: null, operations: [] });
     return draft.done({ deleted: true }, true);
   };
 }

@@ -7,10 +7,10 @@ import { stopTurn } from './stop.ts';
 import { refuseEnded, type Accept } from './transition.ts';
 
 /**
- * What happens to a message sent while a turn runs: `queue` waits for its end, `interrupt` stops it and runs at once,
- * `replace` does so and leaves the stopped turn as a branch, `reject` is refused.
+ * What happens to a message sent while a turn runs: `queue` waits for its end, `steer` joins it before its next generation, `interrupt`
+ * stops it and runs at once, `replace` does so and leaves the stopped turn as a branch, `reject` is refused.
  */
-export type WhenBusy = 'queue' | 'interrupt' | 'replace' | 'reject';
+export type WhenBusy = 'queue' | 'steer' | 'interrupt' | 'replace' | 'reject';
 
 export interface SendCommand {
   readonly message: MessageContent;
@@ -24,6 +24,8 @@ export interface SendReply {
   readonly revision: number;
   /** It waits for others to be done first. */
   readonly queued: boolean;
+  /** It is to join this turn, which runs, before its next generation. If that ends first, the message opens its own turn, `turnId`. */
+  readonly steers?: { readonly turnId: string };
   /** The message whose turn this send started, where that is not the sent one: after a failed turn the queue stays first in, first out. */
   readonly started?: { readonly turnId: string; readonly messageId: string };
 }
@@ -54,6 +56,10 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
         const refused = enqueue(draft, message, turnId);
         return refused ?? reply(true);
       }
+      case 'steer': {
+        const refused = enqueue(draft, message, turnId, true);
+        return refused ?? { ...reply(true), steers: { turnId: session.turn?.id ?? turnId } };
+      }
       case 'reject':
         return refuse('session_busy', 'a turn is running and the message asked to be rejected then', { status: statusOf(session), turnId: session.turn?.id });
       case 'interrupt':
@@ -70,11 +76,11 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
   };
 }
 
-function enqueue(draft: Draft, message: MessageContent, turnId: string): Refusal | null {
+function enqueue(draft: Draft, message: MessageContent, turnId: string, steer = false): Refusal | null {
   if (draft.session.queue.length >= limits.queueMessagesMax) {
     return refuse('queue_full', `${limits.queueMessagesMax} messages wait already; wait for one to start or delete one`, { max: limits.queueMessagesMax });
   }
-  draft.append({ kind: 'message-queued', turnId, ...message });
+  draft.append({ kind: 'message-queued', turnId, ...message, ...(steer ? { steer } : {}) });
   return null;
 }
 

@@ -17,7 +17,11 @@ export function acceptSettings({ title, metadata, archived }: SettingsCommand): 
   return (draft) => {
     if (title !== undefined && title !== draft.session.title) draft.append({ kind: 'title-set', title, by: 'person' });
     if (metadata !== undefined && canonicalJson(metadata) !== canonicalJson(draft.session.metadata)) draft.append({ kind: 'metadata-set', metadata });
-    if (archived !== undefined && archived !== draft.session.archived) draft.append({ kind: 'archived-set', archived });
+    if (archived !== undefined && archived !== draft.session.archived) {
+      draft.append({ kind: 'archived-set', archived });
+      // What came while it was archived waits no longer.
+      draft.startDelivery();
+    }
     return { revision: draft.session.revision };
   };
 }

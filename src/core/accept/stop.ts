@@ -1,8 +1,8 @@
-import { appendResults } from '../advance.ts';
+import { appendResults, withdrawActions } from '../advance.ts';
+import { stoppedCall } from '../call-result.ts';
 import type { Draft, Loaded } from '../draft.ts';
-import type { CallResult } from '../entry.ts';
 import { invariant } from '../errors.ts';
-import type { OpenCall } from '../session.ts';
+import { awaitedOperations } from '../session.ts';
 import { foldSegments, stoppedParts } from '../stream-parts.ts';
 import type { Accept } from './transition.ts';
 
@@ -11,6 +11,8 @@ export interface StopCommand {
   readonly turnId?: string;
   /** Keep the queue from going on. */
   readonly holdQueue?: boolean;
+  /** Let the operations that the turn waits for go on; their results are kept, and nobody waits for them. Else they are cancelled. */
+  readonly keepOperations?: boolean;
 }
 
 export interface StopReply {
@@ -27,7 +29,7 @@ export function acceptStop(command: StopCommand): Accept<StopReply> {
     const { turn, queue } = draft.session;
     const queued = queue.find(({ turnId }) => turnId === command.turnId);
     const stopsRunning = turn !== null && (command.turnId === undefined || command.turnId === turn.id);
-    if (stopsRunning) stopTurn(draft, loaded, { startsNext: true });
+    if (stopsRunning) stopTurn(draft, loaded, { startsNext: true, ...(command.keepOperations === undefined ? {} : { keepOperations: command.keepOperations }) });
     else if (queued !== undefined) draft.append({ kind: 'message-unqueued', messageId: queued.messageId, reason: 'deleted' });
     return {
       stopped: stopsRunning || queued !== undefined,
@@ -38,7 +40,7 @@ export function acceptStop(command: StopCommand): Accept<StopReply> {
 }
 
 /** Ends the open turn as stopped. `chunks` is all that was shown of the attempt in flight, `outcomes` what its open calls have come to already. */
-export function stopTurn(draft: Draft, { chunks, outcomes }: Pick<Loaded, 'chunks' | 'outcomes'>, options: { readonly startsNext: boolean }): void {
+export function stopTurn(draft: Draft, { chunks, outcomes }: Pick<Loaded, 'chunks' | 'outcomes'>, options: { readonly startsNext: boolean; readonly keepOperations?: boolean }): void {
   const turn = draft.session.turn;
   invariant(turn !== null, 'a turn that is stopped is open');
   draft.set({ fence: draft.session.fence + 1, claim: null, crashes: 0 });
@@ -49,17 +51,11 @@ export function stopTurn(draft: Draft, { chunks, outcomes }: Pick<Loaded, 'chunk
     else draft.append({ kind: 'assistant-step', turnId: turn.id, attempt, parts, finishReason: 'interrupted', stopped: true });
     draft.dropChunks();
   }
+  withdrawActions(draft);
+  if (options.keepOperations !== true) draft.cancelOperations(awaitedOperations(draft.session));
   const step = draft.session.turn?.lastStep;
   if (step && step.openCalls.length > 0) {
-    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? stoppedCall(call)));
+    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? stoppedCall(call, call.dispatchedFence !== undefined || call.mayHaveRun === true || call.operationId !== undefined)));
   }
   draft.endTurn('stopped', { startsNext: options.startsNext });
-}
-
-function stoppedCall(call: OpenCall): CallResult {
-  const { index, toolCallId, toolName } = call;
-  if (call.dispatchedFence === undefined) {
-    return { index, toolCallId, toolName, outcome: 'stopped', errorText: 'The turn was stopped before this call had an effect.' };
-  }
-  return { index, toolCallId, toolName, outcome: 'stopped', mayHaveRun: true, errorText: 'The turn was stopped while this call ran. It may have had its effect.' };
 }

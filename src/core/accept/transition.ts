@@ -1,3 +1,4 @@
+import type { Advancing } from '../advance.ts';
 import { claimInPlace, type Claimed } from '../claim.ts';
 import type { AgentRules } from '../decide.ts';
 import { Draft, type Circumstances, type Loaded, type Transition } from '../draft.ts';
@@ -17,6 +18,8 @@ export interface AcceptOptions {
   /** The revision that the caller has seen; the command is refused if the session has moved on. */
   readonly expectedRevision?: number | undefined;
   readonly slot?: WorkerSlot | undefined;
+  /** The stored outcomes of open calls are read with the session. Without them such calls are not gone on with in place: an ended one would run again. */
+  readonly readsOutcomes?: boolean | undefined;
 }
 
 export interface Accepted<Reply> {
@@ -34,18 +37,19 @@ export function acceptTransition<Reply>(accept: Accept<Reply>, circumstances: Ci
         expected: options.expectedRevision, actual: session.revision,
       });
     }
-    const draft = new Draft(session, circumstances.nowMs);
+    const draft = new Draft(session, circumstances.nowMs, loaded.outcomes);
     const reply = accept(draft, circumstances, loaded);
     if (isRefusal(reply)) return reply;
-    return draft.done({ reply, claimed: claimIfReady(draft, options.slot, circumstances) });
+    const goesOn = options.readsOutcomes === true || (draft.session.turn?.lastStep?.openCalls.length ?? 0) === 0;
+    return draft.done({ reply, claimed: claimIfReady(draft, goesOn ? options.slot : undefined, { mintId: circumstances.mintId, keyedOperations: loaded.keyedOperations }) });
   };
 }
 
-export function claimIfReady(draft: Draft, slot: WorkerSlot | undefined, circumstances: Circumstances): Claimed | null {
+export function claimIfReady(draft: Draft, slot: WorkerSlot | undefined, advancing: Advancing): Claimed | null {
   const { session } = draft;
   if (slot === undefined || statusOf(session) !== 'ready' || session.crashes > 0 || session.turn?.retry) return null;
   const rules = slot.rulesOf(session);
-  return rules === undefined ? null : claimInPlace(draft, slot.worker, rules, circumstances);
+  return rules === undefined ? null : claimInPlace(draft, slot.worker, rules, advancing);
 }
 
 /** Refuses what an ended session does not take. */

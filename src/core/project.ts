@@ -1,0 +1,188 @@
+import type { OpenAction } from './action.ts';
+import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart, Usage } from './entry.ts';
+import { entryFormats } from './entry-format.ts';
+import { InvariantError } from './errors.ts';
+import { isVisible } from './intervals.ts';
+import { limits } from './limits.ts';
+import type { OpenCall, QueuedMessage, Session, Turn } from './session.ts';
+
+/** The session after one more entry. A kind of a newer version changes nothing that this version knows of. */
+export function project(session: Session, entry: Entry): Session {
+  const next: Session = {
+    ...session,
+    lastSeq: entry.seq,
+    updatedAtMs: Math.max(session.updatedAtMs, entry.atMs),
+    revision: entryFormats[entry.kind]?.movesRevision ? entry.seq : session.revision,
+  };
+  const projection = projections[entry.kind] as ((session: Session, entry: Entry) => Session) | undefined;
+  return projection === undefined ? next : projection(next, entry);
+}
+
+/** What each kind means for the projection. */
+const projections: { readonly [Kind in EntryKind]: (session: Session, entry: EntryOf<Kind>) => Session } = {
+  'session-created': (session, entry) => ({
+    ...session, agent: entry.agent, owner: entry.owner, externalId: entry.externalId ?? null, title: entry.title ?? null,
+    titleBy: entry.title === undefined ? null : 'person', metadata: entry.metadata ?? {}, subject: entry.subject ?? null,
+    binding: entry.binding ?? null, threadId: entry.threadId ?? null, createdAtMs: entry.atMs,
+  }),
+  'turn-started': (session, entry) => openTurn({ ...session, deliveries: session.deliveries.map((delivery) => (delivery.turnId === entry.turnId ? { ...delivery, turnId: null } : delivery)) }, entry, { origin: entry.origin, messageId: null, model: null, clientToolsSeq: null }),
+  'user-message': (session, entry) => {
+    const taken = { ...session, ...previewAfter(session, entry), queue: withoutMessage(session.queue, entry.messageId) };
+    const clientToolsSeq = entry.clientTools === undefined ? null : entry.seq;
+    if (entry.steered !== true) return openTurn(taken, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null, clientToolsSeq });
+    return withTurn(taken, (turn) => ({ ...turn, lastStep: null, clientToolsSeq: clientToolsSeq ?? turn.clientToolsSeq }));
+  },
+  'assistant-step': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
+  'tool-results': (session, entry) => withTurn(session, (turn) => ({
+    ...turn,
+    actions: [],
+    stopAfterTool: turn.stopAfterTool || entry.results.some((result) => result.stopsTurn === true),
+    lastStep: turn.lastStep === null ? null : { ...turn.lastStep, openCalls: [] },
+  })),
+  'turn-ended': (session, entry) => ({
+    ...session, turn: null, lastTurn: { id: entry.turnId, reason: entry.reason, error: entry.error ?? null },
+    // What was to join this turn came too late for it and waits its turn.
+    queue: session.queue.map(({ steer: _late, ...queued }) => queued),
+  }),
+  'attempt-failed': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => ({
+    ...failedOnce(turn),
+    retry: entry.retry === undefined ? null : { ...entry.retry, attempt: entry.attempt.number + 1, reason: entry.error.code },
+  })),
+  'attempt-lost': (session) => withTurn(countUsage(session, null), failedOnce),
+  'attempt-stopped': (session) => withTurn(countUsage(session, null), (turn) => ({ ...turn, attempt: null })),
+  'branch-discarded': (session, { intervals }) => ({
+    ...session, branches: session.branches + 1,
+    // A result belongs to the branch that holds its call.
+    deliveries: session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq)),
+  }),
+  'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
+  'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
+  'metadata-set': (session, entry) => ({ ...session, metadata: entry.metadata }),
+  'title-set': (session, entry) => ({ ...session, title: entry.title, titleBy: entry.title === null ? null : entry.by }),
+  'message-queued': (session, entry) => {
+    const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...askedOf(entry), ...queuedPreview(session, entry), ...(entry.steer === true ? { steer: true } : {}) };
+    if (entry.first === true) return { ...session, queue: [queued, ...session.queue] };
+    // What joins the running turn goes before what waits for its end.
+    const place = entry.steer === true ? session.queue.findLastIndex(({ steer }) => steer === true) + 1 : session.queue.length;
+    return { ...session, queue: session.queue.toSpliced(place, 0, queued) };
+  },
+  'queued-message-edited': (session, entry) => ({
+    ...session,
+    queue: session.queue.map((queued) => {
+      if (queued.messageId !== entry.messageId) return queued;
+      const { messageId, turnId, queuedAtMs, steer } = queued;
+      return { messageId, turnId, seq: entry.seq, queuedAtMs, ...askedOf(entry), ...queuedPreview(session, entry), ...(steer === true ? { steer } : {}) };
+    }),
+  }),
+  'queued-message-moved': (session, entry) => ({
+    ...session,
+    queue: [...session.queue.filter((queued) => queued.messageId === entry.messageId), ...withoutMessage(session.queue, entry.messageId)],
+  }),
+  'message-unqueued': (session, entry) => ({ ...session, queue: withoutMessage(session.queue, entry.messageId) }),
+  'queue-held': (session) => ({ ...session, queueHeld: true }),
+  'queue-released': (session) => ({ ...session, queueHeld: false }),
+  'action-opened': (session, entry) => withTurn(session, (turn) => ({ ...turn, actions: [...turn.actions, openedAction(entry)] })),
+  'action-resolved': (session, entry) => withTurn(session, (turn) => actionResolved(turn, entry)),
+  'operation-started': (session, { operationId: id, mode, stepSeq, index, toolCallId, toolName }) =>
+    withTurn({ ...session, operations: [...session.operations, { id, mode, stepSeq, index, toolCallId, toolName }] }, (turn) => withCall(turn, index, (call) => ({ ...call, operationId: id }))),
+  'operation-ended': (session, { seq, operationId, stepSeq, deliveryTurnId }) => ({
+    ...session,
+    operations: session.operations.filter(({ id }) => id !== operationId),
+    deliveries: deliveryTurnId === undefined ? session.deliveries : [...session.deliveries, { operationId, seq, stepSeq, turnId: deliveryTurnId }],
+  }),
+  'operation-result': (session, { operationId }) => withTurn({ ...session, deliveries: session.deliveries.filter((delivery) => delivery.operationId !== operationId) }, (turn) => ({ ...turn, lastStep: null })),
+  'late-result': (session) => session,
+};
+
+function openedAction(entry: EntryOf<'action-opened'>): OpenAction {
+  const { actionId: id, type, index, toolCallId, toolName, inputHash, expiresAtMs, atMs: openedAtMs, roles, reason } = entry;
+  return { id, type, index, toolCallId, toolName, inputHash, openedAtMs, expiresAtMs, ...(roles && { roles }), ...(reason !== undefined && { reason }) };
+}
+
+/** An approved call may run: with the input it was approved with, and as if it had never begun. */
+function actionResolved(turn: Turn, { seq, actionId, index, resolution, fingerprint, input }: EntryOf<'action-resolved'>): Turn {
+  const resolved = { resolution, ...(fingerprint === undefined ? {} : { fingerprint }) };
+  const decided: Turn = { ...turn, actions: turn.actions.map((action) => (action.id === actionId ? { ...action, resolved } : action)) };
+  if (resolution !== 'approved') return decided;
+  const isRecovery = turn.actions.some((action) => action.id === actionId && action.type === 'recovery');
+  return withCall(decided, index, ({ dispatchedFence: _dispatched, ...call }) => ({ ...call, ...(isRecovery ? { mayHaveRun: true } : {}), ...(input === undefined ? {} : { inputSeq: seq }) }));
+}
+
+function withCall(turn: Turn, index: number, change: (call: OpenCall) => OpenCall): Turn {
+  const { lastStep } = turn;
+  if (lastStep === null) return turn;
+  return { ...turn, lastStep: { ...lastStep, openCalls: lastStep.openCalls.map((call) => (call.index === index ? change(call) : call)) } };
+}
+
+/** A message that waited brings its beginning along: the entry that starts it has its content only in the log. */
+function previewAfter(session: Session, { messageId, parts }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
+  const queued = session.queue.find((message) => message.messageId === messageId);
+  return { preview: session.preview ?? queued?.preview ?? previewOf(parts) };
+}
+
+function queuedPreview({ preview }: Session, { parts }: { readonly parts: readonly MessagePart[] }): Pick<QueuedMessage, 'preview'> {
+  const own = preview === null ? previewOf(parts) : null;
+  return own === null ? {} : { preview: own };
+}
+
+function previewOf(parts: readonly MessagePart[]): string | null {
+  for (const part of parts) if (part.type === 'text' && part.text !== '') return part.text.slice(0, limits.previewCharsMax).toWellFormed();
+  return null;
+}
+
+/** What a message asks for besides its text, as its place in the queue keeps it. */
+function askedOf({ model, clientTools }: Pick<MessageContent, 'model' | 'clientTools'>): Pick<QueuedMessage, 'model' | 'clientTools'> {
+  return { ...(model === undefined ? {} : { model }), ...(clientTools === undefined ? {} : { clientTools: true }) };
+}
+
+function withoutMessage(queue: readonly QueuedMessage[], messageId: string): readonly QueuedMessage[] {
+  return queue.filter((queued) => queued.messageId !== messageId);
+}
+
+function afterStep(turn: Turn, entry: EntryOf<'assistant-step'>): Turn {
+  const openCalls = entry.parts.flatMap((part): OpenCall[] => {
+    if (part.type !== 'tool-call' || part.providerExecuted === true) return [];
+    const { index, toolCallId, toolName, problem, needs, denied, operation, inputHash } = part;
+    return [{ index, toolCallId, toolName, ...(problem !== undefined && { problem }), ...(needs && { needs }), ...(denied && { denied }), ...(operation && { operation }), ...(inputHash !== undefined && { inputHash }) }];
+  });
+  return {
+    ...turn, steps: turn.steps + 1, stepAttempts: 0, actions: [], attempt: null, retry: null,
+    lastStep: { seq: entry.seq, finishReason: entry.finishReason, calls: openCalls.length, openCalls },
+  };
+}
+
+function openTurn(session: Session, entry: Entry & { readonly turnId: string }, opening: Pick<Turn, 'origin' | 'messageId' | 'model' | 'clientToolsSeq'>): Session {
+  return {
+    ...session,
+    turns: session.turns + 1,
+    activeAtMs: entry.atMs,
+    endsAtMs: null,
+    turn: {
+      ...opening, id: entry.turnId, startedSeq: entry.seq, startedAtMs: entry.atMs, steps: 0, failedAttempts: 0, stepAttempts: 0,
+      lastStep: null, stopAfterTool: false, actions: [], attempt: null, retry: null,
+    },
+  };
+}
+
+function failedOnce(turn: Turn): Turn {
+  return { ...turn, attempt: null, retry: null, failedAttempts: turn.failedAttempts + 1, stepAttempts: turn.stepAttempts + 1 };
+}
+
+function countUsage(session: Session, usage: Usage | null): Session {
+  const totals = session.usage;
+  return {
+    ...session,
+    usage: {
+      attempts: totals.attempts + 1,
+      inputTokens: totals.inputTokens + (usage?.inputTokens ?? 0),
+      outputTokens: totals.outputTokens + (usage?.outputTokens ?? 0),
+      cachedInputTokens: totals.cachedInputTokens + (usage?.cachedInputTokens ?? 0),
+      reasoningTokens: totals.reasoningTokens + (usage?.reasoningTokens ?? 0),
+    },
+  };
+}
+
+function withTurn(session: Session, change: (turn: Turn) => Turn): Session {
+  if (session.turn === null) throw new InvariantError(`session ${session.id} has no open turn`);
+  return { ...session, turn: change(session.turn) };
+}
