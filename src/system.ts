@@ -20,7 +20,7 @@ export function realSystem(): System {
         setImmediate(callback);
       },
     },
-    ids: { mint: (prefix) => mintId(prefix, Date.now()) },
+    ids: { mint: (prefix) => mintId(prefix, Date.now()), secret: () => randomBytes(32).toString('base64url') },
     random: { next: () => Math.random() },
   };
 }

@@ -4,8 +4,12 @@ import { idempotencyCases } from './conformance/idempotency-cases.ts';
 import { Kit, type ConformanceCase, type OpenConformanceStore, type TestApi, type Traits } from './conformance/kit.ts';
 import { listCases } from './conformance/list-cases.ts';
 import { liveCases } from './conformance/live-cases.ts';
+import { operationCases } from './conformance/operation-cases.ts';
+import { operationKeyCases } from './conformance/operation-key-cases.ts';
+import { operationListCases } from './conformance/operation-list-cases.ts';
 import { outboxCases } from './conformance/outbox-cases.ts';
 import { ownershipCases } from './conformance/ownership-cases.ts';
+import { pauseCases } from './conformance/pause-cases.ts';
 import { readCases } from './conformance/read-cases.ts';
 import { updateCases } from './conformance/update-cases.ts';
 import { workerCases } from './conformance/worker-cases.ts';
@@ -26,6 +30,10 @@ const groups: readonly (readonly [name: string, cases: readonly ConformanceCase[
   ['updating', updateCases],
   ['idempotency keys', idempotencyCases],
   ['live output and early outcomes', liveCases],
+  ['turns that wait', pauseCases],
+  ['operations', operationCases],
+  ['keys of operations', operationKeyCases],
+  ['lists and scans of operations', operationListCases],
   ['reading', readCases],
   ['owners and tenants', ownershipCases],
   ['lists', listCases],

@@ -4,6 +4,8 @@ import type { Refusal } from '../core/errors.ts';
 import type { Change, Transition } from '../core/draft.ts';
 import type { FeedTail } from '../core/feed-event.ts';
 import type { JsonValue } from '../core/json.ts';
+import type { Operation, OperationStatus } from '../core/operation.ts';
+import type { OperationTransition } from '../core/operation-transitions.ts';
 import type { Session, SessionStatus } from '../core/session.ts';
 import type { StreamSegment } from '../core/stream-parts.ts';
 
@@ -37,6 +39,25 @@ export interface Store {
 
   /** Stores a call's outcome ahead of its step, if the fence is still the session's. Repeating it is harmless. */
   storeOutcomeIfHeld(outcome: OutcomeWrite): Promise<'stored' | 'fence-lost'>;
+
+  /** Keeps the whole of a result of which the log has only head and tail, under its own id. Goes with its session. `session-gone`: there is none. */
+  storeWholeResult(whole: WholeResult): Promise<'stored' | 'session-gone'>;
+  /** The whole of a result as JSON text; null: none is kept under this id. */
+  readWholeResult(ref: SessionRef, id: string): Promise<string | null>;
+
+  /**
+   * Runs a transition on an operation, and on its session if `reads` asks for it, under their locks (the session's first) and commits the change it returns. Whatever
+   * touches the operation alone does not lock its session.
+   */
+  updateOperation<Reply>(request: OperationUpdateRequest<Reply>): Promise<OperationUpdateResult<Reply>>;
+  /** The operation, or null if it does not exist or is not the owner's (G13). */
+  readOperation(key: OperationKey): Promise<Operation | null>;
+  /** The operations of a session, newest first, ended ones included. */
+  listOperations(ref: SessionRef, page: OperationFilter): Promise<OperationPage>;
+  /** Operations with something to do: unclaimed, past their time, or claimed by one of the dead. Oldest first, tenants in turn. A hint: the claim decides. */
+  findClaimableOperations(query: ClaimableQuery): Promise<readonly ClaimableOperation[]>;
+  /** The operations that name the worker, with their fences. */
+  findHeldOperations(worker: string): Promise<readonly HeldSession[]>;
 
   /** The session, or null if it does not exist or is not the owner's (G13). */
   readSession(key: SessionKey): Promise<Session | null>;
@@ -149,8 +170,8 @@ export interface UpdateRequest<Reply> {
   /** All keys are checked before the transition and stored with its commit. Those of a deletion outlive the session: their scope must name it. */
   readonly idempotency?: readonly Idempotency[];
   readonly transition: Transition<Reply>;
-  /** What the transition needs besides the session. */
-  readonly reads?: { readonly chunks?: boolean; readonly outcomes?: boolean };
+  /** What the transition needs besides the session. Operations under the keys of its open calls (`keysOfOpenCalls`) are read unasked, where there are any. */
+  readonly reads?: { readonly chunks?: boolean; readonly outcomes?: boolean; readonly operationKeys?: readonly string[] };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
   readonly replyToStore?: (reply: Reply) => JsonValue;
 }
@@ -175,6 +196,53 @@ export interface OutcomeWrite {
   readonly fence: number;
   readonly stepSeq: number;
   readonly result: CallResult;
+}
+
+export interface WholeResult {
+  readonly ref: SessionRef;
+  /** `res_…` */
+  readonly id: string;
+  /** JSON text. */
+  readonly body: string;
+}
+
+/** Names an operation as a caller does. `owner` set: only this owner's operation is found. */
+export interface OperationKey {
+  readonly tenant: string;
+  readonly id: string;
+  readonly owner?: string | undefined;
+}
+
+export interface OperationUpdateRequest<Reply> {
+  readonly key: OperationKey;
+  readonly transition: OperationTransition<Reply>;
+  /** The transition needs the session, with the outcomes of its open calls. */
+  readonly reads?: { readonly session?: boolean };
+}
+
+export type OperationUpdateResult<Reply> =
+  /** `session` is null when the change left it alone. `entries` are those of the session. */
+  | { readonly kind: 'committed'; readonly reply: Reply; readonly operation: Operation; readonly session: Session | null; readonly entries: readonly Entry[] }
+  /** `operation` is null when there is none to be seen. */
+  | { readonly kind: 'refused'; readonly refusal: Refusal; readonly operation: Operation | null };
+
+export interface OperationFilter {
+  readonly status?: OperationStatus | undefined;
+  readonly limit: number;
+  /** Operations with a smaller id. */
+  readonly before?: string | undefined;
+}
+
+export interface OperationPage {
+  readonly items: readonly Operation[];
+  /** `before` of the next page; null at the end. */
+  readonly nextCursor: string | null;
+}
+
+export interface ClaimableOperation {
+  readonly tenant: string;
+  readonly id: string;
+  readonly agent: string;
 }
 
 export interface EntryRange {

@@ -60,7 +60,7 @@ class Simulated implements FakeSystem {
     this.seed = seed;
     this.#nowMs = startMs;
     this.clock = { nowMs: () => this.#nowMs, after: (delayMs, callback) => this.#after(delayMs, callback), soon: (callback) => this.#soon(callback) };
-    this.ids = { mint: (prefix) => this.#mint(prefix) };
+    this.ids = { mint: (prefix) => this.#mint(prefix), secret: () => this.#mint('res') };
     this.random = { next: seededRandom(seed) };
   }
 

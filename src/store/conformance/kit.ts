@@ -4,7 +4,7 @@ import { acceptTransition, type Accept, type Accepted } from '../../core/accept/
 import { claim, type Claimed } from '../../core/claim.ts';
 import type { AgentRules } from '../../core/decide.ts';
 import type { Transition } from '../../core/draft.ts';
-import type { AttemptRecord, CallResult, EntryKind, FinishReason, StepPart } from '../../core/entry.ts';
+import type { AttemptRecord, CallResult, EntryKind, FinishReason, StepPart, ToolCallPart } from '../../core/entry.ts';
 import { invariant, refuse } from '../../core/errors.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Attempt, Session } from '../../core/session.ts';
@@ -183,9 +183,10 @@ export class Kit {
   }
 
   /** Commits a generation. */
-  async settle({ ref, lease, attempt }: InWork, parts: readonly StepPart[], finishReason: FinishReason = 'stop'): Promise<Session> {
+  async settle({ ref, lease, attempt }: InWork, parts: readonly StepPart[], finishReason: FinishReason = 'stop', store = this.store): Promise<Session> {
     const outcome = { kind: 'generated' as const, attempt: attemptRecord(attempt), parts, finishReason, warnings: [] };
-    return (await this.update(ref, settleGeneration(lease, outcome, suiteRules, this.circumstances))).session;
+    const operationKeys = parts.flatMap((part) => (part.type === 'tool-call' && part.operation?.key !== undefined ? [part.operation.key] : []));
+    return (await this.update(ref, settleGeneration(lease, outcome, suiteRules, this.circumstances), { reads: { operationKeys } }, store)).session;
   }
 
   /** The generation that the same worker's last commit has begun. */
@@ -197,7 +198,7 @@ export class Kit {
 
   /** Commits the results of the last step. */
   async settleCalls({ ref, lease }: InWork, stepSeq: number, results: readonly CallResult[]): Promise<Session> {
-    return (await this.update(ref, settleCalls(lease, stepSeq, results, suiteRules, this.circumstances))).session;
+    return (await this.update(ref, settleCalls(lease, stepSeq, results, suiteRules, this.circumstances), { reads: { outcomes: true } })).session;
   }
 
   /** A whole turn: claimed, answered, over. */
@@ -249,9 +250,9 @@ export function attemptRecord(attempt: Attempt): AttemptRecord {
   return { ...attempt, durationMs: 5, usage: { inputTokens: 3, outputTokens: 2 } };
 }
 
-/** A tool call as a part of a step. */
-export function callPart(index: number, toolName: string): StepPart {
-  return { type: 'tool-call', index, toolCallId: `call_${index}`, toolName, input: { index } };
+/** A tool call as a part of a step, with what else its step records of it. */
+export function callPart(index: number, toolName: string, rest: Partial<ToolCallPart> = {}): StepPart {
+  return { type: 'tool-call', index, toolCallId: `call_${index}`, toolName, input: { index }, ...rest };
 }
 
 export function doneResult(index: number, toolName: string, output: JsonValue = { index }): CallResult {

@@ -1,7 +1,11 @@
 import { deleteTransition } from '../../core/accept/end.ts';
+import { acceptStop } from '../../core/accept/stop.ts';
+import type { Entry, EntryKind } from '../../core/entry.ts';
 import { refuse } from '../../core/errors.ts';
 import type { SessionRef, Store } from '../store.ts';
-import { hasPeers, keyOf, type ConformanceCase, type Kit } from './kit.ts';
+import { reportProgress } from '../../core/operation-transitions.ts';
+import { callPart, hasPeers, keyOf, type ConformanceCase, type Kit } from './kit.ts';
+import { changeOperation, finishOperation, operationOf, runOperation, settling, startOperation } from './operation-kit.ts';
 
 const everything = { limit: 100, olderThanMs: Number.MAX_SAFE_INTEGER };
 
@@ -54,6 +58,25 @@ export const outboxCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'an action that is opened and an operation that ends leave their events, whichever commit they are of',
+    outboxKinds: ['action-opened', 'operation-ended'],
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const asked = await kit.settle(await kit.inWork(), [callPart(0, 'pay', { needs: { type: 'approval' }, inputHash: 'h' })], 'tool-calls');
+      const [ended, cancelled] = [await startOperation(kit), await startOperation(kit)];
+      kit.nowMs += 5;
+      const end = await finishOperation(kit, ended.operation);
+      kit.nowMs += 5;
+      const stop = await kit.command(cancelled.work.ref, acceptStop({}));
+      const seqOf = (entries: readonly Entry[], kind: EntryKind) => entries.find((entry) => entry.kind === kind)?.seq;
+      expect(await store.readOutbox(everything)).toEqual([
+        { tenant: 'acme', id: asked.id, seq: seqOf((await kit.tail(asked)).entries, 'action-opened'), kind: 'action-opened' },
+        { tenant: 'acme', id: ended.work.ref.id, seq: seqOf(end.entries, 'operation-ended'), kind: 'operation-ended' },
+        { tenant: 'acme', id: cancelled.work.ref.id, seq: seqOf('entries' in stop ? stop.entries : [], 'operation-ended'), kind: 'operation-ended' },
+      ]);
+    },
+  },
+  {
     name: 'events are read by age and number, and are there until they are deleted',
     outboxKinds: ['title-set'],
     run: async (kit) => {
@@ -103,6 +126,24 @@ export const outboxCases: readonly ConformanceCase[] = [
       const chunk = { ref, fence: lease.fence, attemptId: attempt.id, ordinal: 0, segments: [{ part: 0, type: 'text', offset: 0, text: 'x' } as const] };
       expect(await afterHint(() => store.appendChunkIfHeld(chunk), async () => (await kit.tail(ref)).chunks.length === 1)).toBe(true);
       expect(await afterHint(() => kit.update(ref, deleteTransition(kit.nowMs)), async () => (await store.readSession(ref)) === null)).toBe(true);
+    },
+  },
+  {
+    name: 'a hint of its session follows every change of an operation, though it be progress alone',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const { work, operation } = await startOperation(kit);
+      const claimed = hintOf(store, work.ref);
+      const running = await runOperation(kit, operation);
+      await claimed;
+      const progressed = hintOf(store, work.ref);
+      await changeOperation(kit, operation, reportProgress(running.lease, { fraction: 0.5, atMs: kit.nowMs }));
+      await progressed;
+      expect((await kit.tail(work.ref)).operations[0]?.progress?.fraction).toBe(0.5);
+      const ended = hintOf(store, work.ref);
+      await store.updateOperation({ key: { tenant: 'acme', id: operation.id }, reads: { session: true }, transition: settling(kit, running) });
+      await ended;
+      expect([(await kit.tail(work.ref)).operations, (await operationOf(kit, operation)).status]).toEqual([[], 'succeeded']);
     },
   },
   {

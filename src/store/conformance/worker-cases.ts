@@ -8,8 +8,8 @@ async function claimable(kit: Kit, query: Partial<ClaimableQuery> = {}): Promise
 }
 
 /** A session whose generation failed and is tried again later; returns when. */
-async function retrying(kit: Kit) {
-  const { ref, lease, attempt } = await kit.inWork();
+async function retrying(kit: Kit, options: Parameters<Kit['inWork']>[0] = {}) {
+  const { ref, lease, attempt } = await kit.inWork(options);
   const outcome = { kind: 'failed' as const, attempt: attemptRecord(attempt), error: { code: 'overloaded', message: 'busy', retryable: true }, retryAfterMs: 30_000 };
   const { session } = await kit.update(ref, settleGeneration(lease, outcome, suiteRules, kit.circumstances));
   return { ref, atMs: session.turn?.retry?.atMs ?? 0 };
@@ -225,6 +225,42 @@ export const workerCases: readonly ConformanceCase[] = [
       kit.nowMs += 1_000;
       const found = await store.findClaimable({ nowMs: kit.nowMs, deadWorkers: [], agents: ['suite'], limit: 3 });
       expect(found.map(({ tenant }) => tenant)).toEqual(['busy', 'calm', 'busy']);
+    },
+  },
+  {
+    name: 'no backlog of one tenant is so long that it hides another\'s session, nor another\'s retry',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      for (let place = 0; place < 200; place += 1) await kit.create({ tenant: 'busy', text: 'x' });
+      kit.nowMs += 1_000;
+      const calm = await kit.create({ tenant: 'calm', text: 'x' });
+      kit.nowMs += 1_000;
+      const { ref, atMs } = await retrying(kit, { tenant: 'also calm' });
+      const find = (nowMs: number, limit: number) => store.findClaimable({ nowMs, deadWorkers: [], agents: ['suite'], limit });
+      const found = await find(kit.nowMs, 2);
+      expect(found.map(({ tenant }) => tenant)).toEqual(['busy', 'calm']);
+      expect(found[1]?.id).toBe(calm.id);
+      expect((await find(atMs, 3)).map(({ tenant }) => tenant)).toEqual(['busy', 'calm', 'also calm']);
+      expect((await find(atMs, 3))[2]?.id).toBe(ref.id);
+      // What a tenant with little leaves of its share, the one with much is given.
+      expect((await find(atMs, 9)).map(({ tenant }) => tenant)).toEqual(['busy', 'calm', 'also calm', ...Array.from({ length: 6 }, () => 'busy')]);
+      expect((await find(atMs, 1_000)).length).toBe(202);
+      for (let place = 0; place < 2; place += 1) await kit.create({ tenant: 'calm', text: 'x' });
+      expect((await find(kit.nowMs, 6)).map(({ tenant }) => tenant)).toEqual(['busy', 'calm', 'busy', 'calm', 'busy', 'calm']);
+    },
+  },
+  {
+    name: 'no backlog of retries of one tenant hides another\'s session or retry',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      for (let place = 0; place < 40; place += 1) await retrying(kit, { tenant: 'busy' });
+      kit.nowMs += 1_000;
+      const calm = await kit.create({ tenant: 'calm', text: 'x' });
+      kit.nowMs += 60_000;
+      const { ref, atMs } = await retrying(kit, { tenant: 'also calm' });
+      const found = await store.findClaimable({ nowMs: atMs, deadWorkers: [], agents: ['suite'], limit: 3 });
+      expect(found.map(({ tenant }) => tenant)).toEqual(['busy', 'calm', 'also calm']);
+      expect(found.slice(1).map(({ id }) => id)).toEqual([calm.id, ref.id]);
     },
   },
   {

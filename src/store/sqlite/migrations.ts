@@ -80,18 +80,54 @@ const migrations: readonly string[] = [
     lease_until_ms INTEGER NOT NULL
   ) WITHOUT ROWID;
   `,
+  `
+  CREATE INDEX session_due_of_tenant ON session (tenant, due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
+
+  CREATE TABLE operation (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    status TEXT NOT NULL,
+    worker TEXT,
+    fence INTEGER NOT NULL,
+    due_at_ms INTEGER,
+    -- The operation's key while it lives: no other of the same key starts meanwhile.
+    live_key TEXT,
+    created_at_ms INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+  );
+  CREATE UNIQUE INDEX operation_live_key ON operation (tenant, live_key) WHERE live_key IS NOT NULL;
+  CREATE INDEX operation_session ON operation (tenant, session_id, id);
+  CREATE INDEX operation_due ON operation (due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX operation_due_of_tenant ON operation (tenant, due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX operation_worker ON operation (worker, created_at_ms) WHERE worker IS NOT NULL;
+
+  CREATE TABLE whole_result (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, session_id, id)
+  );
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */
 export const schemaVersionLatest = migrations.length;
 
-/** Safe from many processes at once: each step is one exclusive transaction that looks again at what is done. */
-export function migrateDatabase(database: Database): void {
+/**
+ * Brings the schema up to `toVersion`, the latest by default. Safe from many processes at once: each step is one exclusive transaction that looks
+ * again at what is done. Throws `StoreError` with code `store_unsupported` when the schema is newer than any that is known.
+ */
+export function migrateDatabase(database: Database, toVersion = schemaVersionLatest): void {
   const version = (): number => Number(database.pragma('user_version', { simple: true }));
   if (version() > migrations.length) {
     throw new StoreError('store_unsupported', `the database has schema version ${version()}, newer than the ${migrations.length} this version of Holdfast knows: update it`);
   }
-  for (let from = version(); from < migrations.length; from = version()) {
+  for (let from = version(); from < toVersion; from = version()) {
     database.transaction(() => {
       if (version() !== from) return;
       database.exec(migrations[from] ?? '');

@@ -1,8 +1,8 @@
-import type { CallResult, Entry, MessageContent } from '../../core/entry.ts';
-import { readEntry } from '../../core/entry-format.ts';
-import type { NewEntry } from '../../core/draft.ts';
+import type { CallResult, Entry } from '../../core/entry.ts';
+import { contentOf, readEntry } from '../../core/entry-format.ts';
+import type { NewEntry, StoredOutcome } from '../../core/draft.ts';
 import { invariant } from '../../core/errors.ts';
-import { dueAtMs, statusOf, type Session } from '../../core/session.ts';
+import { dueAtMs, statusOf, upgradeSession, type Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import type { EntryRange, SessionKey, SessionRef } from '../store.ts';
 import type { PreparedStatements } from './statements.ts';
@@ -66,7 +66,7 @@ export class SessionRows {
 
   /** Everything that is the session's, the session last. */
   delete({ tenant, id }: SessionRef): void {
-    for (const name of ['deleteEntries', 'deleteChunks', 'deleteOutcomes', 'deleteIdempotency', 'deleteOutbox', 'deleteSession'] as const) {
+    for (const name of ['deleteEntries', 'deleteChunks', 'deleteOutcomes', 'deleteOperations', 'deleteWholeResults', 'deleteIdempotency', 'deleteOutbox', 'deleteSession'] as const) {
       this.#statements.get(name).run(tenant, id);
     }
   }
@@ -83,9 +83,8 @@ export class SessionRows {
 
   #withContent({ tenant, id }: SessionRef, { contentFrom, ...entry }: NewEntry): Entry {
     const row = this.#statements.get('entryBySeq').get(tenant, id, contentFrom) as { body: string } | undefined;
-    invariant(row !== undefined, `entry ${contentFrom} of ${id} holds a queued message`);
-    const { messageId, parts, actor, model, metadata } = parseEntry(row.body) as Entry & MessageContent;
-    return { ...entry, messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(metadata && { metadata }) } as Entry;
+    invariant(row !== undefined, `entry ${contentFrom} of ${id} holds the content of another`);
+    return { ...entry, ...contentOf(parseEntry(row.body)) } as Entry;
   }
 
   entries({ tenant, id }: SessionRef, { afterSeq = 0, beforeSeq, limit }: EntryRange): readonly Entry[] {
@@ -106,8 +105,15 @@ export class SessionRows {
 
   /** Outcomes of the calls that are open now; one that came late for an earlier step is not taken for one of theirs. */
   outcomes({ tenant, id, turn }: Session): readonly CallResult[] {
-    const rows = this.#statements.get('outcomes').all(tenant, id, turn?.lastStep?.seq ?? 0) as { body: string }[];
+    const step = turn?.lastStep;
+    if (!step || step.openCalls.length === 0) return [];
+    const rows = this.#statements.get('outcomes').all(tenant, id, step.seq) as { body: string }[];
     return rows.map((row) => JSON.parse(row.body) as CallResult);
+  }
+
+  /** Keeps outcomes of open calls for when their step's last one is in. The first one of a call counts. */
+  keepOutcomes({ tenant, id }: SessionRef, outcomes: readonly StoredOutcome[]): void {
+    for (const { stepSeq, result } of outcomes) this.#statements.get('keepOutcome').run(tenant, id, stepSeq, result.index, JSON.stringify(result));
   }
 }
 
@@ -118,8 +124,9 @@ function changingColumns(session: Session): readonly (string | number | null)[] 
   ];
 }
 
+/** A session's row, of whatever version of Holdfast. */
 export function readSession(body: string): Session {
-  return JSON.parse(body) as Session;
+  return upgradeSession(JSON.parse(body) as Session);
 }
 
 function parseEntry(body: string): Entry {

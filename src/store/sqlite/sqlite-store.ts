@@ -1,20 +1,25 @@
-import type { Change } from '../../core/draft.ts';
+import type { Change, Loaded } from '../../core/draft.ts';
 import type { Entry, EntryKind } from '../../core/entry.ts';
 import { isRefusal, refuse } from '../../core/errors.ts';
-import type { JsonValue } from '../../core/json.ts';
-import type { Session } from '../../core/session.ts';
+import type { Operation } from '../../core/operation.ts';
+import { keysOfOpenCalls, type Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
 import type {
-  ChunkWrite, Claimable, ClaimableQuery, CreateRequest, CreateResult, EntryRange, HeldSession, Idempotency, OutboxItem, OutcomeWrite,
-  SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest, UpdateResult, WorkerRow,
+  ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, EntryRange, HeldSession, OperationFilter, OperationKey, OperationPage,
+  OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest,
+  UpdateResult, WholeResult, WorkerRow,
 } from '../store.ts';
 import { StoreError } from '../store-error.ts';
+import { ChangeWriter } from './change-writer.ts';
+import { claimableSessions } from './claimable-sessions.ts';
 import { GroupCommit, storeErrorOf } from './group-commit.ts';
 import { migrateDatabase } from './migrations.ts';
 import { isBusy, openDatabase, type Database } from './open-database.ts';
+import { OperationRows } from './operation-rows.ts';
 import { listSessions } from './session-list.ts';
 import { SessionRows } from './session-rows.ts';
 import { PreparedStatements } from './statements.ts';
+import { StoredReplies } from './stored-replies.ts';
 import { WorkerLocks } from './worker-lock.ts';
 
 export interface SqliteStoreOptions {
@@ -46,10 +51,12 @@ class SqliteStore implements Store {
   readonly #database: Database;
   readonly #statements: PreparedStatements;
   readonly #rows: SessionRows;
+  readonly #operations: OperationRows;
+  readonly #replies: StoredReplies;
+  readonly #writer: ChangeWriter;
   readonly #group: GroupCommit;
   readonly #locks: WorkerLocks | null;
   readonly #system: SqliteStoreOptions['system'];
-  readonly #outboxKinds: ReadonlySet<EntryKind>;
   readonly #pollMs: number;
   readonly #listeners = new Set<(change: SessionRef | null) => void>();
   #changed: SessionRef[] = [];
@@ -61,9 +68,11 @@ class SqliteStore implements Store {
     this.#database = database;
     this.#statements = new PreparedStatements(database);
     this.#rows = new SessionRows(this.#statements);
+    this.#operations = new OperationRows(this.#statements);
+    this.#replies = new StoredReplies(this.#statements);
+    this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, outboxKinds);
     this.#locks = locks;
     this.#system = system;
-    this.#outboxKinds = new Set(outboxKinds);
     this.#pollMs = pollMs;
     this.#group = new GroupCommit(database, system, () => this.#announce());
     this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:' };
@@ -76,16 +85,15 @@ class SqliteStore implements Store {
   create<Reply>(request: CreateRequest<Reply>): Promise<CreateResult<Reply>> {
     const { ref, owner, externalId, idempotency = [] } = request;
     return this.#group.run((): CreateResult<Reply> => {
-      const replayed = this.#replay({ tenant: ref.tenant, id: '' }, idempotency);
+      const replayed = this.#replies.find({ tenant: ref.tenant, id: '' }, idempotency);
       if (replayed !== null) return replayed;
       const existing = externalId === undefined ? null : this.#rows.find({ tenant: ref.tenant, id: externalId, owner });
       if (existing !== null) return { kind: 'exists', session: existing };
       const change = request.build();
       if (isRefusal(change)) return { kind: 'refused', refusal: change };
-      this.#rows.insert(change.session);
-      const entries = this.#writeChange(change);
-      this.#storeReplies({ tenant: ref.tenant, id: '' }, idempotency, request.replyToStore(change.reply), ref.id);
-      for (const { idempotency: key, reply } of request.sessionReplies?.(change.reply) ?? []) this.#storeReplies(ref, [key], reply);
+      const entries = this.#write(null, change);
+      this.#replies.keep({ tenant: ref.tenant, id: '' }, idempotency, request.replyToStore(change.reply), ref.id);
+      for (const { idempotency: key, reply } of request.sessionReplies?.(change.reply) ?? []) this.#replies.keep(ref, [key], reply);
       return { kind: 'created', reply: change.reply, session: change.session, entries };
     });
   }
@@ -98,59 +106,34 @@ class SqliteStore implements Store {
     const session = this.#rows.find(key);
     if (session === null) {
       // The reply of a deletion outlives its session.
-      const deleted = this.#replay({ tenant: key.tenant, id: '' }, idempotency);
+      const deleted = this.#replies.find({ tenant: key.tenant, id: '' }, idempotency);
       if (deleted?.kind === 'replayed') return deleted;
       return { kind: 'refused', refusal: deleted?.refusal ?? refuse('session_not_found', `there is no session ${key.id}`), session: null };
     }
     // The key is looked at before the revision and the status (G2).
-    const replayed = this.#replay(session, idempotency);
+    const replayed = this.#replies.find(session, idempotency);
     if (replayed !== null) return replayed.kind === 'refused' ? { ...replayed, session } : replayed;
-    const attempt = session.turn?.attempt;
-    const change = transition({
-      session,
-      chunks: reads?.chunks === true && attempt ? this.#rows.chunks(session, attempt.id, -1).segments : [],
-      outcomes: reads?.outcomes === true ? this.#rows.outcomes(session) : [],
-    });
+    const change = transition(this.#load(session, reads));
     if (isRefusal(change)) return { kind: 'refused', refusal: change, session };
-    if (change.deletesSession) {
-      this.#rows.delete(session);
-      if (idempotency.length > 0) this.#storeReplies({ tenant: session.tenant, id: '' }, idempotency, replyToStore?.(change.reply) ?? null);
-      this.#changed.push({ tenant: session.tenant, id: session.id });
-      return { kind: 'committed', reply: change.reply, session: change.session, entries: [] };
-    }
-    if (change.session !== session) this.#rows.update(change.session);
-    const entries = this.#writeChange(change);
-    if (idempotency.length > 0) this.#storeReplies(session, idempotency, replyToStore?.(change.reply) ?? null);
+    const entries = this.#write(session, change);
+    if (idempotency.length > 0) this.#replies.keep(change.deletesSession ? { tenant: session.tenant, id: '' } : session, idempotency, replyToStore?.(change.reply) ?? null);
     return { kind: 'committed', reply: change.reply, session: change.session, entries };
   }
 
-  /** Writes all of a change but the session's row. */
-  #writeChange<Reply>(change: Change<Reply>): readonly Entry[] {
-    const { tenant, id } = change.session;
-    const entries = this.#rows.insertEntries(change.session, change.entries);
-    if (change.dropsChunks) this.#statements.get('deleteChunks').run(tenant, id);
-    if (change.dropsOutcomes) this.#statements.get('deleteOutcomes').run(tenant, id);
-    for (const entry of entries) {
-      if (this.#outboxKinds.has(entry.kind)) this.#statements.get('insertOutbox').run(tenant, id, entry.seq, entry.kind, entry.atMs);
-    }
-    this.#changed.push({ tenant, id });
+  #load(session: Session, reads: UpdateRequest<never>['reads'] = {}): Loaded {
+    const attempt = session.turn?.attempt;
+    return {
+      session,
+      chunks: reads.chunks === true && attempt ? this.#rows.chunks(session, attempt.id, -1).segments : [],
+      outcomes: reads.outcomes === true ? this.#rows.outcomes(session) : [],
+      keyedOperations: this.#operations.ofKeys(session.tenant, [...keysOfOpenCalls(session), ...(reads.operationKeys ?? [])]),
+    };
+  }
+
+  #write<Reply>(before: Session | null, change: Change<Reply>): readonly Entry[] {
+    const entries = this.#writer.write(before, change);
+    this.#changed.push({ tenant: change.session.tenant, id: change.session.id });
     return entries;
-  }
-
-  #replay({ tenant, id }: SessionRef, keys: readonly Idempotency[]): { kind: 'replayed'; reply: JsonValue; httpStatus: number } | { kind: 'refused'; refusal: Idempotency['mismatch'] } | null {
-    for (const { scope, fingerprint, mismatch, replays } of keys) {
-      const row = this.#statements.get('idempotencyByScope').get(tenant, id, scope) as { fingerprint: string; http_status: number; reply: string } | undefined;
-      if (row === undefined) continue;
-      if (!replays || row.fingerprint !== fingerprint) return { kind: 'refused', refusal: mismatch };
-      return { kind: 'replayed', reply: JSON.parse(row.reply) as JsonValue, httpStatus: row.http_status };
-    }
-    return null;
-  }
-
-  #storeReplies({ tenant, id }: SessionRef, keys: readonly Idempotency[], reply: JsonValue, createdSessionId: string | null = null): void {
-    for (const { scope, fingerprint, httpStatus, expiresAtMs } of keys) {
-      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);
-    }
   }
 
   appendChunkIfHeld({ ref, fence, attemptId, ordinal, segments }: ChunkWrite): Promise<'stored' | 'fence-lost'> {
@@ -169,6 +152,53 @@ class SqliteStore implements Store {
     });
   }
 
+  storeWholeResult({ ref, id, body }: WholeResult): Promise<'stored' | 'session-gone'> {
+    return this.#group.run(() => {
+      if (this.#statements.get('insertWholeResult').run(id, body, ref.tenant, ref.id).changes > 0) return 'stored';
+      return this.#statements.get('sessionExists').get(ref.tenant, ref.id) === undefined ? 'session-gone' : 'stored';
+    });
+  }
+
+  readWholeResult({ tenant, id: sessionId }: SessionRef, id: string): Promise<string | null> {
+    return this.#whenFree(() => (this.#statements.get('wholeResult').get(tenant, sessionId, id) as { body: string } | undefined)?.body ?? null);
+  }
+
+  updateOperation<Reply>(request: OperationUpdateRequest<Reply>): Promise<OperationUpdateResult<Reply>> {
+    return this.#group.run(() => this.#updateOperation(request));
+  }
+
+  #updateOperation<Reply>({ key, transition, reads }: OperationUpdateRequest<Reply>): OperationUpdateResult<Reply> {
+    const operation = this.#operations.find(key);
+    if (operation === null) return { kind: 'refused', refusal: refuse('operation_not_found', `there is no operation ${key.id}`), operation: null };
+    const { tenant, sessionId } = operation;
+    const session = reads?.session === true ? this.#rows.find({ tenant, id: sessionId }) : null;
+    const change = transition({ operation, session, outcomes: session === null ? [] : this.#rows.outcomes(session) });
+    if (isRefusal(change)) return { kind: 'refused', refusal: change, operation };
+    if (change.operation !== operation) {
+      this.#operations.update(change.operation);
+      // Followers of the session see its operations, though its row stays as it is.
+      if (change.session === null) this.#changed.push({ tenant, id: sessionId });
+    }
+    const entries = change.session === null ? [] : this.#write(session, change.session);
+    return { kind: 'committed', reply: change.reply, operation: change.operation, session: change.session?.session ?? null, entries };
+  }
+
+  readOperation(key: OperationKey): Promise<Operation | null> {
+    return this.#whenFree(() => this.#operations.find(key));
+  }
+
+  listOperations(ref: SessionRef, page: OperationFilter): Promise<OperationPage> {
+    return this.#whenFree(() => this.#operations.list(ref, page));
+  }
+
+  findClaimableOperations(query: ClaimableQuery): Promise<readonly ClaimableOperation[]> {
+    return this.#whenFree(() => this.#operations.claimable(query));
+  }
+
+  findHeldOperations(worker: string): Promise<readonly HeldSession[]> {
+    return this.#whenFree(() => this.#operations.heldBy(worker));
+  }
+
   readSession(key: SessionKey): Promise<Session | null> {
     return this.#whenFree(() => this.#rows.find(key));
   }
@@ -183,10 +213,11 @@ class SqliteStore implements Store {
       if (session === null) return null;
       const entries = afterSeq >= session.lastSeq ? [] : this.#rows.entries(session, { afterSeq, limit });
       const complete = (entries.at(-1)?.seq ?? afterSeq) >= session.lastSeq;
+      const operations = complete ? this.#operations.liveOf(session) : [];
       const attempt = session.turn?.attempt;
-      if (!complete || !attempt) return { session, entries, complete, chunks: [], ordinal: -1 };
+      if (!complete || !attempt) return { session, entries, complete, chunks: [], ordinal: -1, operations };
       const { segments, ordinal } = this.#rows.chunks(session, attempt.id, attempt.id === attemptId ? afterOrdinal : -1);
-      return { session, entries, complete, chunks: segments, ordinal };
+      return { session, entries, complete, chunks: segments, ordinal, operations };
     }));
   }
 
@@ -232,22 +263,14 @@ class SqliteStore implements Store {
   async removeDeadWorkers(workers: readonly string[]): Promise<void> {
     await this.#group.run(() => {
       for (const worker of workers) {
-        if (this.#statements.get('sessionsOfWorker').get(worker) === undefined) this.#statements.get('deleteWorker').run(worker);
+        if (this.#statements.get('workerIsNamed').get(worker, worker) === undefined) this.#statements.get('deleteWorker').run(worker);
       }
     });
     for (const worker of workers) if (this.#locks?.isFree(worker) === true) this.#locks.remove(worker);
   }
 
-  findClaimable({ nowMs, deadWorkers, agents, limit }: ClaimableQuery): Promise<readonly Claimable[]> {
-    return this.#whenFree(() => {
-      const orphaned = deadWorkers.flatMap((worker) => this.#statements.get('sessionsOfWorker').all(worker) as Claimable[]);
-      // More than asked for are read, so that one tenant's backlog does not hide the others. Neither do new turns hide those that wait for a retry.
-      const names = JSON.stringify(agents);
-      const unclaimed = this.#statements.get('unclaimedSessions').all(names, limit * 8) as DueRow[];
-      const due = this.#statements.get('dueSessions').all(nowMs, names, limit * 8) as DueRow[];
-      const waiting = [...unclaimed, ...due].sort((left, right) => left.active_at_ms - right.active_at_ms);
-      return tenantsInTurn([...orphaned.filter(({ agent }) => agents.includes(agent)), ...waiting]).slice(0, limit).map(({ tenant, id, agent }) => ({ tenant, id, agent }));
-    });
+  findClaimable(query: ClaimableQuery): Promise<readonly Claimable[]> {
+    return this.#whenFree(() => claimableSessions(this.#statements, query));
   }
 
   readOutbox({ limit, olderThanMs }: { readonly limit: number; readonly olderThanMs: number }): Promise<readonly OutboxItem[]> {
@@ -264,11 +287,7 @@ class SqliteStore implements Store {
   }
 
   sweep(nowMs: number, limit: number): Promise<number> {
-    return this.#group.run(() => {
-      const rows = this.#statements.get('expiredIdempotency').all(nowMs, limit) as { tenant: string; session_id: string; scope: string }[];
-      for (const row of rows) this.#statements.get('deleteExpired').run(row.tenant, row.session_id, row.scope);
-      return rows.length;
-    });
+    return this.#group.run(() => this.#replies.sweep(nowMs, limit));
   }
 
   onChange(listener: (change: SessionRef | null) => void): () => void {
@@ -337,21 +356,4 @@ class SqliteStore implements Store {
       }
     }
   }
-}
-
-interface DueRow extends Claimable {
-  readonly active_at_ms: number;
-}
-
-/** The first of each tenant, then the second of each, and so on. */
-function tenantsInTurn(sessions: readonly Claimable[]): readonly Claimable[] {
-  const places = new Map<string, number>();
-  return sessions
-    .map((session) => {
-      const round = places.get(session.tenant) ?? 0;
-      places.set(session.tenant, round + 1);
-      return { session, round };
-    })
-    .sort((left, right) => left.round - right.round)
-    .map(({ session }) => session);
 }

@@ -27,8 +27,10 @@ const statements = {
   insertOutcome: `INSERT INTO outcome (tenant, session_id, step_seq, call_index, body)
     SELECT tenant, id, ?, ?, ? FROM session WHERE tenant = ? AND id = ? AND fence = ?
     ON CONFLICT DO NOTHING`,
+  sessionExists: 'SELECT 1 FROM session WHERE tenant = ? AND id = ?',
   sessionHasFence: 'SELECT 1 FROM session WHERE tenant = ? AND id = ? AND fence = ?',
   outcomes: 'SELECT body FROM outcome WHERE tenant = ? AND session_id = ? AND step_seq = ? ORDER BY call_index',
+  keepOutcome: 'INSERT INTO outcome (tenant, session_id, step_seq, call_index, body) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
   deleteOutcomes: 'DELETE FROM outcome WHERE tenant = ? AND session_id = ?',
 
   idempotencyByScope: 'SELECT fingerprint, http_status, reply FROM idempotency WHERE tenant = ? AND session_id = ? AND scope = ?',
@@ -40,8 +42,37 @@ const statements = {
   expiredIdempotency: `SELECT tenant, session_id, scope FROM idempotency WHERE expires_at_ms < ?
     AND NOT EXISTS (SELECT 1 FROM session WHERE session.tenant = idempotency.tenant
       AND session.id = coalesce(idempotency.created_session_id, idempotency.session_id)
-      AND session.status IN ('ready', 'running')) LIMIT ?`,
+      AND session.status IN ('ready', 'running', 'requires_action', 'waiting')) LIMIT ?`,
   deleteExpired: 'DELETE FROM idempotency WHERE tenant = ? AND session_id = ? AND scope = ?',
+
+  insertOperation: `INSERT INTO operation (tenant, id, session_id, owner, agent, created_at_ms, status, worker, fence, due_at_ms, live_key, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  updateOperation: 'UPDATE operation SET status = ?, worker = ?, fence = ?, due_at_ms = ?, live_key = ?, body = ? WHERE tenant = ? AND id = ?',
+  operationById: 'SELECT body FROM operation WHERE tenant = ? AND id = ?',
+  operationByLiveKey: 'SELECT body FROM operation WHERE tenant = ? AND live_key = ?',
+  operationsById: 'SELECT id, body FROM operation WHERE tenant = ? AND id IN (SELECT value FROM json_each(?))',
+  operationsOfSession: 'SELECT body FROM operation WHERE tenant = ? AND session_id = ? AND id < ? ORDER BY id DESC LIMIT ?',
+  operationsOfSessionByStatus: 'SELECT body FROM operation WHERE tenant = ? AND session_id = ? AND id < ? AND status = ? ORDER BY id DESC LIMIT ?',
+  operationsOfWorker: 'SELECT tenant, id, fence FROM operation WHERE worker = ?',
+  orphanedOperations: 'SELECT tenant, id, agent, created_at_ms FROM operation WHERE worker = ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY created_at_ms LIMIT ?',
+  unclaimedOperations: 'SELECT tenant, id, agent, created_at_ms FROM operation WHERE due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY created_at_ms LIMIT ?',
+  dueOperations: 'SELECT tenant, id, agent, created_at_ms FROM operation WHERE due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?',
+  // From one tenant to the next in the index, past all that each of them has.
+  tenantsWithDueOperations: `WITH RECURSIVE found (tenant) AS (
+    SELECT min(tenant) FROM operation WHERE due_at_ms IS NOT NULL
+    UNION ALL SELECT (SELECT min(operation.tenant) FROM operation WHERE operation.due_at_ms IS NOT NULL AND operation.tenant > found.tenant) FROM found WHERE found.tenant IS NOT NULL)
+    SELECT tenant FROM found WHERE tenant IS NOT NULL`,
+  unclaimedOperationsOfTenants: `SELECT operation.tenant, operation.id, operation.agent, operation.created_at_ms FROM json_each(?) AS asked JOIN operation ON operation.rowid IN (
+    SELECT rowid FROM operation WHERE tenant = asked.value AND due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY created_at_ms LIMIT ?)`,
+  dueOperationsOfTenants: `SELECT operation.tenant, operation.id, operation.agent, operation.created_at_ms FROM json_each(?) AS asked JOIN operation ON operation.rowid IN (
+    SELECT rowid FROM operation WHERE tenant = asked.value AND due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?)`,
+  deleteOperations: 'DELETE FROM operation WHERE tenant = ? AND session_id = ?',
+
+  insertWholeResult: `INSERT INTO whole_result (tenant, session_id, id, body)
+    SELECT tenant, id, ?, ? FROM session WHERE tenant = ? AND id = ?
+    ON CONFLICT DO NOTHING`,
+  wholeResult: 'SELECT body FROM whole_result WHERE tenant = ? AND session_id = ? AND id = ?',
+  deleteWholeResults: 'DELETE FROM whole_result WHERE tenant = ? AND session_id = ?',
 
   insertOutbox: 'INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) VALUES (?, ?, ?, ?, ?)',
   outboxUntil: 'SELECT tenant, session_id, seq, kind FROM outbox WHERE at_ms <= ? ORDER BY at_ms LIMIT ?',
@@ -52,11 +83,22 @@ const statements = {
   renewWorker: 'UPDATE worker SET lease_until_ms = ? WHERE id = ? AND lease_until_ms > ?',
   deleteWorker: 'DELETE FROM worker WHERE id = ?',
   workers: 'SELECT id, lease_until_ms FROM worker',
+  workerIsNamed: 'SELECT 1 WHERE EXISTS (SELECT 1 FROM session WHERE worker = ?) OR EXISTS (SELECT 1 FROM operation WHERE worker = ?)',
   sessionsOfWorker: 'SELECT tenant, id, agent, fence FROM session WHERE worker = ?',
-  // A worker that is named nowhere as live: its row is gone, yet a session still names it.
-  strayWorkers: 'SELECT DISTINCT worker FROM session WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)',
+  // A worker that is named nowhere as live: its row is gone, yet a session or an operation still names it.
+  strayWorkers: `SELECT worker FROM session WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)
+    UNION SELECT worker FROM operation WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)`,
   unclaimedSessions: 'SELECT tenant, id, agent, active_at_ms FROM session WHERE due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY active_at_ms LIMIT ?',
   dueSessions: 'SELECT tenant, id, agent, active_at_ms FROM session WHERE due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?',
+  // From one tenant to the next in the index, past all that each of them has.
+  tenantsWithDue: `WITH RECURSIVE found (tenant) AS (
+    SELECT min(tenant) FROM session WHERE due_at_ms IS NOT NULL
+    UNION ALL SELECT (SELECT min(session.tenant) FROM session WHERE session.due_at_ms IS NOT NULL AND session.tenant > found.tenant) FROM found WHERE found.tenant IS NOT NULL)
+    SELECT tenant FROM found WHERE tenant IS NOT NULL`,
+  unclaimedSessionsOfTenants: `SELECT session.tenant, session.id, session.agent, session.active_at_ms FROM json_each(?) AS asked JOIN session ON session.rowid IN (
+    SELECT rowid FROM session WHERE tenant = asked.value AND due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY active_at_ms LIMIT ?)`,
+  dueSessionsOfTenants: `SELECT session.tenant, session.id, session.agent, session.active_at_ms FROM json_each(?) AS asked JOIN session ON session.rowid IN (
+    SELECT rowid FROM session WHERE tenant = asked.value AND due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?)`,
 } as const;
 
 export type StatementName = keyof typeof statements;

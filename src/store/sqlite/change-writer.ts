@@ -1,0 +1,46 @@
+import type { Change } from '../../core/draft.ts';
+import type { Entry, EntryKind } from '../../core/entry.ts';
+import { cancelled } from '../../core/operation-transitions.ts';
+import type { Session } from '../../core/session.ts';
+import type { OperationRows } from './operation-rows.ts';
+import type { SessionRows } from './session-rows.ts';
+import type { PreparedStatements } from './statements.ts';
+
+/** Writes what a transition changes of a session, whoever asked for it, inside whatever transaction is open. */
+export class ChangeWriter {
+  readonly #statements: PreparedStatements;
+  readonly #rows: SessionRows;
+  readonly #operations: OperationRows;
+  readonly #outboxKinds: ReadonlySet<EntryKind>;
+
+  constructor(statements: PreparedStatements, rows: SessionRows, operations: OperationRows, outboxKinds: readonly EntryKind[]) {
+    this.#statements = statements;
+    this.#rows = rows;
+    this.#operations = operations;
+    this.#outboxKinds = new Set(outboxKinds);
+  }
+
+  /** Writes a change of `before`; null: of a session that is new. Returns the entries as they stand in the log. */
+  write<Reply>(before: Session | null, change: Change<Reply>): readonly Entry[] {
+    const { session, operations = [], cancels = [], outcomes = [] } = change;
+    const { tenant, id } = session;
+    if (change.deletesSession) {
+      this.#rows.delete(session);
+      return [];
+    }
+    if (before === null) this.#rows.insert(session);
+    else if (session !== before) this.#rows.update(session);
+    const entries = this.#rows.insertEntries(session, change.entries);
+    if (change.dropsChunks) this.#statements.get('deleteChunks').run(tenant, id);
+    // Outcomes that are dropped are those of a step that is answered; those that are kept come after it.
+    if (change.dropsOutcomes) this.#statements.get('deleteOutcomes').run(tenant, id);
+    this.#rows.keepOutcomes(session, outcomes);
+    // Cancelled first, so that one that begins may have the key of one that is over.
+    this.#operations.cancel(tenant, cancels, session.updatedAtMs);
+    for (const operation of operations) this.#operations.insert(cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation);
+    for (const entry of entries) {
+      if (this.#outboxKinds.has(entry.kind)) this.#statements.get('insertOutbox').run(tenant, id, entry.seq, entry.kind, entry.atMs);
+    }
+    return entries;
+  }
+}

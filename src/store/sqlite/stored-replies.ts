@@ -1,0 +1,42 @@
+import type { Refusal } from '../../core/errors.ts';
+import type { JsonValue } from '../../core/json.ts';
+import type { Idempotency, SessionRef } from '../store.ts';
+import type { PreparedStatements } from './statements.ts';
+
+/** What a repetition is given: the first reply, or the refusal of another body. */
+export type Replay =
+  | { readonly kind: 'replayed'; readonly reply: JsonValue; readonly httpStatus: number }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/** The replies that are kept under idempotency keys (G2). A session id of `''` stands for keys that are the tenant's: of creations, and of deletions. */
+export class StoredReplies {
+  readonly #statements: PreparedStatements;
+
+  constructor(statements: PreparedStatements) {
+    this.#statements = statements;
+  }
+
+  /** The first of the keys that is known decides; null: none is. */
+  find({ tenant, id }: SessionRef, keys: readonly Idempotency[]): Replay | null {
+    for (const { scope, fingerprint, mismatch, replays } of keys) {
+      const row = this.#statements.get('idempotencyByScope').get(tenant, id, scope) as { fingerprint: string; http_status: number; reply: string } | undefined;
+      if (row === undefined) continue;
+      if (!replays || row.fingerprint !== fingerprint) return { kind: 'refused', refusal: mismatch };
+      return { kind: 'replayed', reply: JSON.parse(row.reply) as JsonValue, httpStatus: row.http_status };
+    }
+    return null;
+  }
+
+  keep({ tenant, id }: SessionRef, keys: readonly Idempotency[], reply: JsonValue, createdSessionId: string | null = null): void {
+    for (const { scope, fingerprint, httpStatus, expiresAtMs } of keys) {
+      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);
+    }
+  }
+
+  /** Drops what has expired, at most `limit`; returns how many. */
+  sweep(nowMs: number, limit: number): number {
+    const rows = this.#statements.get('expiredIdempotency').all(nowMs, limit) as { tenant: string; session_id: string; scope: string }[];
+    for (const row of rows) this.#statements.get('deleteExpired').run(row.tenant, row.session_id, row.scope);
+    return rows.length;
+  }
+}
