@@ -1,8 +1,10 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provider';
-import type { AgentRules } from '../core/decide.ts';
+import type { AgentRules, ToolRules } from '../core/decide.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
+import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
+import type { ToolApproval } from './tool-approval.ts';
 import { isProviderExecuted, type AgentTool, type Principal } from './tool.ts';
 
 /** What an agent's functions are given for a step. */
@@ -32,6 +34,12 @@ export interface AgentOptions<Context = unknown> {
   /** Makes what tools and instructions need for a step (clients, credentials). Never stored. */
   readonly context?: (scope: Omit<StepScope, 'context'>) => Context | Promise<Context>;
   readonly tools?: Readonly<Record<string, AgentTool>>;
+  /** MCP servers whose tools the agent uses, as `name__tool`. */
+  readonly mcp?: Readonly<Record<string, McpServerOptions>>;
+  /** The AI SDK's rule of which calls need a person's approval, or are denied; it goes before a tool's own `needsApproval`. */
+  readonly toolApproval?: ToolApproval;
+  /** The agent runs with nobody to ask: what would wait for a person or a client is denied, except approvals of the tools named here, which run. Default: it asks. */
+  readonly headless?: { readonly allow: readonly string[] };
   /** A new session opens with a turn that has no user message. Default false. */
   readonly greet?: boolean;
   readonly limits?: Partial<AgentLimits>;
@@ -47,6 +55,9 @@ export interface Agent<Context = unknown> {
   readonly instructions: AgentOptions<Context>['instructions'];
   context?(scope: Omit<StepScope, 'context'>): unknown;
   readonly tools: ReadonlyMap<string, AgentTool>;
+  readonly mcp: ReadonlyMap<string, McpServerOptions>;
+  readonly toolApproval: ToolApproval | undefined;
+  readonly headless: { readonly allow: readonly string[] } | null;
   readonly greet: boolean;
   readonly limits: AgentLimits;
   readonly settings: ModelSettings;
@@ -55,14 +66,17 @@ export interface Agent<Context = unknown> {
 
 /**
  * Declares an agent. Throws `HoldfastError` with code `agent_invalid` for a bad name, a model that is not of the AI SDK's v4
- * specification, a limit that is no positive number, and a tool that this version cannot honour: one without `execute` (a client tool) or
- * with `needsApproval`, since running it unasked would be worse than refusing it.
+ * specification, a limit that is no positive number, and a tool whose policies cannot go together.
  */
 export function agent<Context = unknown>(options: AgentOptions<Context>): Agent {
-  const { name, version = '1', model, models = {}, tools = {} } = options;
+  const { name, version = '1', model, models = {}, tools = {}, mcp = {} } = options;
   if (!/^[\w.-]{1,64}$/.test(name)) throw invalid(`the name ${JSON.stringify(name)} may have letters, digits, _, - and ., at most 64`);
   for (const [modelName, candidate] of [['model', model], ...Object.entries(models)] as const) requireModel(name, modelName, candidate);
   for (const [toolName, definition] of Object.entries(tools)) requireRunnable(name, toolName, definition);
+  for (const [server, definition] of Object.entries(mcp)) {
+    checkMcpServer(server, definition);
+    requireOwnNames(name, server, Object.keys(tools));
+  }
   const limits: AgentLimits = { ...agentLimitsDefault, ...options.limits };
   for (const [limit, value] of Object.entries(limits)) {
     if (value !== null && !(Number.isFinite(value) && value > 0)) throw invalid(`the limit ${limit} of agent ${name} is ${String(value)}; it must be a positive number`);
@@ -70,23 +84,30 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
   const toolMap = new Map(Object.entries(tools));
   return {
     name, version, model, models, limits, tools: toolMap,
+    mcp: new Map(Object.entries(mcp)),
+    toolApproval: options.toolApproval,
+    headless: options.headless ?? null,
     greet: options.greet ?? false,
     // Called with the context that `context` of the same options made.
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),
     settings: options.settings ?? {},
-    rules: rulesOf(name, version, limits, toolMap),
+    rules: rulesOf(name, version, limits, toolMap, mcp),
   };
 }
 
-function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>): AgentRules {
+function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>, mcp: Readonly<Record<string, McpServerOptions>>): AgentRules {
   return {
     agent: name, version, maxSteps: limits.maxSteps, parallelCalls: limits.parallelCalls, endAfterInactivityMs: limits.endAfterInactivityMs,
-    tools: new Map([...tools].filter(([, definition]) => !isProviderExecuted(definition)).map(([toolName, definition]) => [toolName, {
-      recovery: definition.recovery ?? 'report',
-      exclusive: definition.exclusive ?? false,
-      stopAfter: definition.stopAfter ?? false,
-    }])),
+    tools: new Map([...tools].filter(([, definition]) => !isProviderExecuted(definition)).map(([toolName, definition]) => [toolName, toolRulesOf(definition)])),
+    servers: new Map(Object.entries(mcp).map(([server, { recovery = 'report' }]) => [server, { recovery, exclusive: false, stopAfter: false }])),
+  };
+}
+
+function toolRulesOf({ recovery = 'report', exclusive = false, stopAfter = false, background, timeoutMs }: AgentTool): ToolRules {
+  return {
+    exclusive, stopAfter, recovery: typeof recovery === 'function' ? 'probe' : recovery,
+    ...(background !== undefined && timeoutMs !== undefined ? { operationTimeoutMs: timeoutMs } : {}),
   };
 }
 
@@ -100,10 +121,18 @@ function requireModel(agentName: string, modelName: string, model: LanguageModel
 function requireRunnable(agentName: string, toolName: string, definition: AgentTool): void {
   if (!/^[\w-]{1,128}$/.test(toolName)) throw invalid(`the tool name ${JSON.stringify(toolName)} of agent ${agentName} may have letters, digits, _ and -, at most 128`);
   if (isProviderExecuted(definition)) return;
-  if (typeof definition.execute !== 'function') throw invalid(`tool ${toolName} of agent ${agentName} has no execute: client tools are not supported yet`);
-  if (definition.needsApproval !== undefined && definition.needsApproval !== false) {
-    throw invalid(`tool ${toolName} of agent ${agentName} has needsApproval: approvals are not supported yet, and it must not run without one`);
-  }
+  const { background, recovery, isQuestion } = definition;
+  const isRun = typeof definition.execute === 'function';
+  const wrong = (what: string): HoldfastError => invalid(`tool ${toolName} of agent ${agentName} ${what}`);
+  if (isQuestion === true && isRun) throw wrong('is a question and has execute: a person answers it');
+  if (background !== undefined && !isRun) throw wrong('has background and no execute: what a client runs is no operation');
+  if (background === undefined && definition.operationKey !== undefined) throw wrong('has operationKey and no background: only operations have keys');
+  if (background !== undefined && recovery === 'ask') throw wrong('has background and the recovery ask: an operation that may have run ends as unknown (report), runs again, or probes');
+}
+
+function requireOwnNames(agentName: string, server: string, toolNames: readonly string[]): void {
+  const taken = toolNames.find((name) => name.startsWith(`${server}__`));
+  if (taken !== undefined) throw invalid(`tool ${taken} of agent ${agentName} has a name as the tools of its MCP server ${server} have them`);
 }
 
 function invalid(message: string): HoldfastError {

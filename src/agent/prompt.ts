@@ -50,6 +50,7 @@ export class PromptHistory {
 }
 
 function charsOf(entry: Entry): number {
+  if (entry.kind === 'operation-result') return operationInWords(entry).length;
   if (entry.kind === 'tool-results') return entry.results.reduce((chars, result) => chars + 100 + (typeof result.output === 'string' ? result.output.length : JSON.stringify(result.output ?? '').length), 0);
   if (!('parts' in entry)) return 0;
   return entry.parts.reduce((chars, part) => chars + 100 + ('text' in part ? part.text.length : JSON.stringify(part).length), 0);
@@ -87,9 +88,18 @@ function messagesOf(entry: Entry, callIds: CallIds): readonly LanguageModelV4Mes
       return stepMessages(entry, callIds);
     case 'tool-results':
       return entry.results.length === 0 ? [] : [{ role: 'tool', content: entry.results.map((result) => resultPart(result, callIds.ofResult(entry.stepSeq, result))) }];
+    case 'operation-result':
+      return [{ role: 'user', content: [{ type: 'text', text: operationInWords(entry) }] }];
     default:
       return [];
   }
+}
+
+/** The call of a detached operation has had its one result; what it came to is told as a message. */
+function operationInWords({ operationId, toolName, result }: EntryOf<'operation-result'>): string {
+  const { outcome, output, errorText } = result;
+  const said = outcome === 'done' ? `It came to: ${typeof output === 'string' ? output : JSON.stringify(output ?? null)}` : (errorText ?? '');
+  return `[operation ${operationId} of the tool ${sentName(toolName)} has ended: ${outcome}] ${said}`.trimEnd();
 }
 
 function userPart(part: MessagePart): Extract<LanguageModelV4Message, { role: 'user' }>['content'][number] {
@@ -179,7 +189,16 @@ function resultPart(result: CallResult, toolCallId: string): LanguageModelV4Tool
 
 function resultOutput(result: CallResult): LanguageModelV4ToolResultOutput {
   if (result.outcome !== 'done') return { type: 'error-text', value: result.errorText ?? result.outcome };
+  // The call stays as the model made it; what ran is said with the result.
+  if (result.approvedInput !== undefined) return { type: 'content', value: [{ type: 'text', text: `The person who approved the call changed its input to: ${JSON.stringify(result.approvedInput)}` }, ...outputContent(result)] };
   if (result.modelOutput !== undefined) return result.modelOutput as unknown as LanguageModelV4ToolResultOutput;
   const output = result.output ?? null;
   return typeof output === 'string' ? { type: 'text', value: output } : { type: 'json', value: output as JSONValue };
+}
+
+function outputContent({ output, modelOutput }: CallResult): Extract<LanguageModelV4ToolResultOutput, { type: 'content' }>['value'] {
+  const own = modelOutput as unknown as LanguageModelV4ToolResultOutput | undefined;
+  if (own?.type === 'content') return own.value;
+  const value = own !== undefined && 'value' in own ? own.value : (output ?? null);
+  return [{ type: 'text', text: typeof value === 'string' ? value : JSON.stringify(value) }];
 }

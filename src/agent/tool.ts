@@ -1,6 +1,7 @@
 import type { LanguageModelV4ToolResultOutput, SharedV4ProviderOptions } from '@ai-sdk/provider';
-import type { FlexibleSchema, ModelMessage } from '@ai-sdk/provider-utils';
+import { jsonSchema, type FlexibleSchema, type ModelMessage } from '@ai-sdk/provider-utils';
 import type { ToolRules } from '../core/decide.ts';
+import type { OperationMode } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 
 /** Who calls: a tenant's owner. With authentication off, the tenant is `default`. */
@@ -25,34 +26,89 @@ export interface ToolOptions<Context = unknown> {
   /** The session as of the step. */
   readonly session: Session;
   readonly principal: Principal;
+  /**
+   * Says how far an operation is, from 0 to 1; stored and shown at most every 250 ms, the last one of an interval always. Of a tool that is no operation it is
+   * shown nowhere. Never throws.
+   */
+  readonly progress: (fraction: number, text?: string) => void;
+  /**
+   * For an operation that somebody outside completes: an address and a one-time token for `POST`ing `{output}` or `{errorText}` with `Authorization: Bearer <token>`.
+   * Once it has been asked for and `execute` has returned, no worker is held until then. Resolves when that is committed. Rejects with code `not_an_operation` in a
+   * tool without `background`.
+   */
+  readonly externalCompletion: () => Promise<ExternalCompletion>;
 }
+
+export interface ExternalCompletion {
+  readonly operationId: string;
+  /** Absolute with the option `publicUrl` of `createHoldfast`, else from the server's root. */
+  readonly url: string;
+  /** Shown only here: the store keeps its hash. */
+  readonly token: string;
+}
+
+/** What a probe finds out about a call whose worker died: it ran, and with what result; it did not, so it runs now; or nobody can tell (outcome `unknown`). */
+export type ProbeFinding = { readonly ran: true; readonly output: unknown } | { readonly ran: false } | { readonly ran: 'unknown' };
+
+/** Finds out whether a call ran whose worker died before it reported. Given what `execute` was given, with the same `callKey`. It may be asked more than once. */
+export type RecoveryProbe = (input: never, options: never) => ProbeFinding | Promise<ProbeFinding>;
 
 /** What Holdfast knows of a tool beyond the AI SDK's fields. */
 export interface ToolPolicy {
   /**
    * What happens to a call in flight when its worker dies (G6): `rerun` runs it again, `rerun-keyed` runs it again with the same
-   * `callKey`, `report` ends it with the outcome `unknown` and tells the model. Default `report`.
+   * `callKey`, `report` ends it with the outcome `unknown` and tells the model, `ask` lets a person decide, a function finds out. Default `report`. A tool
+   * with `background` cannot `ask`.
    */
-  readonly recovery?: ToolRules['recovery'];
+  readonly recovery?: Exclude<ToolRules['recovery'], 'probe'> | RecoveryProbe;
+  /**
+   * It runs as an operation with a life of its own: `await` parks the turn until it ends, `detach` answers the call at once and brings the result later. A function
+   * decides by the call's input. Default: it runs within its step.
+   */
+  readonly background?: OperationMode | ((input: never) => OperationMode);
+  /** With `background`: while an operation of the same owner, agent, tool and key lives, another call is answered `in_progress`. At most 255 characters. */
+  readonly operationKey?: (input: never) => string;
+  /** How long its approval, its client or its answer is waited for, in milliseconds; null: for ever. Default: a client tool 1,800,000 (30 min), else null. */
+  readonly actionExpiresAfterMs?: number | null;
+  /** Only a principal with one of these roles may decide its action (the role `system` always may). Default: whoever may use the session. */
+  readonly actionRoles?: readonly string[];
   /** It must be the only call of its step; together with others nothing runs. Default false. */
   readonly exclusive?: boolean;
   /** Its success ends the turn. Default false. */
   readonly stopAfter?: boolean;
-  /** How long it may run, in milliseconds. Default: the agent's `toolTimeoutMs` (300,000). */
+  /** How long it may run, in milliseconds. Default: the agent's `toolTimeoutMs` (300,000); with `background` a day, from its start to its end, restarts included. */
   readonly timeoutMs?: number;
   /** How large a result the model and the log see, in UTF-8 bytes; a larger one keeps head and tail. Default: the agent's `toolResultBytesMax`. */
   readonly maxResultBytes?: number;
 }
 
 /** A tool of Holdfast: the AI SDK's fields, and a {@link ToolPolicy}. */
-export interface Tool<Input, Output, Context = unknown> extends ToolPolicy {
+export interface Tool<Input, Output, Context = unknown> extends Omit<ToolPolicy, 'recovery' | 'background' | 'operationKey'> {
   readonly description?: string;
   /** Any Standard Schema (zod, valibot, …) or the AI SDK's `jsonSchema()`. */
   readonly inputSchema: FlexibleSchema<Input>;
-  execute(input: Input, options: ToolOptions<Context>): Output | PromiseLike<Output> | AsyncIterable<Output>;
+  /** Absent: a client tool. The turn waits until a client posts its result. */
+  execute?(input: Input, options: ToolOptions<Context>): Output | PromiseLike<Output> | AsyncIterable<Output>;
+  /** Any Standard Schema: what comes from outside as its result is checked against it. */
+  readonly outputSchema?: FlexibleSchema<Output>;
+  /** Whether a person has to approve a call before it runs; `agent({ toolApproval })` goes before it. Default false. */
+  needsApproval?: boolean | ((input: Input, options: ApprovalOptions<Context>) => boolean | PromiseLike<boolean>);
+  recovery?: Exclude<ToolRules['recovery'], 'probe'> | ((input: Input, options: ToolOptions<Context>) => ProbeFinding | Promise<ProbeFinding>);
+  background?: OperationMode | ((input: Input) => OperationMode);
+  operationKey?(input: Input): string;
   toModelOutput?(options: { toolCallId: string; input: Input; output: Output }): LanguageModelV4ToolResultOutput | PromiseLike<LanguageModelV4ToolResultOutput>;
   readonly strict?: boolean;
   readonly providerOptions?: SharedV4ProviderOptions;
+}
+
+/** What a predicate of `needsApproval` is given beside the call's input. */
+export interface ApprovalOptions<Context = unknown> {
+  readonly toolCallId: string;
+  /** The conversation as the model had it. */
+  readonly messages: ModelMessage[];
+  readonly context: Context;
+  readonly session: Session;
+  readonly principal: Principal;
 }
 
 /**
@@ -66,6 +122,11 @@ export interface AgentTool extends ToolPolicy {
   execute?(input: never, options: never): unknown;
   toModelOutput?(options: never): unknown;
   readonly needsApproval?: unknown;
+  readonly outputSchema?: FlexibleSchema | undefined;
+  /** Made by {@link question}: its call is put to a person, whose answer is its result. */
+  readonly isQuestion?: true;
+  /** The MCP server whose tool it is. */
+  readonly mcpServer?: string;
   readonly strict?: boolean | undefined;
   readonly providerOptions?: SharedV4ProviderOptions | undefined;
   /** With `type: 'provider'`. */
@@ -77,6 +138,39 @@ export interface AgentTool extends ToolPolicy {
 /** Declares a tool with the types of its input and output inferred. Does nothing else. */
 export function tool<Input, Output, Context = unknown>(definition: Tool<Input, Output, Context>): Tool<Input, Output, Context> {
   return definition;
+}
+
+export interface QuestionOptions {
+  /** Tells the model when to ask. */
+  readonly description?: string;
+  /** What the model asks; default `{question, options?}`. Any Standard Schema or the AI SDK's `jsonSchema()`. */
+  readonly inputSchema?: FlexibleSchema;
+  /** What an answer must be like. Default: any JSON. */
+  readonly answerSchema?: FlexibleSchema;
+  /** How long an answer is waited for, in milliseconds. Default null: for ever. */
+  readonly expiresAfterMs?: number | null;
+  /** Only a principal with one of these roles may answer. Default: whoever may use the session. */
+  readonly roles?: readonly string[];
+}
+
+/** A tool with which the model asks a person: the turn waits, and the answer is the call's result. */
+export function question({ description, inputSchema, answerSchema, expiresAfterMs, roles }: QuestionOptions = {}): AgentTool {
+  return {
+    isQuestion: true,
+    description: description ?? 'Asks the user a question and waits for the answer.',
+    inputSchema: inputSchema ?? jsonSchema({
+      type: 'object', required: ['question'], additionalProperties: false,
+      properties: { question: { type: 'string' }, options: { type: 'array', items: { type: 'string' }, description: 'Answers to choose from, if there are some.' } },
+    }),
+    ...(answerSchema === undefined ? {} : { outputSchema: answerSchema }),
+    ...(expiresAfterMs === undefined ? {} : { actionExpiresAfterMs: expiresAfterMs }),
+    ...(roles === undefined ? {} : { actionRoles: roles }),
+  };
+}
+
+/** Whether somebody outside gives the call its result. */
+export function isClientTool(definition: AgentTool): boolean {
+  return definition.execute === undefined && definition.isQuestion !== true && !isProviderExecuted(definition);
 }
 
 /** Whether the provider runs the tool, so that it never runs here. */

@@ -16,6 +16,10 @@ export interface HookEvent<Kind extends EntryKind> {
  * call repeated.
  */
 export interface Hooks {
+  /** A turn waits for somebody: an approval, a client tool's result, an answer, or what to do with a call that may have run. One for each action, when it opens. */
+  readonly onActionRequired?: (event: HookEvent<'action-opened'>) => void | Promise<void>;
+  /** An operation ended, whatever way; `entry.result` is what it came to, where no call waits for it. */
+  readonly onOperationEnd?: (event: HookEvent<'operation-ended'>) => void | Promise<void>;
   readonly onTurnEnd?: (event: HookEvent<'turn-ended'>) => void | Promise<void>;
   readonly onStepEnd?: (event: HookEvent<'assistant-step'>) => void | Promise<void>;
 }
@@ -24,9 +28,14 @@ export interface Hooks {
 const takeOverMs = 30_000;
 const sweepMs = 10_000;
 const batchItems = 100;
+/** How far into what is undelivered a sweep looks, past what it has called for already and what only others listen to. */
+const lookItemsMax = 12_800;
 
+const kindOfHook: Readonly<Record<keyof Hooks, EntryKind>> = { onTurnEnd: 'turn-ended', onStepEnd: 'assistant-step', onActionRequired: 'action-opened', onOperationEnd: 'operation-ended' };
+
+/** The kinds of entries of which the hooks are told. */
 export function hookKinds(hooks: Hooks): readonly EntryKind[] {
-  return [...(hooks.onTurnEnd === undefined ? [] : ['turn-ended' as const]), ...(hooks.onStepEnd === undefined ? [] : ['assistant-step' as const])];
+  return (Object.keys(kindOfHook) as (keyof Hooks)[]).flatMap((name) => (hooks[name] === undefined ? [] : [kindOfHook[name]]));
 }
 
 /** Delivers the events that commits left in the outbox (G3). */
@@ -38,6 +47,8 @@ export class HookRunner {
   readonly #delivering = new Set<Promise<void>>();
   /** Events whose call has not ended, by tenant, session and seq. */
   readonly #inHand = new Set<string>();
+  /** Events that sweeps have called for since they last began anew: the next one goes on behind those that are still there. */
+  readonly #swept = new Set<string>();
   #cancelSweep: (() => void) | null = null;
   #closed = false;
 
@@ -76,20 +87,29 @@ export class HookRunner {
     });
   }
 
-  /** What a process that died, or a hook that failed, left undelivered. Each by itself: one that fails or hangs keeps no other waiting. */
+  /** What a process that died, or a hook that failed, left undelivered, so many at once. Each by itself, and in turn: those that fail or hang keep no others waiting. */
   async #sweep(): Promise<void> {
-    const items = await this.#store.readOutbox({ limit: batchItems, olderThanMs: this.#system.clock.nowMs() - takeOverMs });
     const kinds = hookKinds(this.#hooks);
-    for (const item of items) {
+    const olderThanMs = this.#system.clock.nowMs() - takeOverMs;
+    let chosen: readonly OutboxItem[] = [];
+    let seenAll = false;
+    for (let limit = batchItems; !seenAll && chosen.length < batchItems; limit *= 2) {
+      const items = await this.#store.readOutbox({ limit, olderThanMs });
+      seenAll = items.length < limit || limit >= lookItemsMax;
       // What only other processes listen to is left to them.
-      if (!kinds.includes(item.kind)) continue;
+      chosen = items.filter((item) => kinds.includes(item.kind) && !this.#swept.has(keyOf(item)) && !this.#inHand.has(keyOf(item)));
+    }
+    const beginsAnew = seenAll && chosen.length <= batchItems;
+    if (beginsAnew) this.#swept.clear();
+    for (const item of chosen.slice(0, batchItems)) {
+      if (!beginsAnew) this.#swept.add(keyOf(item));
       const [entry] = await this.#store.readEntries(item, { afterSeq: item.seq - 1, limit: 1 });
       if (entry?.seq === item.seq) this.#deliver(item, entry);
     }
   }
 
   #deliver(item: OutboxItem, entry: Entry): void {
-    const key = `${item.tenant}\n${item.id}\n${item.seq}`;
+    const key = keyOf(item);
     if (this.#inHand.has(key)) return;
     this.#inHand.add(key);
     this.#track(this.#call(item, entry).finally(() => this.#inHand.delete(key)));
@@ -99,6 +119,8 @@ export class HookRunner {
     const event = { tenant: item.tenant, sessionId: item.id };
     if (entry.kind === 'turn-ended') await this.#hooks.onTurnEnd?.({ ...event, entry });
     else if (entry.kind === 'assistant-step') await this.#hooks.onStepEnd?.({ ...event, entry });
+    else if (entry.kind === 'action-opened') await this.#hooks.onActionRequired?.({ ...event, entry });
+    else if (entry.kind === 'operation-ended') await this.#hooks.onOperationEnd?.({ ...event, entry });
     await this.#store.deleteOutbox([item]);
   }
 
@@ -108,4 +130,8 @@ export class HookRunner {
       .finally(() => this.#delivering.delete(tracked));
     this.#delivering.add(tracked);
   }
+}
+
+function keyOf({ tenant, id, seq }: OutboxItem): string {
+  return `${tenant}\n${id}\n${seq}`;
 }

@@ -19,6 +19,8 @@ export interface LeaseEvents {
   readonly onHeld: (held: readonly HeldSession[], runs: readonly SessionRun[]) => void;
   /** The same, once for each heartbeat. */
   readonly onRenewed: (held: readonly HeldSession[]) => void;
+  /** Something may have been taken from this worker: looked for after hints and with each heartbeat. */
+  readonly onCheck: () => Promise<void>;
   /** There are dead workers, whose sessions wait for somebody. */
   readonly onDead: () => void;
 }
@@ -40,6 +42,8 @@ export class WorkerLease {
   #stopped = false;
   #renewing = false;
   #deadWorkers: readonly string[] = [];
+  /** Of the dead, those that the store was asked to forget since they were looked for. */
+  readonly #forgotten = new Set<string>();
 
   constructor(options: LeaseOptions, events: LeaseEvents) {
     this.#options = options;
@@ -77,13 +81,15 @@ export class WorkerLease {
     this.#after('held', heldCheckMs, async () => {
       const runs = this.#events.runs();
       this.#events.onHeld(await this.#options.store.findHeld(this.#id), runs);
+      await this.#events.onCheck();
     });
   }
 
-  /** Forgets dead workers that had nothing left. */
+  /** Forgets dead workers of which no session is left. They count as dead until the next look for such all the same: operations may still name them. */
   async forgetDead(workers: readonly string[]): Promise<void> {
-    this.#deadWorkers = this.#deadWorkers.filter((worker) => !workers.includes(worker));
-    await this.#options.store.removeDeadWorkers(workers);
+    const named = workers.filter((worker) => !this.#forgotten.has(worker));
+    for (const worker of named) this.#forgotten.add(worker);
+    if (named.length > 0) await this.#options.store.removeDeadWorkers(named);
   }
 
   async #register(): Promise<void> {
@@ -128,6 +134,7 @@ export class WorkerLease {
     this.#renewedAt(nowMs);
     this.#events.onHeld(renewed.held, runs);
     this.#events.onRenewed(renewed.held);
+    await this.#events.onCheck();
   }
 
   #lost(reason: string): void {
@@ -153,6 +160,7 @@ export class WorkerLease {
     try {
       const dead = await store.findDeadWorkers(system.clock.nowMs());
       this.#deadWorkers = dead.filter((worker) => worker !== this.#id);
+      this.#forgotten.clear();
       if (this.#deadWorkers.length > 0) this.#events.onDead();
     } finally {
       if (!this.#stopped) this.#after('dead', everyMs, () => this.#findDead());

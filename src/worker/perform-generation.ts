@@ -1,7 +1,8 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
-import { modelOf, type Agent } from '../agent/agent.ts';
-import { checkInput, modelTools } from '../agent/model-tools.ts';
-import { isProviderExecuted } from '../agent/tool.ts';
+import { modelOf } from '../agent/agent.ts';
+import { callRules } from '../agent/call-needs.ts';
+import { checkInput, modelTools, type CheckedInput } from '../agent/model-tools.ts';
+import { isProviderExecuted, type AgentTool } from '../agent/tool.ts';
 import type { AttemptRecord, StepPart, ToolCallPart } from '../core/entry.ts';
 import { wellFormedJson, wellFormedText, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
@@ -13,6 +14,7 @@ import { StreamDeadlines } from './deadlines.ts';
 import { providerFailure, redact, StreamFault } from './provider-failure.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { stepScope } from './step-scope.ts';
+import { stepTools } from './step-tools.ts';
 import { StreamAssembler, type AssembledPart, type RawCall } from './stream-assembler.ts';
 import { withinTime, type TimeBound } from './within-time.ts';
 import { HoldfastError } from '../core/errors.ts';
@@ -21,6 +23,7 @@ interface Prepared {
   readonly model: LanguageModelV4;
   readonly options: LanguageModelV4CallOptions;
   readonly instructionsHash: string;
+  readonly tools: ReadonlyMap<string, AgentTool>;
 }
 
 /** One try at a generation: prepares, calls the model, stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
@@ -40,7 +43,7 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
   const deadlines = new StreamDeadlines(clock, run.agent.limits, run.abort.signal);
   try {
     await readStream(prepared, assembler, writer, deadlines, () => measured.sawPart(clock.nowMs()));
-    const parts = await Promise.all(assembler.parts().map((part) => stepPart(run.agent, part, { clock, signal: run.abort.signal, timeoutMs: run.agent.limits.toolTimeoutMs })));
+    const parts = await Promise.all(assembler.parts().map((part) => stepPart(run, prepared.tools, part, { clock, signal: run.abort.signal, timeoutMs: run.agent.limits.toolTimeoutMs })));
     await writer.close();
     measured.answered(assembler);
     return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: assembler.warnings };
@@ -89,12 +92,13 @@ function isContent({ type }: LanguageModelV4StreamPart): boolean {
 }
 
 /** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling, each within the time of a step. */
-async function prepareWithRetries({ system: { clock } }: WorkerHost, run: SessionRun): Promise<Prepared> {
+async function prepareWithRetries(host: WorkerHost, run: SessionRun): Promise<Prepared> {
+  const { clock } = host.system;
   const { signal } = run.abort;
   const bound = { clock, signal, timeoutMs: run.agent.limits.stepTimeoutMs };
   for (let tries = 1; ; tries += 1) {
     try {
-      return await withinTime(prepare(run), bound);
+      return await withinTime(prepare(host, run), bound);
     } catch (error) {
       if (tries >= limits.prepareTriesMax || signal.aborted) throw error;
       const delayMs = limits.prepareDelayMsFirst * 2 ** (tries - 1);
@@ -103,17 +107,19 @@ async function prepareWithRetries({ system: { clock } }: WorkerHost, run: Sessio
   }
 }
 
-async function prepare(run: SessionRun): Promise<Prepared> {
+async function prepare(host: WorkerHost, run: SessionRun): Promise<Prepared> {
   const { agent, session, history } = run;
   const requested = session.turn?.model ?? null;
   const model = modelOf(agent, requested);
   if (model === undefined) throw new HoldfastError('model_gone', `agent ${agent.name} has no model ${String(requested)} any more`);
   const instructions = typeof agent.instructions === 'function' ? await agent.instructions(await stepScope(run)) : (agent.instructions ?? null);
-  const tools = await modelTools(agent);
+  const tools = await stepTools(host, run);
+  const described = await modelTools(tools);
   return {
     model,
+    tools,
     instructionsHash: hashText(instructions ?? ''),
-    options: { ...agent.settings, prompt: history.prompt(instructions), ...(tools.length === 0 ? {} : { tools: [...tools] }) },
+    options: { ...agent.settings, prompt: history.prompt(instructions), ...(described.length === 0 ? {} : { tools: [...described] }) },
   };
 }
 
@@ -124,17 +130,17 @@ function hashText(text: string): string {
   return (hash >>> 0).toString(16).padStart(8, '0');
 }
 
-async function stepPart(agent: Agent, part: AssembledPart, bound: TimeBound): Promise<StepPart> {
+async function stepPart(run: SessionRun, tools: ReadonlyMap<string, AgentTool>, part: AssembledPart, bound: TimeBound): Promise<StepPart> {
   if (part.type !== 'raw-call') return part;
   const { call, streamedText } = part;
   const parsed = parseInput(call);
   const input = parsed === undefined ? null : wellFormedJson(parsed);
-  const problem = call.providerExecuted ? undefined : await problemOf(agent, call, parsed, bound);
+  const ruled = call.providerExecuted ? {} : await ruledCall(run, tools, call, parsed, bound);
   const written = JSON.stringify(input);
   return {
     type: 'tool-call', index: -1, toolCallId: call.toolCallId, toolName: call.toolName, input,
     ...(streamedText !== '' && streamedText !== written ? { inputText: streamedText } : {}),
-    ...(problem === undefined ? {} : { problem: boundedText(problem) }),
+    ...ruled,
     ...(call.providerExecuted ? { providerExecuted: true } : {}),
     ...(call.dynamic ? { dynamic: true } : {}),
     ...(call.providerMetadata === undefined ? {} : { providerMetadata: call.providerMetadata }),
@@ -151,21 +157,37 @@ function parseInput(call: RawCall): JsonValue | undefined {
   }
 }
 
-async function problemOf(agent: Agent, call: RawCall, input: JsonValue | undefined, bound: TimeBound): Promise<string | undefined> {
-  const definition = agent.tools.get(call.toolName);
+/** Why the call cannot run, or what it needs before it may. Schemas and predicates are the user's own code: what they throw ends the call, not the turn. */
+async function ruledCall(run: SessionRun, tools: ReadonlyMap<string, AgentTool>, call: RawCall, input: JsonValue | undefined, bound: TimeBound): Promise<Partial<ToolCallPart>> {
+  const definition = tools.get(call.toolName);
   if (definition === undefined || isProviderExecuted(definition)) {
-    const names = [...agent.rules.tools.keys()];
-    return `there is no tool ${call.toolName}; ${names.length === 0 ? 'there are no tools' : `the tools are ${names.join(', ')}`}`;
+    const names = [...tools].flatMap(([name, tool]) => (isProviderExecuted(tool) ? [] : [name]));
+    return { problem: boundedText(`there is no tool ${call.toolName}; ${names.length === 0 ? 'there are no tools' : `the tools are ${names.join(', ')}`}`) };
   }
-  if (input === undefined) return `the input is not JSON: ${call.inputText.slice(0, 200)}`;
+  if (input === undefined) return { problem: boundedText(`the input is not JSON: ${call.inputText.slice(0, 200)}`) };
+  let checked: CheckedInput;
   try {
-    const checked = await withinTime(checkInput(definition, input), bound);
-    return checked.valid ? undefined : `the input does not fit the tool's schema: ${checked.problem}`;
+    checked = await withinTime(checkInput(definition, input), bound);
   } catch (error) {
-    // The schema is the user's own code: what it throws ends the call, not the turn.
     if (bound.signal.aborted) throw error;
-    return `the input could not be checked: ${errorText(error)}`;
+    return { problem: boundedText(`the input could not be checked: ${errorText(error)}`) };
   }
+  if (!checked.valid) return { problem: boundedText(`the input does not fit the tool's schema: ${checked.problem}`) };
+  try {
+    const { toolCallId, toolName } = call;
+    const rules = async () => callRules(run.agent, definition, { toolCallId, toolName, input, checkedInput: checked.value }, await stepScope(run), run.history.messages.slice() as never);
+    return needsRules(run, definition) ? await withinTime(rules(), bound) : {};
+  } catch (error) {
+    if (bound.signal.aborted) throw error;
+    // Run unasked it might do what nobody wanted.
+    return { denied: { code: 'approval_check_failed', reason: boundedText(`whether it may run could not be found out: ${errorText(error)}`) } };
+  }
+}
+
+/** Most tools run as they are: for them no context is made. */
+function needsRules({ agent }: SessionRun, definition: AgentTool): boolean {
+  const { needsApproval, background, recovery, mcpServer } = definition;
+  return agent.toolApproval !== undefined || typeof definition.execute !== 'function' || (needsApproval ?? false) !== false || background !== undefined || recovery === 'ask' || mcpServer !== undefined;
 }
 
 /** An error's message as it may be kept. */

@@ -1,7 +1,7 @@
 import type { Work } from '../core/advance.ts';
 import type { Transition } from '../core/draft.ts';
-import { handOver, settleCalls, settleGeneration, type HandOver } from '../core/settle.ts';
-import type { UpdateResult } from '../store/store.ts';
+import { handOver, settleCalls, settleGeneration, type GenerationOutcome, type HandOver } from '../core/settle.ts';
+import type { UpdateRequest, UpdateResult } from '../store/store.ts';
 import { catchUp } from './history-cache.ts';
 import { performCalls } from './perform-calls.ts';
 import { performGeneration } from './perform-generation.ts';
@@ -17,8 +17,8 @@ export async function runSession(host: WorkerHost, run: SessionRun, firstWork: W
     await catchUp(host.store, run.history, run.session);
     const performed: Performed = work.kind === 'generate' ? await generate(host, run, work) : await call(host, run, work);
     if (performed.kind === 'aborted') return giveBack(host, run, performed.handOver);
-    const result: UpdateResult<Work | null> = await host.store.update({ key: run.ref, transition: performed.transition });
-    if (result.kind !== 'committed') return;
+    const result: UpdateResult<Work | null> = await host.store.update({ key: run.ref, reads: performed.reads, transition: performed.transition });
+    if (result.kind !== 'committed') return performed.recordLost?.();
     run.session = result.session;
     run.history.append(result.entries);
     run.lastStep = result.entries.find((entry) => entry.kind === 'assistant-step') ?? run.lastStep;
@@ -28,19 +28,29 @@ export async function runSession(host: WorkerHost, run: SessionRun, firstWork: W
 }
 
 type Performed =
-  | { readonly kind: 'done'; readonly transition: Transition<Work | null> }
+  | { readonly kind: 'done'; readonly transition: Transition<Work | null>; readonly reads: NonNullable<UpdateRequest<Work | null>['reads']>; readonly recordLost?: () => void }
   | { readonly kind: 'aborted'; readonly handOver: HandOver };
 
 async function generate(host: WorkerHost, run: SessionRun, { attempt }: Extract<Work, { kind: 'generate' }>): Promise<Performed> {
   const outcome = await performGeneration(host, run, attempt);
   if (outcome === null) return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: { ...attempt, usage: null } } };
-  return { kind: 'done', transition: settleGeneration(run.lease, outcome, run.agent.rules, { ...circumstances(host), random: host.system.random.next() }) };
+  return {
+    kind: 'done', reads: operationKeys(outcome),
+    transition: settleGeneration(run.lease, outcome, run.agent.rules, { ...circumstances(host), random: host.system.random.next() }),
+  };
 }
 
 async function call(host: WorkerHost, run: SessionRun, work: Extract<Work, { kind: 'run-calls' }>): Promise<Performed> {
-  const { results, notBegun } = await performCalls(host, run, work);
+  const { results, notBegun, recordLost } = await performCalls(host, run, work);
   if (results === null) return { kind: 'aborted', handOver: { notBegun, lostAttempt: null } };
-  return { kind: 'done', transition: settleCalls(run.lease, work.stepSeq, results, run.agent.rules, circumstances(host)) };
+  return { kind: 'done', reads: { outcomes: true }, recordLost, transition: settleCalls(run.lease, work.stepSeq, results, run.agent.rules, circumstances(host)) };
+}
+
+/** What a step that starts operations has to know of those that live. */
+function operationKeys(outcome: GenerationOutcome): { readonly operationKeys?: readonly string[] } {
+  if (outcome.kind !== 'generated') return {};
+  const keys = outcome.parts.flatMap((part) => (part.type === 'tool-call' && part.operation?.key !== undefined ? [part.operation.key] : []));
+  return keys.length === 0 ? {} : { operationKeys: keys };
 }
 
 function circumstances(host: WorkerHost) {

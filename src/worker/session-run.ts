@@ -1,10 +1,12 @@
 import type { Agent } from '../agent/agent.ts';
+import type { AgentTool } from '../agent/tool.ts';
 import type { PromptHistory } from '../agent/prompt.ts';
 import type { Entry, EntryOf } from '../core/entry.ts';
 import type { Lease } from '../core/settle.ts';
 import type { Session } from '../core/session.ts';
 import type { System } from '../core/system.ts';
 import type { SessionRef, Store } from '../store/store.ts';
+import type { McpConnections } from '../mcp/mcp-connections.ts';
 import type { Log } from './log.ts';
 
 /** What a worker works with. */
@@ -13,6 +15,11 @@ export interface WorkerHost {
   readonly system: System;
   readonly chunkIntervalMs: number;
   readonly log: Log;
+  /** How often to look for what no hint told of, in milliseconds. */
+  readonly pollMs: number;
+  readonly mcp: McpConnections;
+  /** Before the path of an address that somebody outside is given; '' where it is not known. */
+  readonly publicUrl: string;
   /** Tells of entries after their commit, for hooks. */
   readonly committed: (ref: SessionRef, entries: readonly Entry[]) => void;
 }
@@ -22,13 +29,13 @@ export interface SessionRun {
   readonly ref: SessionRef;
   readonly agent: Agent;
   readonly lease: Lease;
-  /** It was claimed alone, and nothing else is taken until it ends. */
-  readonly solo: boolean;
   /** As of the last commit that this process saw. */
   session: Session;
   readonly history: PromptHistory;
   /** The last assistant step that this process committed. */
   lastStep: EntryOf<'assistant-step'> | null;
+  /** The client's own tools, as the message at this seq brought them. */
+  clientTools: { readonly seq: number; readonly tools: ReadonlyMap<string, AgentTool> } | null;
   /** Aborted when the fence is lost, and when the process must give the session back. */
   readonly abort: AbortController;
   /** Set when the process is going away: the session is handed over at the next step's end. */

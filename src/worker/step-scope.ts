@@ -9,7 +9,7 @@ export function principalOf({ tenant, owner }: Session): Principal {
 }
 
 /** What the agent's functions are given for the present step; the context is made anew for each. */
-export async function stepScope({ agent, session }: SessionRun): Promise<StepScope> {
+export async function stepScope({ agent, session }: Pick<SessionRun, 'agent' | 'session'>): Promise<StepScope> {
   const principal = principalOf(session);
   const context = agent.context === undefined ? undefined : await agent.context({ session, principal });
   return { session, principal, context };

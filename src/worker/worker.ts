@@ -1,23 +1,31 @@
 import type { Agent } from '../agent/agent.ts';
-import { claim, type Claimed } from '../core/claim.ts';
+import { claim, needsSolo, type Claimed } from '../core/claim.ts';
 import type { Entry } from '../core/entry.ts';
 import type { WorkerSlot } from '../core/accept/transition.ts';
 import { abandon, type Lease } from '../core/settle.ts';
-import { statusOf, type Session } from '../core/session.ts';
+import type { Operation } from '../core/operation.ts';
+import { dueAtMs, pauseOf, statusOf, type Session } from '../core/session.ts';
 import type { Claimable, HeldSession, SessionRef, UpdateResult } from '../store/store.ts';
+import { dropLost } from './drop-lost.ts';
 import { HistoryCache } from './history-cache.ts';
 import { WorkerLease } from './lease.ts';
+import { OperationRunner } from './operation-runner.ts';
 import { runSession } from './run-session.ts';
 import type { AbortReason, SessionRun, WorkerHost } from './session-run.ts';
+import { SoloRules } from './solo-rules.ts';
+import { TenantTurns } from './tenant-turns.ts';
+
+/** How many more than its free places a worker looks for, so that it has a choice between tenants. */
+const choiceSessions = 16;
 
 export interface WorkerOptions extends WorkerHost {
   readonly agents: ReadonlyMap<string, Agent>;
   /** How long the process may be silent before its sessions are taken over, in milliseconds. */
   readonly leaseMs: number;
-  /** How often due work is looked for when nothing says that there is some, in milliseconds. */
-  readonly pollMs: number;
   /** Sessions that run at the same time in this process. */
   readonly runsMax: number;
+  /** Operations that run at the same time in this process. */
+  readonly operationsMax: number;
   /** How long {@link Worker.stop} lets steps finish, in milliseconds. */
   readonly stopGraceMs: number;
   /** Bound of the cache of histories, in characters. */
@@ -39,12 +47,13 @@ export class Worker {
   readonly #host: WorkerOptions;
   readonly #lease: WorkerLease;
   readonly #histories: HistoryCache;
+  readonly #operations: OperationRunner;
   /** A session has two runs for a moment when a command took it from one and gave it to the next. */
   readonly #runs = new Map<SessionRun, Promise<void>>();
   #reserved = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
-  /** A session that crashed its workers runs here alone, or waits for this process to be empty. */
-  #soloWanted = false;
+  readonly #solo: SoloRules;
+  readonly #tenants = new TenantTurns();
   /** Claims that the store said are ours at the last heartbeat and that no run has. */
   #unheld = new Set<string>();
   /** Work was left because there was no place for it. */
@@ -57,15 +66,27 @@ export class Worker {
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: WorkerOptions) {
-    this.#host = options;
+    this.#host = {
+      ...options,
+      committed: (ref, entries) => {
+        options.committed(ref, entries);
+        if (entries.some(({ kind }) => kind === 'operation-started')) this.#operations.wake();
+      },
+    };
     this.#histories = new HistoryCache(options.historyCharsMax);
+    this.#solo = new SoloRules({ clock: options.system.clock, leaseMs: options.leaseMs, pollMs: options.pollMs });
     this.#lease = new WorkerLease(options, {
       onLost: () => this.#abortAll('fence-lost'),
+      onCheck: () => this.#operations.checkHeld(),
       runs: () => [...this.#runs.keys()],
       onHeld: (held, runs) => dropLost(held, runs),
       onRenewed: (held) => this.#giveUpUnheld(held),
       onDead: () => this.wake(),
     });
+    const solo = this.#solo;
+    // Whichever killed the process, the session that runs alone would be held to have done it: operations wait a while too.
+    const operationHost = { ...this.#host, get operationsMax() { return solo.mayBeginOperations ? options.operationsMax : 0; } };
+    this.#operations = new OperationRunner(operationHost, this.#lease, (session) => this.#operationEnded(session));
   }
 
   /** Id of the worker, as claims name it; a new one after a lost lease. */
@@ -75,6 +96,15 @@ export class Worker {
 
   get runs(): number {
     return this.#runs.size;
+  }
+
+  get #inHand(): number {
+    return this.#runs.size + this.#reserved;
+  }
+
+  /** What would die with this process. */
+  get #inProgress(): number {
+    return this.#inHand + this.#operations.runs;
   }
 
   /** Whether the lease is held and work is taken. */
@@ -106,6 +136,7 @@ export class Worker {
     this.#cancelPoll?.();
     this.#cancelDueTimer?.();
     for (const run of this.#runs.keys()) run.handingOver = true;
+    const operationsEnded = this.#operations.stop();
     const cancelGrace = this.#host.system.clock.after(this.#host.stopGraceMs, () => this.#abortAll('hand-over'));
     await this.#scanning;
     // A command that holds a place may still begin a run, which is handed over at once.
@@ -113,6 +144,7 @@ export class Worker {
       await Promise.all(this.#runs.values());
       if (this.#reserved > 0) await new Promise<void>((resolve) => this.#host.system.clock.soon(resolve));
     }
+    await operationsEnded;
     cancelGrace();
     await this.#lease.stop();
     this.#state = 'stopped';
@@ -121,6 +153,7 @@ export class Worker {
   /** Looks for due work soon. */
   wake(): void {
     if (this.#state !== 'running') return;
+    this.#operations.wake();
     if (this.#scanning !== null) {
       this.#scanAgain = true;
       return;
@@ -136,8 +169,8 @@ export class Worker {
 
   /** Keeps a place free for a command that may leave a session ready; null when there is none. */
   reserve(): ReservedSlot | null {
-    if (!this.ready || this.#soloWanted) return null;
-    if (this.#runs.size + this.#reserved >= this.#host.runsMax) {
+    if (!this.ready || !this.#solo.mayReserve(this.#inProgress)) return null;
+    if (this.#inHand >= this.#host.runsMax) {
       this.#saturated = true;
       return null;
     }
@@ -154,7 +187,10 @@ export class Worker {
         close();
         this.#begin(session, claimed, entries);
       },
-      release: close,
+      release: () => {
+        close();
+        if (this.#solo.someWait) this.wake();
+      },
     };
   }
 
@@ -163,6 +199,17 @@ export class Worker {
     for (const run of this.#runs.keys()) {
       if (run.ref.id === session.id && run.lease.fence < session.fence) run.abort.abort('fence-lost');
     }
+    this.#operations.sessionChanged(session);
+  }
+
+  /** Tells of an operation that this process changed by a command: a run of it whose fence is gone ends at once. */
+  operationChanged(operation: Operation): void {
+    this.#operations.changed(operation);
+  }
+
+  #operationEnded(session: Session): void {
+    this.sessionChanged(session);
+    if (statusOf(session) === 'ready') this.wake();
   }
 
   /** A commit of this process left a session that is due at this time. */
@@ -187,35 +234,50 @@ export class Worker {
   async #scan(): Promise<void> {
     const { store, system, agents, runsMax, log } = this.#host;
     try {
-      const free = runsMax - this.#runs.size - this.#reserved;
+      const free = runsMax - this.#inHand;
       this.#saturated = free <= 0;
       if (!this.ready || free <= 0) return;
       const { deadWorkers } = this.#lease;
-      const found = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit: free });
-      this.#soloWanted = [...this.#runs.keys()].some(({ solo }) => solo);
-      for (const session of found) await this.#claim(session, deadWorkers);
-      if (found.length === free) this.#saturated = true;
+      const limit = this.#solo.limitOf(free + choiceSessions);
+      const found = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit });
+      this.#solo.looked(found);
+      const soloBefore = this.#solo.waiting;
+      if (deadWorkers.length > 0 && this.#inHand === 0) await this.#findSolo(found, deadWorkers);
+      for (const session of this.#solo.inOrder(this.#tenants.inTurn(found))) await this.#claim(session, deadWorkers);
+      if (found.length === limit) this.#saturated = true;
       else if (deadWorkers.length > 0 && found.length === 0) await this.#lease.forgetDead(deadWorkers);
+      // Those that must run alone took the places of others in this look.
+      if (found.length === limit && this.#solo.waiting > soloBefore) this.wake();
     } catch (error) {
       // The next poll tries again; until then the store is somebody's to mend.
       log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
     }
   }
 
-  /** Claims one session, in a place kept for it. With a session in hand or wanted that must run alone, nothing else is taken. */
+  /** In a process that has nothing in hand, those that must run alone are known before their siblings are taken, which died with them. */
+  async #findSolo(found: readonly Claimable[], deadWorkers: readonly string[]): Promise<void> {
+    for (const ref of found) {
+      const session = await this.#host.store.readSession(ref);
+      if (session !== null && needsSolo(session, session.claim !== null && deadWorkers.includes(session.claim.worker))) this.#solo.waits(ref);
+    }
+  }
+
+  /** Claims one session that may be taken, in a place kept for it. */
   async #claim(ref: Claimable, deadWorkers: readonly string[]): Promise<void> {
     const agent = this.#host.agents.get(ref.agent);
-    if (agent === undefined || !this.ready || this.#soloWanted) return;
-    if (this.#runs.size + this.#reserved >= this.#host.runsMax) {
+    if (agent === undefined || !this.ready || !this.#solo.mayTake(ref, this.#inProgress)) return;
+    if (this.#inHand >= this.#host.runsMax) {
       this.#saturated = true;
       return;
     }
     this.#reserved += 1;
     try {
-      if (await this.#claimAs(false, ref, agent, deadWorkers) !== 'needs-solo') return;
-      // From here on no command gets a place, so that what is empty now stays so until the claim.
-      this.#soloWanted = true;
-      if (this.#runs.size === 0 && this.#reserved === 1) await this.#claimAs(true, ref, agent, deadWorkers);
+      if (await this.#claimAs(false, ref, agent, deadWorkers) === 'needs-solo') {
+        this.#solo.waits(ref);
+        if (!this.#solo.mayRunAlone(ref, this.#inProgress - 1)) return;
+        await this.#solo.claiming(async () => void await this.#claimAs(true, ref, agent, deadWorkers));
+      }
+      this.#solo.forget(ref);
     } finally {
       this.#reserved -= 1;
     }
@@ -244,27 +306,46 @@ export class Worker {
       return;
     }
     const run: SessionRun = {
-      solo: session.claim?.solo === true, ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null,
+      ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null, clientTools: null,
       history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',
     };
     run.history.append(entries);
-    const done = runSession(this.#host, run, work)
+    this.#tenants.gave(session.tenant);
+    if (session.operations.length > 0) this.#operations.wake();
+    const solo = session.claim?.solo === true;
+    if (solo) this.#host.log('warn', 'runs-alone', { session: session.id, crashes: session.crashes, beside: this.#runs.size + this.#operations.runs });
+    this.#solo.began(run);
+    const done = runSession(solo ? this.#wakingHost() : this.#host, run, work)
       .catch((error: unknown) => this.#abandon(run, error))
       .finally(() => {
         this.#runs.delete(run);
+        this.#solo.ended(run);
         // A call that a failed run left behind hears that it no longer counts.
         run.abort.abort('fence-lost');
-        this.#histories.put(run.session, run.history);
+        // A turn that waits, for days perhaps, holds no memory.
+        if (run.session.turn === null || pauseOf(run.session.turn) === null) this.#histories.put(run.session, run.history);
         this.#rested(run.session);
       });
     this.#runs.set(run, done);
   }
 
+  /** After each commit of a run alone, what was left because of it is looked at again. */
+  #wakingHost(): WorkerHost {
+    return {
+      ...this.#host,
+      committed: (ref, entries) => {
+        this.#host.committed(ref, entries);
+        this.wake();
+      },
+    };
+  }
+
   /** After a run: what the session waits for, and what waited for this place. */
   #rested(session: Session): void {
-    const retry = session.turn?.retry;
-    if (retry) this.dueAt(retry.atMs);
-    if (this.#saturated || this.#soloWanted || (!retry && statusOf(session) === 'ready')) this.wake();
+    const dueMs = session.claim === null ? dueAtMs(session) : null;
+    if (dueMs !== null && dueMs > 0) this.dueAt(dueMs);
+    if (this.#saturated || this.#solo.someWait || dueMs === 0) this.wake();
+    if (session.operations.length > 0) this.#operations.wake();
   }
 
   /** A fault of ours or of the store: the session is given up like after a crash, so that it is not held for ever by a process that lives. */
@@ -304,14 +385,6 @@ export class Worker {
 
   #abortAll(reason: AbortReason): void {
     for (const run of this.#runs.keys()) run.abort.abort(reason);
-  }
-}
-
-/** Ends the runs of sessions that are no longer this worker's. `runs` are those from before the store was asked. */
-function dropLost(held: readonly HeldSession[], runs: readonly SessionRun[]): void {
-  const fences = new Map(held.map(({ tenant, id, fence }) => [`${tenant}\n${id}`, fence]));
-  for (const { ref, lease, abort } of runs) {
-    const fence = fences.get(`${ref.tenant}\n${ref.id}`);
-    if (fence === undefined || fence > lease.fence) abort.abort('fence-lost');
+    this.#operations.abortAll(reason);
   }
 }

@@ -2,37 +2,17 @@ import { describe, expect, it } from 'vitest';
 import { agent } from '../../src/agent/agent.ts';
 import type { CommandHost } from '../../src/commands/command-host.ts';
 import { create } from '../../src/commands/create.ts';
-import type { Transition } from '../../src/core/draft.ts';
 import { isRefusal } from '../../src/core/errors.ts';
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
-import { gate, type Gate } from '../../src/testing/gate.ts';
+import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
-import { eventually } from '../support/eventually.ts';
+import { gatedModel } from '../support/gated-model.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { startTurn } from '../support/run-turn.ts';
 import { wrappedStore } from '../support/wrapped-store.ts';
 
 const overloaded = { error: Object.assign(new Error('overloaded_error: try later'), { code: 'overloaded_error' }) };
-
-/** A session whose last two workers died with it. */
-const crashedTwice: Transition<null> = ({ session }) => ({ session: { ...session, crashes: 2 }, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null });
-
-/** A model that waits at a gate for each call; `begun` names the calls by their user message. */
-function gatedModel() {
-  const gates = new Map<string, Gate>();
-  const begun: string[] = [];
-  const gateOf = (name: string): Gate => gates.get(name) ?? gates.set(name, gate()).get(name) ?? gate();
-  const model = scriptedModel([], {
-    otherwise: ({ prompt }) => {
-      const last = prompt.at(-1);
-      const name = last?.role === 'user' && last.content[0]?.type === 'text' ? last.content[0].text : '';
-      begun.push(name);
-      return [{ gate: gateOf(name) }, { text: `answer to ${name}` }];
-    },
-  });
-  return { model, begun, gateOf };
-}
 
 describe('a worker', () => {
   it('claims only sessions of agents it defines, and leaves the others as they are', async () => {
@@ -136,7 +116,10 @@ describe('a worker', () => {
     await store.close();
   });
 
-  it('takes tenants in turn, so that one of them with much waiting does not hold up the others', async () => {
+  it.each([
+    { runsMax: 2, begins: ['large 0', 'small 0', 'large 1', 'small 1', 'large 2', 'small 2', 'large 3'] },
+    { runsMax: 1, begins: ['large 0', 'small 0', 'large 1', 'small 1', 'large 2', 'small 2', 'large 3'] },
+  ])('takes tenants in turn, so that one of them with much waiting does not hold up the others: $runsMax at a time', async ({ runsMax, begins }) => {
     const path = await temporaryDatabase();
     const system = fakeSystem();
     const { model, begun, gateOf } = gatedModel();
@@ -147,84 +130,15 @@ describe('a worker', () => {
       const reply = await create(host, { agent: 'one', message: { text } }, { principal: { tenant, owner: 'ada', roles: [] } });
       expect(isRefusal(reply)).toBe(false);
     };
-    for (let count = 0; count < 10; count += 1) await ask('large', `large ${count}`);
+    for (let count = 0; count < 200; count += 1) await ask('large', `large ${count}`);
     await system.advance(1);
-    await ask('small', 'small 0');
-    await openHoldfast({ agents: [one], store: `sqlite:${path}`, system: fakeSystem({ seed: 2, startMs: system.clock.nowMs() }), worker: { runsMax: 2 } });
-    await eventually('two to run', () => begun.length === 2);
-    expect(begun).toEqual(['large 0', 'small 0']);
-    gateOf('small 0').open();
-    await eventually('a third', () => begun.length === 3);
-    expect(begun[2]).toBe('large 1');
-  });
-});
-
-describe('a session that crashed its workers', () => {
-  it.each([
-    { when: 'before it is known that it must run alone', stopsAt: 0, begins: ['beside', 'crashed'] },
-    { when: 'when it is about to run alone', stopsAt: 1, begins: ['crashed', 'beside'] },
-  ])('is taken alone: a command that comes $when gets its turn before or after, never beside', async ({ stopsAt, begins }) => {
-    const path = await temporaryDatabase();
-    const system = fakeSystem();
-    const { model, begun, gateOf } = gatedModel();
-    const one = agent({ name: 'one', model });
-    const sender = await openHoldfast({ agents: [one], store: `sqlite:${path}`, system: fakeSystem({ seed: 2 }), worker: false });
-    const crashed = await sender.sessions.create({ agent: 'one', message: { text: 'crashed' } });
-    await sender.store.update({ key: { tenant: 'default', id: crashed.id }, transition: crashedTwice });
-    // A claim stands still before its commit: the command comes between.
-    const claiming = gate();
-    let claims = 0;
-    const store = wrappedStore(await sqliteStore({ path, system }), {
-      update: async (inner, request) => {
-        if (request.key.id === crashed.id && request.reads?.outcomes === true) {
-          claims += 1;
-          if (claims - 1 === stopsAt) await claiming.pass();
-        }
-        return inner.update(request);
-      },
-    });
-    const holdfast = await openHoldfast({ agents: [one], store, system });
-    await claiming.reached;
-    const beside = await holdfast.sessions.create({ agent: 'one', message: { text: 'beside' } });
-    claiming.open();
-    await system.advance(10_000);
-    expect(begun).toEqual(begins.slice(0, 1));
-    expect(holdfast.worker?.runs).toBe(1);
-    gateOf(begins[0] ?? '').open();
+    for (let count = 0; count < 3; count += 1) await ask('small', `small ${count}`);
+    await openHoldfast({ agents: [one], store: `sqlite:${path}`, system, worker: { runsMax, pollMs: 86_400_000 } });
     await system.settle();
-    expect(begun).toEqual(begins);
-    expect(holdfast.worker?.runs).toBe(1);
-    gateOf(begins[1] ?? '').open();
-    await system.settle();
-    for (const { id } of [beside, crashed]) expect(await store.readSession({ tenant: 'default', id })).toMatchObject({ turn: null, lastTurn: { reason: 'complete' }, crashes: 0 });
-    await holdfast.close();
-    await store.close();
-  });
-
-  it('is taken at once when the sibling that kept it waiting is done', async () => {
-    const system = fakeSystem();
-    const { model, begun, gateOf } = gatedModel();
-    const one = agent({ name: 'one', model });
-    const path = await temporaryDatabase();
-    const sender = await openHoldfast({ agents: [one], store: `sqlite:${path}`, system: fakeSystem({ seed: 2 }), worker: false });
-    const holdfast = await openHoldfast({ agents: [one], store: `sqlite:${path}`, system, worker: { pollMs: 86_400_000 } });
-    await holdfast.sessions.create({ agent: 'one', message: { text: 'beside' } });
-    const crashed = await sender.sessions.create({ agent: 'one' });
-    await sender.store.update({ key: { tenant: 'default', id: crashed.id }, transition: crashedTwice });
-    await crashed.send('crashed');
-    await system.advance(100);
-    expect(begun).toEqual(['beside']);
-    gateOf('beside').open();
-    await system.settle();
-    expect(begun).toEqual(['beside', 'crashed']);
-    const waiting = await holdfast.sessions.create({ agent: 'one', message: { text: 'next' } });
-    await system.advance(100);
-    expect(begun).toEqual(['beside', 'crashed']);
-    gateOf('crashed').open();
-    await system.settle();
-    expect(begun).toEqual(['beside', 'crashed', 'next']);
-    gateOf('next').open();
-    await system.settle();
-    expect((await waiting.get()).status).toBe('idle');
+    for (const [place, name] of begins.entries()) {
+      expect(begun.slice(0, begins.length)).toEqual(begins.slice(0, place + runsMax));
+      gateOf(name).open();
+      await system.settle();
+    }
   });
 });

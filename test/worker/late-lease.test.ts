@@ -48,9 +48,9 @@ function setup() {
     },
   } as unknown as Store;
   let minted = 0;
-  const system = { clock: time.clock, ids: { mint: () => `wrk_${(minted += 1)}` }, random: { next: () => 0.5 } };
+  const system = { clock: time.clock, ids: { mint: () => `wrk_${(minted += 1)}`, secret: () => 'secret' }, random: { next: () => 0.5 } };
   let lost = 0;
-  const lease = new WorkerLease({ store, system, leaseMs: 1_000, log: () => undefined }, { onLost: () => { lost += 1; }, runs: () => [], onHeld: () => undefined, onRenewed: () => undefined, onDead: () => undefined });
+  const lease = new WorkerLease({ store, system, leaseMs: 1_000, log: () => undefined }, { onLost: () => { lost += 1; }, runs: () => [], onHeld: () => undefined, onCheck: async () => undefined, onRenewed: () => undefined, onDead: () => undefined });
   return { time, renewals, lease, lostCount: () => lost };
 }
 

@@ -3,7 +3,8 @@ import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import type { Holdfast } from '../../src/create-holdfast.ts';
 import type { FeedEvent } from '../../src/core/feed-event.ts';
-import type { SessionHandle, TurnHandle } from '../../src/library/handles.ts';
+import type { SessionHandle } from '../../src/library/handles.ts';
+import type { TurnHandle } from '../../src/library/turn-handle.ts';
 import { startChild, type Child } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
@@ -163,7 +164,7 @@ describe('after kill -9 of the worker', () => {
 });
 
 describe('a worker that only seems dead', () => {
-  it('is taken over when its lease has run out; what it then does lands nowhere, and it goes on under a new id', async () => {
+  it('is taken over when its lease has run out; what it then does changes nothing, a real result is kept beside, and it goes on under a new id', async () => {
     const { path, holdfast, journal } = await watch();
     const first = worker(path, everything, 1_000);
     const called = await ask(holdfast, { calls: [['report']] });
@@ -191,7 +192,9 @@ describe('a worker that only seems dead', () => {
     });
     expect(awake['id']).not.toBe(secondId);
     expect(first.said.filter(({ event, name }) => event === 'log' && name === 'lease-lost')).toHaveLength(1);
-    expect([await called.session.entries(), await streamed.session.entries()]).toEqual(before);
+    const late = await eventually('the late result', async () => ofKind(await called.session.entries(), 'late-result')[0]);
+    expect(late).toMatchObject({ stepSeq: 3, result: { outcome: 'done', index: 0 } });
+    expect([await called.session.entries({ limit: late.seq - 1 }), await streamed.session.entries()]).toEqual(before);
     expect(journal()).toHaveLength(1);
     for (const { session } of [called, streamed]) expect(await session.get()).toMatchObject({ status: 'idle' });
 

@@ -1,0 +1,252 @@
+import type { AgentTool } from '../agent/tool.ts';
+import { toolRules } from '../core/decide.ts';
+import type { CallResult, ToolCallPart } from '../core/entry.ts';
+import { HoldfastError, invariant } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
+import { openActions, type OpenCall, type Session } from '../core/session.ts';
+import { dispatchCalls, joinCalls } from '../core/settle.ts';
+import type { UpdateResult } from '../store/store.ts';
+import { approvedInputOf } from './approved-input.ts';
+import { recordLate } from './late-result.ts';
+import { runTool } from './run-tool.ts';
+import type { SessionRun, WorkerHost } from './session-run.ts';
+import { stepScope } from './step-scope.ts';
+import { keepWhole } from './whole-result.ts';
+
+export interface BatchStep {
+  readonly turnId: string;
+  readonly stepSeq: number;
+  readonly parts: ReadonlyMap<number, ToolCallPart>;
+  readonly tools: ReadonlyMap<string, AgentTool>;
+  /** Indexes of calls that may have run already. */
+  readonly probe: readonly number[];
+}
+
+interface CallToRun {
+  readonly call: OpenCall;
+  /** A commit has named it as begun. */
+  readonly isDispatched: boolean;
+}
+
+/**
+ * The calls of one step as they run and end. An outcome whose siblings still run a while later is stored ahead of them, so that a takeover finds it. Calls
+ * that are approved while their siblings run join the batch.
+ */
+export class CallBatch {
+  readonly results: CallResult[] = [];
+  readonly #host: WorkerHost;
+  readonly #run: SessionRun;
+  readonly #step: BatchStep;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #inHand = new Set<number>();
+  readonly #timers = new Set<() => void>();
+  /** Indexes of calls whose outcomes are stored ahead of their step. */
+  readonly #stored = new Set<number>();
+  #waiting: CallToRun[] = [];
+  #running = 0;
+  #joining = false;
+  #joinAgain = false;
+  #over = false;
+
+  constructor(host: WorkerHost, run: SessionRun, step: BatchStep) {
+    this.#host = host;
+    this.#run = run;
+    this.#step = step;
+  }
+
+  /** Calls that did not begin. */
+  get notBegun(): readonly number[] {
+    return this.#waiting.map(({ call }) => call.index);
+  }
+
+  /** Runs the calls, and those that join. Resolves when all have ended, when no more may begin and those that did have ended, or when the run is aborted. */
+  async run(calls: readonly CallToRun[]): Promise<void> {
+    const { signal } = this.#run.abort;
+    const end = (): void => this.#ended.resolve();
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+    const unwatch = this.#watch();
+    this.#take(calls);
+    try {
+      await this.#ended.promise;
+    } finally {
+      this.#over = true;
+      signal.removeEventListener('abort', end);
+      unwatch();
+      for (const cancel of this.#timers) cancel();
+      this.#timers.clear();
+    }
+  }
+
+  /** Stores all outcomes so far, for whoever goes on with the step. */
+  async storeAll(): Promise<void> {
+    await Promise.all(this.results.map((result) => this.#storeEarly(result)));
+  }
+
+  /** Of a step that was taken from this run: what its calls had come to unknown to whoever took it is kept beside their outcomes. */
+  recordLost(): void {
+    for (const result of this.results) if (!this.#stored.has(result.index) && result.outcome !== 'unknown') this.#recordLate(result);
+  }
+
+  #take(calls: readonly CallToRun[]): void {
+    for (const { call } of calls) this.#inHand.add(call.index);
+    this.#waiting.push(...calls);
+    this.#fill();
+  }
+
+  #fill(): void {
+    const { abort, agent } = this.#run;
+    while (this.#running < agent.limits.parallelCalls && !abort.signal.aborted && !this.#run.handingOver) {
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
+      this.#running += 1;
+      this.#perform(next)
+        .catch((error: unknown) => this.#ended.reject(error))
+        .finally(() => {
+          this.#running -= 1;
+          this.#fill();
+        });
+    }
+    if (this.#running === 0 && !this.#joining) this.#ended.resolve();
+  }
+
+  async #perform({ call, isDispatched }: CallToRun): Promise<void> {
+    if (!isDispatched && !(await this.#dispatch(call))) return;
+    const { index, toolName } = call;
+    const part = this.#step.parts.get(index);
+    invariant(part !== undefined, `call ${index} is in step ${this.#step.stepSeq}`);
+    const definition = this.#step.tools.get(toolName);
+    const { toolCallId } = part;
+    // An MCP server's tools come and go with it.
+    if (definition === undefined) return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'tool_unavailable', errorText: `the tool ${toolName} cannot be reached now; it did not run` });
+    let scope: Awaited<ReturnType<typeof stepScope>>;
+    try {
+      scope = await stepScope(this.#run);
+    } catch (error) {
+      return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'context_failed', errorText: `the agent's context could not be made: ${error instanceof Error ? error.message : String(error)}` });
+    }
+    const { ref, agent, abort, history } = this.#run;
+    this.#end(await runTool({
+      definition, call: part, clock: this.#host.system.clock, signal: abort.signal,
+      approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
+      probes: this.#step.probe.includes(index),
+      timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs,
+      resultBytesMax: definition.maxResultBytes ?? agent.limits.toolResultBytesMax,
+      keepWhole: (text) => keepWhole(this.#host, ref, text),
+      onLate: (result) => this.#recordLate(result),
+      options: {
+        ...scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
+        progress: () => undefined, externalCompletion: notAnOperation,
+      },
+    }));
+  }
+
+  /** Commits that a call begins, where its tool needs that. False when the fence is lost. */
+  async #dispatch({ index, toolName }: OpenCall): Promise<boolean> {
+    const { agent, lease, ref } = this.#run;
+    if (toolRules(agent.rules, toolName)?.recovery === 'rerun') return true;
+    return this.#accept(await this.#host.store.update({ key: ref, transition: dispatchCalls(lease, [index], agent.rules, this.#host.system.clock.nowMs()) })) !== null;
+  }
+
+  #accept<Reply>(result: UpdateResult<Reply>): Reply | null {
+    if (result.kind !== 'committed') {
+      if (!this.#run.abort.signal.aborted) this.#run.abort.abort('fence-lost');
+      return null;
+    }
+    this.#run.session = result.session;
+    this.#run.history.append(result.entries);
+    this.#host.committed(this.#run.ref, result.entries);
+    return result.reply;
+  }
+
+  #end(result: CallResult): void {
+    // What ends because it was told to is no outcome of the tool's; what it came to all the same is kept beside.
+    if (this.#run.abort.signal.aborted) {
+      if (result.outcome === 'done') this.#recordLate(result);
+      return;
+    }
+    this.results.push(result);
+    const cancel = this.#host.system.clock.after(limits.earlyOutcomeMs, () => {
+      this.#timers.delete(cancel);
+      void this.#storeEarly(result);
+    });
+    this.#timers.add(cancel);
+  }
+
+  async #storeEarly(result: CallResult): Promise<void> {
+    const { ref, lease, abort } = this.#run;
+    try {
+      const stored = await this.#host.store.storeOutcomeIfHeld({ ref, fence: lease.fence, stepSeq: this.#step.stepSeq, result });
+      if (stored === 'stored') this.#stored.add(result.index);
+      else if (!abort.signal.aborted) abort.abort('fence-lost');
+    } catch (error) {
+      // The step's own commit carries the outcome; only a takeover before it would miss this.
+      this.#host.log('warn', 'early-outcome-not-stored', { session: ref.id, error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #recordLate(result: CallResult): void {
+    const { tenant, id: sessionId } = this.#run.ref;
+    recordLate(this.#host, { tenant, sessionId, turnId: this.#step.turnId, stepSeq: this.#step.stepSeq }, result);
+  }
+
+  /** While somebody may still decide on a sibling, looks for it after each hint, and now and then without one. */
+  #watch(): () => void {
+    if (openActions(this.#run.session.turn).length === 0) return () => undefined;
+    const { store, system: { clock }, pollMs } = this.#host;
+    const unsubscribe = store.onChange((change) => {
+      if (change === null || change.id === this.#run.ref.id) void this.#join();
+    });
+    let cancel: () => void = () => undefined;
+    const poll = (): void => {
+      cancel = clock.after(pollMs, () => {
+        void this.#join();
+        poll();
+      });
+    };
+    poll();
+    return () => {
+      unsubscribe();
+      cancel();
+    };
+  }
+
+  async #join(): Promise<void> {
+    this.#joinAgain = true;
+    if (this.#joining || this.#over || this.#run.handingOver) return;
+    this.#joining = true;
+    try {
+      while (this.#joinAgain && !this.#over && !this.#run.abort.signal.aborted) {
+        this.#joinAgain = false;
+        if (this.#isDecided(await this.#host.store.readSession(this.#run.ref))) await this.#joinDecided();
+      }
+    } catch (error) {
+      // The step's own commit finds what was decided; it only begins later.
+      this.#host.log('warn', 'approved-call-not-joined', { session: this.#run.ref.id, error: error instanceof Error ? error.message : String(error) });
+    } finally {
+      this.#joining = false;
+      this.#fill();
+    }
+  }
+
+  /** Whether less waits to be decided than this run knows of: only then is there something to commit. */
+  #isDecided(session: Session | null): boolean {
+    return session !== null && session.fence === this.#run.lease.fence && openActions(session.turn).length < openActions(this.#run.session.turn).length;
+  }
+
+  async #joinDecided(): Promise<void> {
+    const { agent, lease, ref } = this.#run;
+    const { clock, ids } = this.#host.system;
+    const places = Math.max(0, agent.limits.parallelCalls - this.#running - this.#waiting.length);
+    const joined = this.#accept(await this.#host.store.update({
+      key: ref,
+      reads: { outcomes: true },
+      transition: joinCalls(lease, this.#step.stepSeq, { indexes: [...this.#inHand], places }, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) }),
+    }));
+    if (joined !== null) this.#take(joined.map((call, place) => ({ call, isDispatched: place < places })));
+  }
+}
+
+function notAnOperation(): Promise<never> {
+  return Promise.reject(new HoldfastError('not_an_operation', 'only a tool with `background` can be completed from outside'));
+}

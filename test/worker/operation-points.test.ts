@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../src/testing/fake-system.ts';
+import { eventually } from '../support/eventually.ts';
+import { checkRecovered, operationKinds, witness, type AtDeath, type OperationKind, type Witness } from '../support/operation-oracle.ts';
+import { watch, type AskedSession, type Watcher } from '../support/paused-sessions.ts';
+import { seedOf } from '../support/seed.ts';
+import type { StandStill } from './children/pause-process.ts';
+
+const timeout = 60_000;
+
+async function askAll(watcher: Watcher, forMs = 0): Promise<readonly (readonly [OperationKind, AskedSession])[]> {
+  return Promise.all(operationKinds.map(async (kind) => [kind, await watcher.ask([kind[0], { ...kind[1], forMs }])] as const));
+}
+
+function witnesses(watcher: Watcher, asked: readonly (readonly [OperationKind, AskedSession])[]): Promise<readonly Witness[]> {
+  return Promise.all(asked.map(([kind, each]) => witness(watcher, kind, each)));
+}
+
+describe('an operation whose worker is killed', { timeout }, () => {
+  const points: readonly (readonly [StandStill, string, AtDeath, number])[] = [
+    ['started', 'right after the commit that starts it', 'not-begun', 0],
+    ['claimed', 'right after the commit that claims it', 'running', 0],
+    ['before-end', 'right before the commit that ends it', 'running', 1],
+    ['after-end', 'right after the commit that ends it', 'ended', 1],
+  ];
+  it.each(points)('%s: %s, goes on by its tool\'s recovery and ends once', async (standsStill, _when, atDeath, runsBefore) => {
+    const watcher = await watch();
+    // Where an operation is stopped at its start, no other look for work may find it.
+    const first = watcher.worker({ standsStill, pollMs: 600_000, ...(standsStill === 'started' ? { operationsMax: 0 } : {}) });
+    const asked = await askAll(watcher);
+    await eventually('all to stand still', () => first.said.filter(({ event }) => event === 'stands-still').length === asked.length);
+    await first.signal('SIGKILL');
+    const seen = await witnesses(watcher, asked);
+    expect(seen.map((each) => [each.atDeath, each.runsBefore])).toEqual(asked.map(() => [atDeath, runsBefore]));
+    watcher.worker();
+    for (const each of seen) await checkRecovered(watcher, each);
+  });
+
+  it('at random points, goes on by its tool\'s recovery and ends once', async () => {
+    const random = seededRandom(seedOf('operations killed at random points'));
+    const watcher = await watch();
+    const found: Witness[] = [];
+    let worker = watcher.worker({ pollMs: 30 });
+    await worker.hears('ready');
+    for (let kills = 0; kills < 7; kills += 1) {
+      const asked = await askAll(watcher, 60 + Math.floor(random() * 120));
+      await new Promise((resolve) => setTimeout(resolve, random() * 350));
+      await worker.signal('SIGKILL');
+      const seen = await witnesses(watcher, asked);
+      worker = watcher.worker({ pollMs: 30 });
+      for (const each of seen) await checkRecovered(watcher, each);
+      found.push(...seen);
+    }
+    const count = (at: AtDeath): number => found.filter(({ atDeath }) => atDeath === at).length;
+    console.log(`killed ${found.length} operations: ${count('not-begun')} had not begun, ${count('running')} ran, ${count('ended')} had ended`);
+  });
+});
