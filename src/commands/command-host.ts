@@ -4,6 +4,7 @@ import type { WorkerSlot } from '../core/accept/transition.ts';
 import type { Claimed } from '../core/claim.ts';
 import type { Circumstances } from '../core/draft.ts';
 import type { Entry } from '../core/entry.ts';
+import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { System } from '../core/system.ts';
 import type { SessionRef, Store } from '../store/store.ts';
@@ -25,6 +26,8 @@ export interface WorkPort {
   reserve(): CommandSlot | null;
   /** A command changed the session: work under an older fence ends at once. */
   sessionChanged(session: Session): void;
+  /** A command changed the operation: a run of it under an older fence ends at once. */
+  operationChanged(operation: Operation): void;
   /** A command left work that nobody holds. */
   wake(): void;
 }

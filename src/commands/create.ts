@@ -9,7 +9,7 @@ import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, typ
 import { messageKey, requestKey } from './idempotency.ts';
 import { asJson, compact, createInput, parseInput, type CreateInput } from './input.ts';
 import { afterCommit } from './run-command.ts';
-import { messageContent, refuseModel, send } from './send.ts';
+import { messageContent, refuseContent, send } from './send.ts';
 
 export interface CreatedSession extends CreateReply {
   /** False when a session with the same external id was there already. */
@@ -20,7 +20,7 @@ export interface CreatedSession extends CreateReply {
 
 /**
  * Creates a session, with its first message if there is one, in one commit. The same external id with the same agent gives the session that is
- * there (200), and sends it the message if one came. Refusals: `invalid_request`, `agent_not_found`, `external_id_taken` (another agent has it), `model_not_allowed`,
+ * there (200), and sends it the message if one came. Refusals: `invalid_request`, `agent_not_found`, `external_id_taken` (another agent has it), `model_not_allowed`, `client_tool_taken`,
  * `idempotency_mismatch`, and those of send. Safe to retry with the same key or external id.
  */
 export async function create(host: CommandHost, body: CreateInput, options: CommandOptions): Promise<CommandReply<CreatedSession> | Refusal> {
@@ -32,7 +32,7 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
   }
   const agent = host.agents.get(fields.agent);
   if (agent === undefined) return refuse('agent_not_found', `there is no agent ${JSON.stringify(fields.agent)}; there are ${[...host.agents.keys()].join(', ')}`, { agent: fields.agent });
-  const notAllowed = refuseModel(agent, given?.model);
+  const notAllowed = given === undefined ? null : refuseContent(agent, given);
   if (notAllowed !== null) return notAllowed;
   const { tenant } = options.principal;
   const circumstances = circumstancesOf(host);

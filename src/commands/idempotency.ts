@@ -30,6 +30,7 @@ export function messageKey(messageId: string, body: JsonValue, httpStatus: numbe
   };
 }
 
-function fingerprint(body: JsonValue): string {
+/** SHA-256 of the canonical JSON, base64url: the same for bodies that mean the same. */
+export function fingerprint(body: JsonValue): string {
   return createHash('sha256').update(canonicalJson(body)).digest('base64url');
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { utf8Bytes, wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
+import { utf8Bytes, wellFormedJson, wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 
 /** The shapes that commands take, by library and HTTP alike. Unknown fields are refused, so that a typo is not ignored. */
@@ -8,6 +8,10 @@ import { limits } from '../core/limits.ts';
 const text = z.string().refine((value) => wellFormedText(value) === value, 'has a lone surrogate or NUL, which no store keeps');
 const clientId = text.min(1).max(limits.clientIdCharsMax);
 const jsonObject = z.record(z.string(), z.json()).refine((value) => utf8Bytes(JSON.stringify(value)) <= limits.metadataBytesMax, `is larger than ${limits.metadataBytesMax} bytes as JSON`);
+
+/** Any JSON, in its plain form; its text is made well-formed where it is kept. */
+const json = z.json();
+const errorText = text.min(1).max(limits.errorTextCharsMax);
 
 const identity = z.strictObject({ type: clientId, id: clientId });
 
@@ -18,11 +22,20 @@ const part = z.discriminatedUnion('type', [
   }).refine((file) => (file.data === undefined) !== (file.url === undefined), 'has exactly one of data and url'),
 ]);
 
+const clientTools = z.array(z.strictObject({
+  name: z.string().regex(/^[\w-]{1,64}$/, 'has 1 to 64 letters, digits, _ and -'),
+  description: text.optional(),
+  inputSchema: z.record(z.string(), json),
+})).max(limits.clientToolsMax)
+  .refine((tools) => utf8Bytes(JSON.stringify(tools)) <= limits.clientToolsBytesMax, `are larger than ${limits.clientToolsBytesMax} bytes as JSON`)
+  .refine((tools) => wellFormedJson(tools as JsonValue) === tools, 'have a text with a lone surrogate or NUL, which no store keeps');
+
 const content = {
   text: text.max(limits.bodyBytesMax).optional(),
   parts: z.array(part).min(1).max(limits.messagePartsMax).optional(),
   actor: identity.optional(),
   model: clientId.optional(),
+  clientTools: clientTools.optional(),
   metadata: jsonObject.optional(),
 };
 
@@ -35,7 +48,7 @@ const oneContent = 'has exactly one of text and parts';
 export const messageInput = z.strictObject({ ...content, messageId: clientId.optional() }).refine(hasOneContent, oneContent);
 
 export const sendInput = z.strictObject({
-  ...content, messageId: clientId.optional(), whenBusy: z.enum(['queue', 'interrupt', 'replace', 'reject']).default('queue'),
+  ...content, messageId: clientId.optional(), whenBusy: z.enum(['queue', 'steer', 'interrupt', 'replace', 'reject']).default('queue'),
 }).refine(hasOneContent, oneContent);
 
 export const queueEditInput = z.strictObject(content).refine(hasOneContent, oneContent);
@@ -52,7 +65,28 @@ export const createInput = z.strictObject({
   threadId: clientId.optional(),
 });
 
-export const stopInput = z.strictObject({ turnId: clientId.optional(), holdQueue: z.boolean().optional() });
+const answers = <Fields extends z.ZodRawShape>(fields: Fields) => z.discriminatedUnion('type', [
+  z.strictObject({ ...fields, type: z.literal('approve'), input: json.optional() }),
+  z.strictObject({ ...fields, type: z.literal('deny'), reason: text.max(limits.errorTextCharsMax).optional() }),
+  z.strictObject({ ...fields, type: z.literal('result'), output: json }),
+  z.strictObject({ ...fields, type: z.literal('error'), errorText }),
+  z.strictObject({ ...fields, type: z.literal('answer'), value: json }),
+]);
+
+/** `inputHash`: the input that was looked at. */
+const inputHash = clientId.optional();
+
+export const answerInput = answers({ inputHash });
+
+export const decisionsInput = z.strictObject({
+  decisions: z.array(answers({ actionId: clientId, inputHash })).min(1).max(limits.answersMax)
+    .refine((decisions) => new Set(decisions.map(({ actionId }) => actionId)).size === decisions.length, 'decide one action twice'),
+});
+
+export const completeInput = z.strictObject({ output: json.optional(), errorText: errorText.optional(), token: clientId.optional() })
+  .refine((completion) => (completion.output === undefined) !== (completion.errorText === undefined), 'has exactly one of output and errorText');
+
+export const stopInput = z.strictObject({ turnId: clientId.optional(), holdQueue: z.boolean().optional(), keepOperations: z.boolean().optional() });
 export const endInput = z.strictObject({ stop: z.boolean().optional() });
 export const settingsInput = z.strictObject({
   title: text.min(1).max(limits.titleCharsMax).nullable().optional(), metadata: jsonObject.optional(), archived: z.boolean().optional(),
@@ -62,6 +96,9 @@ export type MessageInput = z.input<typeof messageInput>;
 export type SendInput = z.input<typeof sendInput>;
 export type QueueEditInput = z.input<typeof queueEditInput>;
 export type CreateInput = z.input<typeof createInput>;
+export type AnswerInput = z.input<typeof answerInput>;
+export type DecisionsInput = z.input<typeof decisionsInput>;
+export type CompleteInput = z.input<typeof completeInput>;
 export type StopInput = z.input<typeof stopInput>;
 export type EndInput = z.input<typeof endInput>;
 export type SettingsInput = z.input<typeof settingsInput>;

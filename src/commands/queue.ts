@@ -5,17 +5,17 @@ import type { JsonValue } from '../core/json.ts';
 import { circumstancesOf, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { asJson, parseInput, queueEditInput, type QueueEditInput } from './input.ts';
 import { runCommand } from './run-command.ts';
-import { messageContent, refuseModel } from './send.ts';
+import { messageContent, refuseContent } from './send.ts';
 
 type QueueResult = Promise<CommandReply<QueueReply> | Refusal>;
 
-/** Changes a waiting message. Refusals of all queue commands: `session_not_found`, `message_not_found`, `revision_conflict`, `idempotency_mismatch`; here also `invalid_request`, `model_not_allowed`. */
+/** Changes a waiting message. Refusals of all queue commands: `session_not_found`, `message_not_found`, `revision_conflict`, `idempotency_mismatch`; here also `invalid_request`, `model_not_allowed`, `client_tool_taken`. */
 export async function editQueued(host: CommandHost, sessionId: string, messageId: string, body: QueueEditInput, options: CommandOptions): QueueResult {
   const parsed = parseInput(queueEditInput, body);
   if ('refused' in parsed) return parsed;
   const { messageId: _same, ...content } = messageContent({ ...parsed.input, messageId }, circumstancesOf(host));
   const accept: Accept<QueueReply> = (draft, now, loaded) =>
-    refuseModel(host.agents.get(draft.session.agent), content.model) ?? acceptQueueEdit(messageId, content)(draft, now, loaded);
+    refuseContent(host.agents.get(draft.session.agent), parsed.input) ?? acceptQueueEdit(messageId, content)(draft, now, loaded);
   return run(host, 'queue-edit', sessionId, { messageId, body: asJson(body) }, accept, options);
 }
 

@@ -3,7 +3,7 @@ import type { Refusal } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { statusOf, type Session } from '../core/session.ts';
 import type { Transition } from '../core/draft.ts';
-import type { Idempotency, UpdateResult } from '../store/store.ts';
+import type { Idempotency, UpdateRequest, UpdateResult } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { requestKey } from './idempotency.ts';
 
@@ -17,9 +17,12 @@ export interface Command<Reply> {
   readonly accept: Accept<Reply>;
   /** Keys besides the request's own. */
   readonly keys?: readonly Idempotency[];
-  /** It looks at what the work in flight has come to: what its attempt has shown, how its calls have ended. */
-  readonly readsWork?: boolean;
+  /** What it looks at besides the session: what the attempt in flight has shown, how open calls have ended. */
+  readonly reads?: Pick<NonNullable<UpdateRequest<Reply>['reads']>, 'chunks' | 'outcomes'>;
 }
+
+/** For {@link Command.reads}: all of what the work in flight has come to. */
+export const wholeWork = { chunks: true, outcomes: true } as const;
 
 /**
  * One command on one session: resolve, accept, one commit. Where the process has a worker with a free place, the claim of the work that
@@ -27,13 +30,13 @@ export interface Command<Reply> {
  */
 export async function runCommand<Reply>(host: CommandHost, command: Command<Reply>, options: CommandOptions): Promise<CommandReply<Reply> | Refusal> {
   const slot = host.work?.reserve() ?? null;
-  const transition: Transition<Accepted<Reply>> = acceptTransition(command.accept, circumstancesOf(host), { expectedRevision: options.expectedRevision, slot: slot ?? undefined });
+  const transition: Transition<Accepted<Reply>> = acceptTransition(command.accept, circumstancesOf(host), { expectedRevision: options.expectedRevision, slot: slot ?? undefined, readsOutcomes: command.reads?.outcomes });
   let result: UpdateResult<Accepted<Reply>>;
   try {
     result = await host.store.update({
       key: { tenant: options.principal.tenant, id: command.sessionId, owner: ownerScope(options.principal) },
       idempotency: [...requestKeys(host, command, options), ...(command.keys ?? [])],
-      reads: { chunks: command.readsWork === true, outcomes: command.readsWork === true },
+      reads: command.reads ?? {},
       transition,
       replyToStore: ({ reply }) => reply as JsonValue,
     });

@@ -2,11 +2,11 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import type { LanguageModelV4 } from '@ai-sdk/provider';
 import { z } from 'zod';
 import { agent, type Agent } from '../agent/agent.ts';
-import { tool, type ToolOptions } from '../agent/tool.ts';
+import { question, tool, type ToolOptions } from '../agent/tool.ts';
 
 export interface DemoAgentOptions {
   readonly model: LanguageModelV4;
-  /** File to which each real run of `sleep` and `sleep_once` appends the line `tool callKey` as it begins, synced. Default: none. */
+  /** File to which each real run of `refund`, `index_documents`, `sleep` and `sleep_once` appends the line `tool callKey` as it begins, synced. Default: none. */
   readonly journal?: string | undefined;
   /** Resolves after `ms` milliseconds, or rejects when the signal is aborted. */
   readonly delay: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -15,16 +15,21 @@ export interface DemoAgentOptions {
 const sleepMsMax = 600_000;
 /** Longer than the longest sleep, so that a sleep never times out. */
 const sleepTimeoutMs = sleepMsMax + 10_000;
+const documentMs = 100;
+const documentsMax = 10_000;
 
 /**
  * The agent `demo`: tools that are harmless to call, and whose real runs can be counted from outside. On the rule model it works
  * without a key and without a network.
  */
 export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
-  const sleep = async (name: string, { ms }: SleepInput, { callKey, abortSignal }: ToolOptions): Promise<{ readonly sleptMs: number }> => {
+  const begin = (name: string, { callKey }: ToolOptions): void => {
     if (journal !== undefined) appendSynced(journal, `${name} ${callKey}\n`);
+  };
+  const sleep = async (name: string, { ms }: SleepInput, options: ToolOptions): Promise<{ readonly sleptMs: number }> => {
+    begin(name, options);
     const sleptMs = Math.min(ms, sleepMsMax);
-    await delay(sleptMs, abortSignal);
+    await delay(sleptMs, options.abortSignal);
     return { sleptMs };
   };
   return agent({
@@ -37,6 +42,35 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
         inputSchema: z.object({ city: z.string().min(1).max(200) }),
         recovery: 'rerun',
         execute: ({ city }) => weatherIn(city),
+      }),
+      refund: tool({
+        description: 'Gives money back. A person has to approve it first. It moves no real money.',
+        inputSchema: z.object({ amount: z.number().positive().max(1_000_000_000) }),
+        needsApproval: true,
+        recovery: 'report',
+        execute: ({ amount }, options) => {
+          begin('refund', options);
+          return { refunded: amount };
+        },
+      }),
+      location: tool({
+        description: 'Where the user is. It runs in the user’s browser, which may ask the user first.',
+        inputSchema: z.object({}),
+      }),
+      ask_user: question({
+        description: 'Asks the user a question, with answers to choose from if there are some, and waits for the answer.',
+        answerSchema: z.string().min(1).max(10_000),
+      }),
+      index_documents: tool({
+        description: `Indexes so many documents, which takes ${documentMs} ms for each. In the background: the call is answered at once and the result comes later.`,
+        inputSchema: z.object({ count: z.number().int().min(1).max(documentsMax), inBackground: z.boolean().optional() }),
+        background: ({ inBackground }) => (inBackground === true ? 'detach' : 'await'),
+        recovery: 'rerun',
+        execute: async ({ count }, options) => {
+          begin('index_documents', options);
+          await eachDocument(count, options, delay);
+          return { indexed: count };
+        },
       }),
       sleep: tool({
         description: 'Waits for so many milliseconds, at most ten minutes. Run again when the process dies meanwhile.',
@@ -54,6 +88,14 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
       }),
     },
   });
+}
+
+/** Takes its time for each document, and says how far it is. */
+async function eachDocument(count: number, options: ToolOptions, delay: DemoAgentOptions['delay']): Promise<void> {
+  for (let number = 1; number <= count; number += 1) {
+    options.progress((number - 1) / count, `document ${number} of ${count}`);
+    await delay(documentMs, options.abortSignal);
+  }
 }
 
 const sleepInput = z.object({ ms: z.number().int().nonnegative() });

@@ -1,8 +1,10 @@
-import type { JSONObject, JSONValue, LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider';
+import type { JSONObject, JSONValue, LanguageModelV4Prompt } from '@ai-sdk/provider';
+import { readPrompt, type DemoPrompt, type OperationNews } from './demo-prompt.ts';
+import { newsInWords, outcomeInWords, valueInWords, type CallWords } from './outcome-in-words.ts';
 import { failureKinds, isFailureKind, type FailureKind } from './provider-failure.ts';
 
 /** What the demo model does for a prompt. */
-export type DemoAnswer = SpokenAnswer | ToolCallAnswer | FailingAnswer;
+export type DemoAnswer = SpokenAnswer | ToolCallsAnswer | FailingAnswer;
 
 /** Text, piece by piece: the first at once, each further one `everyMs` later. */
 export interface SpokenAnswer {
@@ -11,8 +13,13 @@ export interface SpokenAnswer {
   readonly everyMs: number;
 }
 
-export interface ToolCallAnswer {
-  readonly type: 'tool-call';
+/** Calls, all in one step. */
+export interface ToolCallsAnswer {
+  readonly type: 'tool-calls';
+  readonly calls: readonly DemoCall[];
+}
+
+export interface DemoCall {
   readonly toolName: string;
   readonly input: JSONObject;
 }
@@ -27,16 +34,21 @@ export interface FailingAnswer {
 const wordEveryMs = 2;
 const countEveryMsDefault = 20;
 const countMax = 10_000;
+/** As many as the tool takes. */
+const documentsMax = 10_000;
 
 interface Rule {
   readonly pattern: RegExp;
   readonly answer: (match: RegExpExecArray, surroundings: Surroundings) => DemoAnswer;
 }
 
-interface Surroundings {
+interface Surroundings extends Pick<DemoPrompt, 'results'> {
   readonly toolNames: ReadonlySet<string>;
-  /** The last tool result since the last user message: the rule has had its call. */
-  readonly result: LanguageModelV4ToolResultPart | null;
+}
+
+/** A call, and how its outcome is said. */
+interface SpokenCall extends DemoCall {
+  readonly words: CallWords;
 }
 
 const rules: readonly Rule[] = [
@@ -45,13 +57,20 @@ const rules: readonly Rule[] = [
     answer: ([, number, everyMs]) => count(Number(number), everyMs === undefined ? countEveryMsDefault : Number(everyMs)),
   },
   {
-    pattern: /^weather\s+in\s+(\S.*)$/i,
-    answer: ([, city = ''], surroundings) => throughTool('weather', { city }, surroundings, (output) => weatherInWords(city, output)),
+    pattern: /^weather\s+in\s+(\S.*?)\s+and\s+refund\s+(\d{1,9}(?:\.\d{1,2})?)$/i,
+    answer: ([, city = '', amount], surroundings) => throughTools([weatherCall(city), refundCall(Number(amount))], surroundings),
   },
+  { pattern: /^weather\s+in\s+(\S.*)$/i, answer: ([, city = ''], surroundings) => throughTools([weatherCall(city)], surroundings) },
+  { pattern: /^refund\s+(\d{1,9}(?:\.\d{1,2})?)$/i, answer: ([, amount], surroundings) => throughTools([refundCall(Number(amount))], surroundings) },
+  { pattern: /^locate\s+me$/i, answer: (_match, surroundings) => throughTools([locationCall], surroundings) },
+  {
+    pattern: /^index\s+(\d{1,9})(\s+in\s+the\s+background)?$/i,
+    answer: ([, number, background], surroundings) => index(Number(number), background !== undefined, surroundings),
+  },
+  { pattern: /^ask\s+me\s+(\S.*)$/is, answer: ([, asked = ''], surroundings) => throughTools([questionCall(asked)], surroundings) },
   {
     pattern: /^sleep\s+(\d{1,9})(\s+once)?$/i,
-    answer: ([, ms, once], surroundings) =>
-      throughTool(once === undefined ? 'sleep' : 'sleep_once', { ms: Number(ms) }, surroundings, () => `Slept for ${Number(ms)} ms.`),
+    answer: ([, ms, once], surroundings) => throughTools([sleepCall(Number(ms), once !== undefined)], surroundings),
   },
   {
     pattern: /^fail\s+(\S+)(?:\s+(\d{1,4}))?$/i,
@@ -59,16 +78,26 @@ const rules: readonly Rule[] = [
   },
 ];
 
-/** The answer to a prompt by the demo's rules: from the prompt and the names of the tools on offer alone. */
+/**
+ * The answer to a prompt by the demo's rules: from the prompt and the names of the tools on offer alone. What background operations came to is
+ * said first, once.
+ */
 export function demoAnswer(prompt: LanguageModelV4Prompt, toolNames: ReadonlySet<string>): DemoAnswer {
-  const text = lastUserText(prompt);
-  if (text === null) return spoken('Hello. Say something, and I will say it back.');
-  const result = resultSinceLastUserMessage(prompt);
+  const { request, answered, results, news } = readPrompt(prompt);
+  const tellNews = spoken(news.map(inWords).join(' '));
+  if (news.length > 0 && (answered || request === null)) return tellNews;
+  const answer = answerTo(request, { toolNames, results });
+  if (news.length === 0 || answer.type === 'tool-calls') return answer;
+  return answer.type === 'failing' ? tellNews : { ...answer, pieces: inTurn(tellNews.pieces, answer.pieces) };
+}
+
+function answerTo(request: string | null, surroundings: Surroundings): DemoAnswer {
+  if (request === null) return spoken('Hello. Say something, and I will say it back.');
   for (const { pattern, answer } of rules) {
-    const match = pattern.exec(text);
-    if (match !== null) return answer(match, { toolNames, result });
+    const match = pattern.exec(request);
+    if (match !== null) return answer(match, surroundings);
   }
-  return spoken(text === '' ? 'You sent no text.' : `You said: ${text}`);
+  return spoken(request === '' ? 'You sent no text.' : `You said: ${request}`);
 }
 
 /** Text said word by word. */
@@ -79,6 +108,15 @@ export function spoken(text: string): SpokenAnswer {
 /** The words of a text, each with the white space before it, so that together they are the text. */
 function words(text: string): readonly string[] {
   return text.match(/\s*\S+/g) ?? [];
+}
+
+function* inTurn(first: Iterable<string>, second: Iterable<string>): Generator<string> {
+  yield* first;
+  let gap = ' ';
+  for (const piece of second) {
+    yield `${gap}${piece}`;
+    gap = '';
+  }
 }
 
 function count(number: number, everyMs: number): DemoAnswer {
@@ -95,56 +133,96 @@ function fail(kind: string, times: number | null): DemoAnswer {
   return spoken(`I do not know the failure "${kind}". I can fail with: ${failureKinds.join(', ')}.`);
 }
 
-/** Calls the tool, and says what came of it once its result is in the prompt. */
-function throughTool(toolName: string, input: JSONObject, { toolNames, result }: Surroundings, inWords: (output: JSONValue) => string): DemoAnswer {
-  if (result?.toolName === toolName) return spoken(outcomeInWords(result, inWords));
-  if (!toolNames.has(toolName)) return spoken(`I would call the tool "${toolName}" for that, but I was not given it.`);
-  return { type: 'tool-call', toolName, input };
+/** Makes the calls in one step, and says what came of each once the results are in the prompt. */
+function throughTools(calls: readonly SpokenCall[], { toolNames, results }: Surroundings): DemoAnswer {
+  const outcomes = calls.flatMap(({ toolName, words: said }) => {
+    const result = results.findLast((each) => each.toolName === toolName);
+    return result === undefined ? [] : [outcomeInWords(result, said)];
+  });
+  if (outcomes.length > 0) return spoken(outcomes.join(' '));
+  const missing = calls.find(({ toolName }) => !toolNames.has(toolName));
+  if (missing !== undefined) return spoken(`I would call the tool "${missing.toolName}" for that, but I was not given it.`);
+  return { type: 'tool-calls', calls: calls.map(({ toolName, input }) => ({ toolName, input })) };
 }
 
-/** A call that failed, was stopped or may have run comes back as an error; its text says which. */
-function outcomeInWords({ toolName, output }: LanguageModelV4ToolResultPart, inWords: (output: JSONValue) => string): string {
-  switch (output.type) {
-    case 'text':
-    case 'json':
-      return inWords(output.value);
-    case 'content':
-      return inWords(output.value.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n'));
-    case 'error-text':
-    case 'error-json':
-      return `The call of ${toolName} brought no result: ${valueInWords(output.value)}`;
-    case 'execution-denied':
-      return `The call of ${toolName} was denied${output.reason === undefined ? '.' : `: ${output.reason}`}`;
-  }
+function weatherCall(city: string): SpokenCall {
+  return { toolName: 'weather', input: { city }, words: { what: `The question about the weather in ${city}`, done: (output) => weatherInWords(city, output) } };
+}
+
+function refundCall(amount: number): SpokenCall {
+  const done = (output: JSONValue, changedInput: JSONValue | undefined): string => {
+    const refunded = numberIn(output, 'refunded') ?? amount;
+    return changedInput === undefined ? `I refunded ${refunded}.` : `I refunded ${refunded} in place of ${amount}, as you changed it.`;
+  };
+  return { toolName: 'refund', input: { amount }, words: { what: `The refund of ${amount}`, done } };
+}
+
+const locationCall: SpokenCall = {
+  toolName: 'location', input: {},
+  words: { what: 'The question where you are', done: (output) => `You are at ${placeInWords(output)}.` },
+};
+
+function placeInWords(output: JSONValue): string {
+  const latitude = numberIn(output, 'latitude');
+  const longitude = numberIn(output, 'longitude');
+  return latitude !== null && longitude !== null ? `${latitude}, ${longitude}` : (textIn(output, 'place') ?? valueInWords(output));
+}
+
+function index(documents: number, inBackground: boolean, surroundings: Surroundings): DemoAnswer {
+  if (documents < 1 || documents > documentsMax) return spoken(`I can index any number of documents from 1 to ${documentsMax.toLocaleString('en')}.`);
+  return throughTools([indexCall(documents, inBackground)], surroundings);
+}
+
+function indexCall(count: number, inBackground: boolean): SpokenCall {
+  return {
+    toolName: 'index_documents', input: inBackground ? { count, inBackground } : { count },
+    words: { what: `The indexing of ${documentsInWords(count)}`, done: (output) => `I indexed ${documentsInWords(numberIn(output, 'indexed') ?? count)}.` },
+  };
+}
+
+function documentsInWords(documents: number): string {
+  return documents === 1 ? '1 document' : `${documents} documents`;
+}
+
+/** `Tea or coffee? tea / coffee` is a question with answers to choose from. */
+function questionCall(asked: string): SpokenCall {
+  const [, asking = asked, choices = ''] = /^(.*\?)\s*([^?]*\/[^?]*)$/s.exec(asked) ?? [];
+  const options = choices.split('/').map((option) => option.trim()).filter((option) => option !== '');
+  return {
+    toolName: 'ask_user', input: options.length < 2 ? { question: asked } : { question: asking, options },
+    words: { what: 'My question', done: (output) => `You answered: ${valueInWords(output)}` },
+  };
+}
+
+function sleepCall(ms: number, once: boolean): SpokenCall {
+  return { toolName: once ? 'sleep_once' : 'sleep', input: { ms }, words: { what: `The sleep of ${ms} ms`, done: () => `Slept for ${ms} ms.` } };
 }
 
 /** A whole sentence where the tool says `{sky, celsius}`, else whatever it says. */
 function weatherInWords(city: string, output: JSONValue): string {
-  if (output !== null && typeof output === 'object' && 'sky' in output && 'celsius' in output) {
-    const { sky, celsius } = output;
-    if (typeof sky === 'string' && typeof celsius === 'number') return `The weather in ${city}: ${sky}, ${celsius} °C.`;
+  const sky = textIn(output, 'sky');
+  const celsius = numberIn(output, 'celsius');
+  return `The weather in ${city}: ${sky !== null && celsius !== null ? `${sky}, ${celsius} °C.` : valueInWords(output)}`;
+}
+
+function inWords(news: OperationNews): string {
+  if (news.toolName !== 'index_documents') {
+    return newsInWords(news, { what: `The operation of ${news.toolName}`, done: (output) => `The operation of ${news.toolName} is done: ${valueInWords(output)}` });
   }
-  return `The weather in ${city}: ${valueInWords(output)}`;
+  const done = (output: JSONValue): string => `The indexing in the background is done: ${documentsInWords(numberIn(output, 'indexed') ?? 0)}.`;
+  return newsInWords(news, { what: 'The indexing in the background', done });
 }
 
-function valueInWords(value: JSONValue): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+function memberOf(value: JSONValue, name: string): JSONValue | undefined {
+  return value !== null && typeof value === 'object' ? (value as JSONObject)[name] : undefined;
 }
 
-/** The text of the last user message, trimmed; null where there is none, as in a turn that the agent opens. */
-function lastUserText(prompt: LanguageModelV4Prompt): string | null {
-  const message = prompt.findLast(({ role }) => role === 'user');
-  if (message?.role !== 'user') return null;
-  return message.content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n').trim();
+function numberIn(value: JSONValue, name: string): number | null {
+  const member = memberOf(value, name);
+  return typeof member === 'number' ? member : null;
 }
 
-function resultSinceLastUserMessage(prompt: LanguageModelV4Prompt): LanguageModelV4ToolResultPart | null {
-  for (let place = prompt.length - 1; place >= 0; place -= 1) {
-    const message = prompt[place];
-    if (message === undefined || message.role === 'user') return null;
-    if (message.role !== 'tool') continue;
-    const result = message.content.findLast((part) => part.type === 'tool-result');
-    if (result !== undefined) return result;
-  }
-  return null;
+function textIn(value: JSONValue, name: string): string | null {
+  const member = memberOf(value, name);
+  return typeof member === 'string' ? member : null;
 }

@@ -11,7 +11,7 @@ import {
   type LanguageModelV4StreamResult,
   type LanguageModelV4Usage,
 } from '@ai-sdk/provider';
-import { demoAnswer, spoken, type DemoAnswer, type SpokenAnswer, type ToolCallAnswer } from './demo-answer.ts';
+import { demoAnswer, spoken, type DemoAnswer, type SpokenAnswer, type ToolCallsAnswer } from './demo-answer.ts';
 import { FailureCount } from './failure-count.ts';
 import { isStreamFailure, providerFailure, type StreamFailureKind } from './provider-failure.ts';
 import { streamOf } from './part-stream.ts';
@@ -85,11 +85,11 @@ class RuleModel implements LanguageModelV4 {
     return spoken(`Recovered after ${answer.times} failure${answer.times === 1 ? '' : 's'}.`);
   }
 
-  async *#answerParts(answer: SpokenAnswer | ToolCallAnswer, prompt: LanguageModelV4Prompt, place: string, signal: AbortSignal): Parts {
+  async *#answerParts(answer: SpokenAnswer | ToolCallsAnswer, prompt: LanguageModelV4Prompt, place: string, signal: AbortSignal): Parts {
     yield* this.#beginning(place);
-    if (answer.type === 'tool-call') {
-      const input = yield* toolCallParts(answer, place);
-      yield finish('tool-calls', 'tool_calls', prompt, wordsIn(input));
+    if (answer.type === 'tool-calls') {
+      const inputs = yield* toolCallParts(answer, place);
+      yield finish('tool-calls', 'tool_calls', prompt, wordsIn(inputs));
       return;
     }
     yield { type: 'text-start', id: 'text' };
@@ -132,14 +132,19 @@ class RuleModel implements LanguageModelV4 {
   }
 }
 
-function* toolCallParts({ toolName, input }: ToolCallAnswer, place: string): Generator<Part, string> {
-  const id = `call_${place}`;
-  const text = JSON.stringify(input);
-  yield { type: 'tool-input-start', id, toolName };
-  yield { type: 'tool-input-delta', id, delta: text };
-  yield { type: 'tool-input-end', id };
-  yield { type: 'tool-call', toolCallId: id, toolName, input: text };
-  return text;
+/** Streams the calls, one after the other, and returns their inputs. */
+function* toolCallParts({ calls }: ToolCallsAnswer, place: string): Generator<Part, string> {
+  const inputs: string[] = [];
+  for (const { toolName, input } of calls) {
+    const id = inputs.length === 0 ? `call_${place}` : `call_${place}_${inputs.length}`;
+    const text = JSON.stringify(input);
+    inputs.push(text);
+    yield { type: 'tool-input-start', id, toolName };
+    yield { type: 'tool-input-delta', id, delta: text };
+    yield { type: 'tool-input-end', id };
+    yield { type: 'tool-call', toolCallId: id, toolName, input: text };
+  }
+  return inputs.join(' ');
 }
 
 function finish(unified: LanguageModelV4FinishReason['unified'], raw: string, prompt: LanguageModelV4Prompt, outputWords: number): Part {

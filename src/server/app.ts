@@ -4,7 +4,7 @@ import { parseInput } from '../commands/input.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { listenerEnv } from './listener-env.ts';
-import { refuseForeign } from './local-request.ts';
+import { refuseForeign, refuseForeignHost } from './local-request.ts';
 import { problemResponse, errorFields, refusalResponse, thrownProblem } from './problem.ts';
 import { parseQuery } from './query-parameters.ts';
 import { readJsonBody } from './request-body.ts';
@@ -31,6 +31,9 @@ interface AppEnv {
 
 type AppContext = Context<AppEnv>;
 
+/** Who comes with a token and is asked for nothing else: owns nothing, and may do what the token is for. */
+const nobody: Principal = { tenant: '', owner: '', roles: [] };
+
 /**
  * The HTTP API and the web page, as a function of a request that mounts anywhere. A listener may pass a `ListenerEnv` along. Nothing of a request has an
  * effect before all of it has been checked, and every error is an `application/problem+json` reply from the problem table.
@@ -49,7 +52,9 @@ export function createApp(host: ServerHost): Hono<AppEnv> {
   });
   app.use('*', async (context, next) => (hasValidPath(context.req.path) ? next() : problemResponse('invalid_request', 'the path is not URL-encoded UTF-8')));
   app.use('/v1/*', async (context, next) => {
-    const principal = authenticate === null ? (refuseForeign(context.req.raw) ?? localPrincipal) : await authenticate(context.req.raw);
+    const { raw, method, path } = context.req;
+    const principal = isByToken(method, path) ? ((authenticate === null ? refuseForeignHost(raw) : null) ?? nobody)
+      : authenticate === null ? (refuseForeign(raw) ?? localPrincipal) : await authenticate(raw);
     if (principal === null) return problemResponse('unauthenticated', 'the request does not say who sends it', {}, { 'www-authenticate': 'Bearer' });
     if (isRefusal(principal)) return refusalResponse(principal);
     context.set('principal', principal);
@@ -68,7 +73,7 @@ async function answer(host: RouteHost, each: Route, context: AppContext): Promis
   if (isRefusal(parsed)) return refusalResponse(parsed);
   const headers = each.command === undefined ? {} : commandHeaders(request.headers);
   if (isRefusal(headers)) return refusalResponse(headers);
-  if (each.command === 'keyed' && request.headers.has('if-match')) return refusalResponse(refuse('invalid_request', 'the header If-Match has no meaning here: there is no revision yet'));
+  if ((each.command === 'keyed' || each.command === 'repeatable') && request.headers.has('if-match')) return refusalResponse(refuse('invalid_request', 'the header If-Match has no meaning here: there is no revision to compare it with'));
   const read = each.command === undefined ? { body: {} } : await bodyOf(each, request);
   if (isRefusal(read)) return refusalResponse(read);
   const principal = context.get('principal');
@@ -133,6 +138,14 @@ function hasValidPath(path: string): boolean {
     if (error instanceof URIError) return false;
     throw error;
   }
+}
+
+function isByToken(method: string, path: string): boolean {
+  return routeTable.some((each) => each.access === 'token' && each.method === method && patternOf(each).test(path));
+}
+
+function patternOf({ path }: Route): RegExp {
+  return new RegExp(`^${path.replaceAll(/:\w+/g, '[^/]+')}$`);
 }
 
 /** What each address takes. An address that any name fits is left out: what does not fit there is not found. */

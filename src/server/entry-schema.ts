@@ -25,9 +25,17 @@ const messagePart = z.union([
   z.object({ type: z.literal('file'), mediaType: z.string(), data: optionalText, url: optionalText, filename: optionalText }),
 ]);
 
+const clientTool = z.object({ name: z.string(), description: optionalText, inputSchema: jsonObject });
+
 export const messageContent = {
-  messageId: z.string(), parts: z.array(messagePart), actor: z.exactOptional(identity), model: optionalText, metadata,
+  messageId: z.string(), parts: z.array(messagePart), actor: z.exactOptional(identity), model: optionalText, clientTools: z.exactOptional(z.array(clientTool)), metadata,
 };
+
+export const actionType = z.enum(['approval', 'client-tool', 'question', 'recovery']);
+export const actionResolution = z.enum(['approved', 'denied', 'result', 'error', 'answered', 'expired', 'withdrawn']);
+export const operationMode = z.enum(['await', 'detach']);
+export const operationStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled', 'unknown']);
+const roles = z.exactOptional(z.array(z.string()));
 
 const attempt = z.object({
   id: z.string(), number: z.int(), startedAtMs: z.number(), durationMs: z.exactOptional(z.number()), firstPartMs: z.exactOptional(z.number()),
@@ -39,7 +47,10 @@ const stepPart = z.union([
   z.object({ type: z.enum(['reasoning']), text: z.string(), providerMetadata: metadata }),
   z.object({
     type: z.literal('tool-call'), index: z.int(), toolCallId: z.string(), toolName: z.string(), input: json, inputText: optionalText, problem: optionalText,
-    providerExecuted: yes, dynamic: yes, title: optionalText, providerMetadata: metadata,
+    providerExecuted: yes, dynamic: yes, title: optionalText, inputHash: optionalText, mcpServer: optionalText, providerMetadata: metadata,
+    needs: z.exactOptional(z.object({ type: z.enum(['approval', 'client-tool', 'question']), expiresAfterMs: z.exactOptional(z.number()), roles, reason: optionalText })),
+    denied: z.exactOptional(z.object({ code: z.string(), reason: z.string() })),
+    operation: z.exactOptional(z.object({ mode: operationMode, key: optionalText })),
   }),
   z.object({ type: z.literal('partial-call'), toolName: z.string(), inputText: z.string() }),
   z.object({ type: z.literal('tool-result'), toolCallId: z.string(), toolName: z.string(), output: json, isError: yes, providerMetadata: metadata }),
@@ -51,29 +62,34 @@ const stepPart = z.union([
   z.object({ type: z.literal('other'), value: jsonObject }),
 ]) satisfies z.ZodType<StepPart>;
 
-const callResult = z.object({
-  index: z.int(), toolCallId: z.string(), toolName: z.string(), outcome: z.enum(['done', 'failed', 'denied', 'expired', 'stopped', 'unknown']),
+export const outcome = z.enum(['done', 'failed', 'denied', 'expired', 'stopped', 'unknown']);
+
+export const callResult = z.object({
+  index: z.int(), toolCallId: z.string(), toolName: z.string(), outcome,
   output: z.exactOptional(json), modelOutput: metadata, errorText: optionalText, code: optionalText, mayHaveRun: yes,
-  startedAtMs: z.exactOptional(z.number()), durationMs: z.exactOptional(z.number()), wholeBytes: z.exactOptional(z.int()), stopsTurn: yes,
+  startedAtMs: z.exactOptional(z.number()), durationMs: z.exactOptional(z.number()), wholeBytes: z.exactOptional(z.int()),
+  wholeId: optionalText, approvedInput: z.exactOptional(json), stopsTurn: yes,
 }) satisfies z.ZodType<CallResult>;
 
-const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])) };
+const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])), imported: metadata };
 const turnId = z.string();
+const call = { stepSeq: z.int(), index: z.int() };
+const namedCall = { ...call, toolCallId: z.string(), toolName: z.string() };
 
 export const entrySchema = z.discriminatedUnion('kind', [
   z.object({
     ...head, kind: z.literal('session-created'), agent: z.string(), owner: z.string(), externalId: optionalText, title: optionalText, metadata,
     subject: z.exactOptional(identity), binding: z.exactOptional(binding), threadId: optionalText,
   }),
-  z.object({ ...head, kind: z.literal('turn-started'), turnId, origin: z.literal('greeting') }),
-  z.object({ ...head, kind: z.literal('user-message'), turnId, ...messageContent }),
+  z.object({ ...head, kind: z.literal('turn-started'), turnId, origin: z.enum(['greeting', 'operation']) }),
+  z.object({ ...head, kind: z.literal('user-message'), turnId, ...messageContent, steered: yes }),
   z.object({
     ...head, kind: z.literal('assistant-step'), turnId, attempt, parts: z.array(stepPart),
     finishReason: z.enum(['stop', 'length', 'content-filter', 'tool-calls', 'error', 'interrupted', 'other']), stopped: yes, warnings: z.exactOptional(z.array(z.string())),
   }),
   z.object({ ...head, kind: z.literal('tool-results'), turnId, stepSeq: z.int(), results: z.array(callResult) }),
   z.object({ ...head, kind: z.literal('turn-ended'), turnId, reason: turnEndReason, error: z.exactOptional(errorInfo) }),
-  z.object({ ...head, kind: z.literal('message-queued'), turnId, ...messageContent, first: yes }),
+  z.object({ ...head, kind: z.literal('message-queued'), turnId, ...messageContent, first: yes, steer: yes }),
   z.object({ ...head, kind: z.literal('queued-message-edited'), turnId, ...messageContent }),
   z.object({ ...head, kind: z.literal('queued-message-moved'), messageId: z.string() }),
   z.object({ ...head, kind: z.literal('message-unqueued'), messageId: z.string(), reason: z.enum(['deleted', 'session-ended']) }),
@@ -91,5 +107,20 @@ export const entrySchema = z.discriminatedUnion('kind', [
     ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string(),
     intervals: z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() })), turns: z.int(),
   }),
+  z.object({
+    ...head, kind: z.literal('action-opened'), turnId, actionId: z.string(), type: actionType, ...namedCall, inputHash: z.string(), expiresAtMs: z.number().nullable(),
+    roles, reason: optionalText,
+  }),
+  z.object({
+    ...head, kind: z.literal('action-resolved'), turnId, actionId: z.string(), ...call, resolution: actionResolution, fingerprint: optionalText, by: optionalText,
+    input: z.exactOptional(json), reason: optionalText,
+  }),
+  z.object({ ...head, kind: z.literal('operation-started'), turnId, operationId: z.string(), ...namedCall, mode: operationMode }),
+  z.object({
+    ...head, kind: z.literal('operation-ended'), operationId: z.string(), ...namedCall, mode: operationMode, status: operationStatus, result: z.exactOptional(callResult),
+    deliveryTurnId: optionalText,
+  }),
+  z.object({ ...head, kind: z.literal('operation-result'), turnId, operationId: z.string(), ...namedCall, result: callResult }),
+  z.object({ ...head, kind: z.literal('late-result'), turnId, stepSeq: z.int(), result: callResult }),
   z.object({ ...head, kind: z.literal('session-ended'), reason: z.enum(['api', 'inactivity']) }),
 ]) satisfies z.ZodType<Entry>;

@@ -40,13 +40,26 @@ export async function openStream({ host, principal, param, env, request }: Strea
   });
 }
 
-/** The stream of a sent message's turn: from the message's entry to the end of the turn, or to where its message leaves the queue. */
-export function turnStream({ reply: { turnId, messageId, revision }, replayed }: CommandReply<SendReply>): StreamRange {
+/**
+ * The stream of a sent message's turn: from the message's entry to the end of the turn or to where it waits for an action, or to where the message leaves the queue. A message
+ * that is to join the running turn is followed in that one once it has, else in its own; where that one waits for an action, so does the message.
+ */
+export function turnStream({ reply: { turnId, messageId, revision, steers }, replayed }: CommandReply<SendReply>): StreamRange {
+  let hasJoined = steers === undefined;
+  let messageTurnId = steers?.turnId ?? turnId;
   return {
     // The last that a send writes is its message, so that the revision is the seq of that entry.
     after: String(revision - 1),
-    isLast: (event) => event.type === 'entry'
-      && ((event.entry.kind === 'turn-ended' && event.entry.turnId === turnId) || (event.entry.kind === 'message-unqueued' && event.entry.messageId === messageId)),
+    isLast: (event) => {
+      if (event.type === 'status') return event.status === 'requires_action' && event.turnId === messageTurnId;
+      if (event.type !== 'entry') return false;
+      const { entry } = event;
+      if (entry.kind === 'user-message' && entry.messageId === messageId) {
+        hasJoined = true;
+        messageTurnId = entry.turnId;
+      }
+      return (hasJoined && entry.kind === 'turn-ended' && entry.turnId === messageTurnId) || (entry.kind === 'message-unqueued' && entry.messageId === messageId);
+    },
     headers: replayedHeader(replayed),
   };
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { createInput, endInput, queueEditInput, sendInput, settingsInput, stopInput } from '../commands/input.ts';
+import { answerInput, completeInput, createInput, decisionsInput, endInput, queueEditInput, sendInput, settingsInput, stopInput } from '../commands/input.ts';
 import { entrySchema, errorInfo } from './entry-schema.ts';
+import { eventSchema } from './event-schema.ts';
 import { problemCodes, problemPath, problemTable, type ProblemCode } from './problem-table.ts';
 import * as replies from './reply-schemas.ts';
 import { nothing, type ReplyShape, type Route } from './route.ts';
@@ -17,8 +18,11 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Revision: replies.revisionSchema, Deleted: replies.deletedSchema, Stopped: replies.stoppedSchema, Ended: replies.endedSchema,
   Turn: replies.turnSchema, TurnPage: replies.turnPageSchema, Message: replies.messageSchema, MessagePage: replies.messagePageSchema,
   Entry: entrySchema, EntryPage: replies.entryPageSchema, Queue: replies.queueSchema, QueueChange: replies.queueChangeSchema,
+  Action: replies.actionSchema, ActionList: replies.actionListSchema, Resolved: replies.resolvedSchema, WholeResult: replies.wholeResultSchema,
+  Operation: replies.operationSchema, OperationPage: replies.operationPageSchema, OperationEnd: replies.operationEndSchema, Event: eventSchema,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,
-  CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput, Nothing: nothing,
+  CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput,
+  Answer: answerInput, Decisions: decisionsInput, Completion: completeInput, Nothing: nothing,
 };
 
 const nameOf = new Map(Object.entries(names).map(([name, schema]) => [schema, name]));
@@ -36,29 +40,38 @@ export function openApiDocument(routes: readonly Route[]): unknown {
     paths,
     components: {
       schemas: componentSchemas(),
-      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'Where the server was told to ask who calls.' } },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', description: 'Where the server was told to ask who calls.' },
+        operationToken: { type: 'http', scheme: 'bearer', description: 'The one-time token that the tool of the operation was given.' },
+      },
     },
     security: [{}, { bearer: [] }],
   };
 }
 
 /** The codes by which a route may refuse, its own and those of its kind. */
-export function problemCodesOf({ path, body, command, refusals = [] }: Route): readonly ProblemCode[] {
+export function problemCodesOf({ path, body, command, access, refusals = [] }: Route): readonly ProblemCode[] {
   const isApi = path.startsWith('/v1/');
   return [...new Set<ProblemCode>([
     'invalid_request', 'method_not_allowed', 'internal_error',
-    ...(isApi ? ['unauthenticated', 'forbidden_origin', 'store_unavailable', 'shutting_down'] as const : []),
+    ...(isApi && access !== 'token' ? ['unauthenticated'] as const : []),
+    ...(isApi ? ['forbidden_origin', 'store_unavailable', 'shutting_down'] as const : []),
     ...(body === undefined && command === undefined ? [] : ['body_too_large', 'unsupported_media_type'] as const),
-    ...(command === undefined ? [] : ['idempotency_mismatch'] as const),
+    ...(takesKey(command) ? ['idempotency_mismatch'] as const : []),
     ...(command === 'guarded' ? ['revision_conflict'] as const : []),
     ...refusals,
   ])];
 }
 
+function takesKey(command: Route['command']): boolean {
+  return command === 'keyed' || command === 'guarded';
+}
+
 function operationOf(each: Route): unknown {
-  const { name, summary, body, bodyOptional } = each;
+  const { name, summary, body, bodyOptional, access } = each;
   return {
     operationId: name, summary,
+    ...(access === 'token' ? { security: [{ operationToken: [] }, {}] } : {}),
     parameters: parametersOf(each),
     ...(body === undefined ? {} : { requestBody: { required: bodyOptional !== true, content: { 'application/json': { schema: referenceTo(body) } } } }),
     responses: { ...successesOf(each), ...problemsOf(each) },
@@ -72,7 +85,7 @@ function parametersOf({ path, query, command, name }: Route): readonly unknown[]
   const header = (headerName: string, description: string, schema: JsonSchema) => ({ name: headerName, in: 'header', required: false, description, schema });
   return [
     ...inPath, ...inQuery,
-    ...(command === undefined ? [] : [header('Idempotency-Key', 'The same key with the same body has one effect and one reply.', { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' })]),
+    ...(!takesKey(command) ? [] : [header('Idempotency-Key', 'The same key with the same body has one effect and one reply.', { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' })]),
     ...(command === 'guarded' ? [header('If-Match', 'The revision that the sender has seen; refused if the session has moved on.', { type: 'string', pattern: '^("\\d{1,15}"|\\d{1,15})$' })] : []),
     ...(name === 'followEvents' ? [header('Last-Event-ID', 'Position of the last event that was received.', { type: 'string' })] : []),
   ];
@@ -81,13 +94,14 @@ function parametersOf({ path, query, command, name }: Route): readonly unknown[]
 function successesOf({ replies: shapes, command }: Route): Record<string, unknown> {
   return Object.fromEntries(Object.entries(shapes).map(([status, shape]) => [status, {
     description: 'Done.',
-    ...(command === undefined ? {} : { headers: { 'Idempotent-Replayed': { description: '`true`: the reply of an earlier request with the same key.', schema: { type: 'string' } } } }),
+    ...(!takesKey(command) ? {} : { headers: { 'Idempotent-Replayed': { description: '`true`: the reply of an earlier request with the same key.', schema: { type: 'string' } } } }),
     content: contentOf(shape),
   }]));
 }
 
 function contentOf(shape: ReplyShape): JsonSchema {
-  return shape instanceof z.ZodType ? { 'application/json': { schema: referenceTo(shape) } } : { [shape.contentType]: {} };
+  if (shape instanceof z.ZodType) return { 'application/json': { schema: referenceTo(shape) } };
+  return { [shape.contentType]: shape.event === undefined ? {} : { schema: referenceTo(shape.event) } };
 }
 
 function problemsOf(each: Route): Record<string, unknown> {

@@ -117,6 +117,51 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: 'The `Idempotency-Key`, or the message id that serves as one, was first sent with another body. A key names one request.',
     whatToDo: 'Use a new key for a new request. To repeat a request, send the body of the first time.', retry: sameAgain,
   },
+  action_not_found: {
+    httpStatus: 404, title: 'There is no such action',
+    meaning: 'No action of this id waits in the session, and its log knows of none that was resolved.',
+    whatToDo: 'Read the open actions of the session. An id names one call of one step; use it as it was given.', retry: sameAgain,
+  },
+  action_decided: {
+    httpStatus: 409, title: 'The action was resolved otherwise',
+    meaning: 'Somebody answered before you, and differently; `resolution` says how. The first answer counts. The same answer again would have been harmless.',
+    whatToDo: 'Read the session again: what was decided is in its log.', retry: sameAgain,
+  },
+  action_expired: {
+    httpStatus: 410, title: 'The action has expired',
+    meaning: 'Nobody answered in time, by the clock of the store. The call ends with the outcome `expired`, the model is told, and the turn goes on.',
+    whatToDo: 'Nothing: if the call is still wanted, the model makes it anew, which opens another action.', retry: sameAgain,
+  },
+  action_withdrawn: {
+    httpStatus: 409, title: 'The action was withdrawn',
+    meaning: 'The turn that asked was stopped, or given up, before anybody answered. The call did not run.',
+    whatToDo: 'Nothing. Send a message to go on.', retry: sameAgain,
+  },
+  action_mismatch: {
+    httpStatus: 409, title: 'The answer does not fit the action',
+    meaning: 'Each type of action takes certain answers (an approval `approve` and `deny`, a client tool `result`, `error` and `deny`, a question `answer` and `deny`); or the answer named an `inputHash`, and the action is bound to another input.',
+    whatToDo: 'Read the action again, with its type and its input, and answer what it asks.', retry: sameAgain,
+  },
+  action_forbidden: {
+    httpStatus: 403, title: 'Somebody else decides this action',
+    meaning: 'The tool says which roles may decide; `detail` lists them, and you have none of them.',
+    whatToDo: 'Have it decided by somebody with one of these roles.', retry: sameAgain,
+  },
+  call_not_found: {
+    httpStatus: 404, title: 'There is no result of such a call',
+    meaning: 'The session has no call of this id, or it has no result: not yet, because it failed or did not run, or because the whole was too large to keep. `detail` says which.',
+    whatToDo: 'Wait for the end of the call, or read its outcome in the transcript.', retry: laterPerhaps,
+  },
+  operation_not_found: {
+    httpStatus: 404, title: 'There is no such operation',
+    meaning: 'No operation has this id, or its session was deleted, or it belongs to another owner, or the token is not the one it may be completed with: to you these are the same.',
+    whatToDo: 'Check the id, and who you are. The token goes into `Authorization: Bearer …`, or into the body as `token`.', retry: sameAgain,
+  },
+  client_tool_taken: {
+    httpStatus: 409, title: 'The name of a client tool is taken',
+    meaning: 'A tool that a client brings has a name of its own: not that of another one of the message, nor of a tool of the agent, and it does not begin as the tools of one of its MCP servers do (`server__`). `name` says which.',
+    whatToDo: 'Call the tool otherwise.', retry: sameAgain,
+  },
   queue_full: {
     httpStatus: 429, title: 'The queue is full',
     meaning: `At most ${inWords(limits.queueMessagesMax)} messages wait in a session, and none is ever dropped for another.`,

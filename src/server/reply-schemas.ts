@@ -1,21 +1,29 @@
 import { z } from 'zod';
+import type { ResolveReply } from '../core/accept/resolve.ts';
 import type { SendReply } from '../core/accept/send.ts';
 import type { QueueReply } from '../core/accept/queue.ts';
+import type { OperationView } from '../core/operation.ts';
+import type { OperationEndReply } from '../core/operation-transitions.ts';
 import type { TranscriptMessage } from '../core/transcript.ts';
+import type { ActionView } from '../feed/action-view.ts';
 import type { SessionView } from '../feed/session-view.ts';
 import type { TurnView } from '../feed/turn-view.ts';
-import { binding, errorInfo, entrySchema, identity, jsonObject, messageContent, turnEndReason, usage } from './entry-schema.ts';
+import {
+  actionResolution, actionType, binding, callResult, errorInfo, entrySchema, identity, jsonObject, messageContent, operationMode, operationStatus, outcome, turnEndReason, usage,
+} from './entry-schema.ts';
 
 /** The published shapes of replies. Each says by its type that it describes what is sent; a test says so of what is really sent. */
 
+export const sessionStatus = z.enum(['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended']);
+
 export const sessionSchema = z.object({
   id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(), preview: z.string().nullable(),
-  status: z.enum(['idle', 'ready', 'running', 'failed', 'ended']), archived: z.boolean(), metadata: jsonObject,
+  status: sessionStatus, archived: z.boolean(), metadata: jsonObject,
   subject: identity.nullable(), binding: binding.nullable(), threadId: z.string().nullable(),
   createdAtMs: z.int(), updatedAtMs: z.int(), activeAtMs: z.int(), revision: z.int(), lastSeq: z.int(),
   turnId: z.string().nullable(), error: errorInfo.nullable(),
   retry: z.object({ atMs: z.number(), attempt: z.int(), reason: z.string() }).nullable(),
-  queue: z.object({ held: z.boolean(), count: z.int() }), turns: z.int(),
+  queue: z.object({ held: z.boolean(), count: z.int() }), actions: z.object({ count: z.int() }), operations: z.object({ count: z.int() }), turns: z.int(),
   usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
 }) satisfies z.ZodType<SessionView>;
 
@@ -23,7 +31,7 @@ export const sessionPageSchema = z.object({ items: z.array(sessionSchema), nextC
 
 const sentFields = {
   turnId: z.string(), messageId: z.string(), revision: z.int(), queued: z.boolean(),
-  started: z.exactOptional(z.object({ turnId: z.string(), messageId: z.string() })),
+  steers: z.exactOptional(z.object({ turnId: z.string() })), started: z.exactOptional(z.object({ turnId: z.string(), messageId: z.string() })),
 };
 
 export const sentSchema = z.object(sentFields) satisfies z.ZodType<SendReply>;
@@ -38,18 +46,48 @@ export const deletedSchema = z.object({ deleted: z.literal(true) });
 export const stoppedSchema = z.object({ stopped: z.boolean(), turnId: z.string().nullable(), revision: z.int() });
 export const endedSchema = z.object({ revision: z.int(), status: z.literal('ended') });
 
+export const actionSchema = z.object({
+  id: z.string(), type: actionType, toolName: z.string(), toolCallId: z.string(), callId: z.string(), input: z.json(), inputHash: z.string(), openedAtMs: z.number(),
+  expiresAtMs: z.number().nullable(), reason: z.string().nullable(), roles: z.array(z.string()).nullable(),
+}) satisfies z.ZodType<ActionView>;
+
+export const actionListSchema = z.object({ turnId: z.string().nullable(), items: z.array(actionSchema) });
+
+export const resolvedSchema = z.object({ actions: z.array(z.object({ actionId: z.string(), resolution: actionResolution })), revision: z.int() }) satisfies z.ZodType<ResolveReply>;
+
+export const operationSchema = z.object({
+  id: z.string(), sessionId: z.string(), turnId: z.string(), stepSeq: z.int(), index: z.int(), toolCallId: z.string(), toolName: z.string(), mode: operationMode,
+  status: operationStatus, attempts: z.int(), progress: z.object({ fraction: z.number(), text: z.exactOptional(z.string()), atMs: z.number() }).nullable(), external: z.boolean(),
+  result: callResult.nullable(), timeoutAtMs: z.number(), createdAtMs: z.number(), startedAtMs: z.number().nullable(), endedAtMs: z.number().nullable(),
+}) satisfies z.ZodType<OperationView>;
+
+export const operationPageSchema = z.object({ items: z.array(operationSchema), nextCursor: z.string().nullable() });
+export const operationEndSchema = z.object({ operationId: z.string(), status: operationStatus }) satisfies z.ZodType<OperationEndReply>;
+
+export const wholeResultSchema = z.unknown().describe('Any JSON value: the whole result of a call.');
+
 export const turnSchema = z.object({
-  id: z.string(), status: z.enum(['queued', 'running', 'ended']), reason: turnEndReason.nullable(), error: errorInfo.nullable(), text: z.string(),
+  id: z.string(), status: z.enum(['queued', 'running', 'requires_action', 'waiting', 'ended']), reason: turnEndReason.nullable(), error: errorInfo.nullable(), text: z.string(),
   steps: z.int(), usage, messageId: z.string().nullable(), startedAtMs: z.int().nullable(), endedAtMs: z.int().nullable(),
+  actions: z.array(actionSchema),
 }) satisfies z.ZodType<TurnView>;
 
 export const turnPageSchema = z.object({ items: z.array(turnSchema), nextCursor: z.int().nullable() });
 
 const toolPart = z.object({
   type: z.templateLiteral(['tool-', z.string()]), toolCallId: z.string(),
-  state: z.enum(['input-streaming', 'input-available', 'output-available', 'output-error']),
+  state: z.enum(['input-streaming', 'input-available', 'approval-requested', 'approval-responded', 'output-available', 'output-error', 'output-denied']),
   input: z.exactOptional(z.json()), output: z.exactOptional(z.json()), errorText: z.exactOptional(z.string()), providerExecuted: z.exactOptional(z.literal(true)),
-  outcome: z.exactOptional(z.enum(['done', 'failed', 'denied', 'expired', 'stopped', 'unknown'])), mayHaveRun: z.exactOptional(z.literal(true)),
+  approval: z.exactOptional(z.object({
+    id: z.string(), approved: z.exactOptional(z.boolean()), requestReason: z.exactOptional(z.string()), reason: z.exactOptional(z.string()),
+    isAutomatic: z.exactOptional(z.literal(true)),
+  })),
+  callId: z.exactOptional(z.string()), outcome: z.exactOptional(outcome), code: z.exactOptional(z.string()), mayHaveRun: z.exactOptional(z.literal(true)),
+  action: z.exactOptional(z.object({ id: z.string(), type: actionType, expiresAtMs: z.number().nullable() })),
+  approvedInput: z.exactOptional(z.json()), wholeBytes: z.exactOptional(z.int()), lateResult: z.exactOptional(callResult),
+  operation: z.exactOptional(z.object({
+    id: z.string(), status: z.enum(['started', 'succeeded', 'failed', 'cancelled', 'unknown']), result: z.exactOptional(callResult),
+  })),
 });
 
 export const messageSchema = z.object({
@@ -72,7 +110,7 @@ export const entryPageSchema = z.object({ items: z.array(entrySchema), nextCurso
 
 export const queueSchema = z.object({
   revision: z.int(), held: z.boolean(),
-  items: z.array(z.object({ ...messageContent, turnId: z.string(), text: z.string(), queuedAtMs: z.int() })),
+  items: z.array(z.object({ ...messageContent, turnId: z.string(), text: z.string(), queuedAtMs: z.int(), steer: z.exactOptional(z.literal(true)) })),
 });
 
 export const queueChangeSchema = z.object({ revision: z.int(), held: z.boolean(), messageIds: z.array(z.string()) }) satisfies z.ZodType<QueueReply>;

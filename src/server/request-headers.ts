@@ -25,3 +25,8 @@ export function wantsEventStream(headers: Headers): boolean {
   const accepted = (headers.get('accept') ?? '').toLowerCase().split(',').map((part) => part.split(';').map((piece) => piece.trim()));
   return accepted.some(([type, ...parameters]) => type === 'text/event-stream' && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter)));
 }
+
+/** The token of `Authorization: Bearer …`; null: there is none. */
+export function bearerToken(headers: Headers): string | null {
+  return /^bearer +([\x21-\x7e]+) *$/i.exec(headers.get('authorization') ?? '')?.[1] ?? null;
+}

@@ -13,6 +13,7 @@ import type { StreamSlots } from './stream-slots.ts';
 export interface RouteHost {
   readonly commands: CommandHost;
   readonly feed: Feed;
+  /** Waits until a turn has ended or needs an action. */
   readonly waiters: { wait(ref: { readonly tenant: string; readonly id: string }, turnId: string, signal?: AbortSignal): Promise<void> };
   readonly isReady: () => boolean;
   readonly log: (level: 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, string | number | boolean | null>>) => void;
@@ -36,8 +37,8 @@ export interface Call<Query, Body> {
   readonly env: ListenerEnv;
 }
 
-/** A reply of a route: the shape of its JSON, or the media type of what is no JSON. */
-export type ReplyShape = z.ZodType | { readonly contentType: string };
+/** A reply of a route: the shape of its JSON, or the media type of what is no JSON; `event`: the shape of a stream's events. */
+export type ReplyShape = z.ZodType | { readonly contentType: string; readonly event?: z.ZodType };
 
 export interface RouteDefinition<Query extends z.ZodObject, Body extends z.ZodType> {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -52,8 +53,10 @@ export interface RouteDefinition<Query extends z.ZodObject, Body extends z.ZodTy
   readonly body?: Body;
   /** No body is the same as `{}`. */
   readonly bodyOptional?: boolean;
-  /** It changes something: `keyed` takes `Idempotency-Key`, `guarded` takes `If-Match` as well. */
-  readonly command?: 'keyed' | 'guarded';
+  /** It changes something: `keyed` takes `Idempotency-Key`, `guarded` takes `If-Match` as well; `repeatable` needs neither: the same request again has the same reply and no effect. */
+  readonly command?: 'keyed' | 'guarded' | 'repeatable';
+  /** `token`: a secret that comes with the request says all that is asked for, and nobody is asked who they are. Default: the caller has to be somebody. */
+  readonly access?: 'token';
   readonly replies: Readonly<Record<number, ReplyShape>>;
   /** The refusals of its own; those that go with its kind are added. */
   readonly refusals?: readonly ProblemCode[];
@@ -101,6 +104,11 @@ export async function sessionOf({ host, principal, param }: Pick<Call<unknown, u
 /** Whether a store may be asked for this id: no session has another. */
 export function isPossibleId(id: string): boolean {
   return id.length <= limits.clientIdCharsMax && id.isWellFormed() && !id.includes('\u0000');
+}
+
+/** The id, or one that nothing has. */
+export function possibleId(id: string): string {
+  return isPossibleId(id) ? id : '-';
 }
 
 export function noSession(id: string): Refusal {

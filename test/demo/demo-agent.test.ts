@@ -62,7 +62,9 @@ describe('the demo agent', () => {
 
   it('declares what becomes of a call whose process dies', () => {
     const { tools } = demoAgent({ model: ruleModel({ delay: noDelay }), delay: noDelay }).rules;
-    expect([...tools].map(([name, { recovery }]) => [name, recovery])).toEqual([['weather', 'rerun'], ['sleep', 'rerun'], ['sleep_once', 'report']]);
+    expect([...tools].map(([name, { recovery }]) => [name, recovery])).toEqual([
+      ['weather', 'rerun'], ['refund', 'report'], ['location', 'report'], ['ask_user', 'report'], ['index_documents', 'rerun'], ['sleep', 'rerun'], ['sleep_once', 'report'],
+    ]);
   });
 });
 

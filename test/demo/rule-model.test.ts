@@ -6,13 +6,14 @@ import {
   type LanguageModelV4ToolResultOutput,
 } from '@ai-sdk/provider';
 import { describe, expect, it } from 'vitest';
+import { deniedCall, expiredCall, failedCall, unknownCall } from '../../src/core/call-result.ts';
 import { classifyFailure } from '../../src/core/retry.ts';
 import { failureKinds } from '../../src/demo/provider-failure.ts';
 import { ruleModel } from '../../src/demo/rule-model.ts';
 
 type Part = LanguageModelV4StreamPart;
 
-const allTools = ['weather', 'sleep', 'sleep_once'];
+const allTools = ['weather', 'refund', 'location', 'ask_user', 'index_documents', 'sleep', 'sleep_once'];
 
 /** A model whose waits take no time and are written down. */
 function modelWithWaits(): { readonly model: ReturnType<typeof ruleModel>; readonly waitsMs: number[] } {
@@ -148,6 +149,13 @@ describe('a rule with a tool', () => {
     ['weather in New York', 'weather', { city: 'New York' }],
     ['sleep 300', 'sleep', { ms: 300 }],
     ['Sleep 300 once', 'sleep_once', { ms: 300 }],
+    ['refund 12.50', 'refund', { amount: 12.5 }],
+    ['locate me', 'location', {}],
+    ['index 20', 'index_documents', { count: 20 }],
+    ['index 20 in the background', 'index_documents', { count: 20, inBackground: true }],
+    ['ask me How are you?', 'ask_user', { question: 'How are you?' }],
+    ['ask me Tea or coffee? tea / coffee', 'ask_user', { question: 'Tea or coffee?', options: ['tea', 'coffee'] }],
+    ['ask me about 1/2', 'ask_user', { question: 'about 1/2' }],
   ])('calls it: %j', async (text, toolName, input) => {
     const parts = await partsOf(call(text));
     expect(parts.map(({ type }) => type)).toEqual([
@@ -170,9 +178,16 @@ describe('a rule with a tool', () => {
     ['weather in Rome', 'weather', { type: 'text', value: 'fog' }, 'The weather in Rome: fog'],
     ['weather in Rome', 'weather', { type: 'content', value: [{ type: 'text', text: 'hail' }] }, 'The weather in Rome: hail'],
     ['sleep 300', 'sleep', { type: 'json', value: null }, 'Slept for 300 ms.'],
-    ['sleep 300', 'sleep', { type: 'error-text', value: 'too long' }, 'The call of sleep brought no result: too long'],
-    ['sleep 300 once', 'sleep_once', { type: 'error-json', value: { outcome: 'unknown' } }, 'The call of sleep_once brought no result: {"outcome":"unknown"}'],
-    ['sleep 300 once', 'sleep_once', { type: 'execution-denied', reason: 'not today' }, 'The call of sleep_once was denied: not today'],
+    ['refund 50', 'refund', { type: 'json', value: { refunded: 50 } }, 'I refunded 50.'],
+    ['locate me', 'location', { type: 'json', value: { latitude: 38.7, longitude: -9.1 } }, 'You are at 38.7, -9.1.'],
+    ['locate me', 'location', { type: 'json', value: { place: 'Lisbon' } }, 'You are at Lisbon.'],
+    ['ask me How are you?', 'ask_user', { type: 'text', value: 'fine' }, 'You answered: fine'],
+    ['index 1', 'index_documents', { type: 'json', value: { indexed: 1 } }, 'I indexed 1 document.'],
+    ['index 9 in the background', 'index_documents', { type: 'json', value: { operationId: 'op_1', status: 'started' } }, 'The indexing of 9 documents has begun in the background. I will say when it is done.'],
+    ['index 9 in the background', 'index_documents', { type: 'json', value: { operationId: 'op_1', status: 'in_progress' } }, 'The indexing of 9 documents is in progress already.'],
+    ['sleep 300', 'sleep', { type: 'error-text', value: 'too long' }, 'The sleep of 300 ms failed: too long'],
+    ['sleep 300 once', 'sleep_once', { type: 'error-json', value: { outcome: 'unknown' } }, 'The sleep of 300 ms failed: {"outcome":"unknown"}'],
+    ['sleep 300 once', 'sleep_once', { type: 'execution-denied', reason: 'not today' }, 'The sleep of 300 ms was denied: not today'],
   ])('says what came of it: %j, %s, %j', async (text, toolName, output, answer) => {
     expect(await answerTo(withResult(said(text), toolName, output))).toBe(answer);
   });
@@ -181,6 +196,64 @@ describe('a rule with a tool', () => {
     const earlier = withResult(said('sleep 300'), 'sleep', { type: 'text', value: 'ok' });
     const parts = await partsOf(call([...earlier, ...said('sleep 300')]));
     expect(parts.some(({ type }) => type === 'tool-call')).toBe(true);
+  });
+});
+
+describe('a call that did not come to a result', () => {
+  const named = { index: 0, toolCallId: 'c1', toolName: 'refund' };
+  const told = (text: string | undefined): LanguageModelV4ToolResultOutput => ({ type: 'error-text', value: text ?? '' });
+
+  it.each([
+    [deniedCall(named, 'too much'), 'The refund of 50 was denied: too much'],
+    [deniedCall(named, undefined), 'The refund of 50 was denied. It did not run.'],
+    [expiredCall(named), 'The refund of 50 expired: nobody answered in time, and it did not run.'],
+    [unknownCall(named), 'The refund of 50 has an unknown outcome: the process that ran it died before it reported. It may have run, so please look before you ask again.'],
+    [failedCall(named, 'tool_error', 'the bank is closed'), 'The refund of 50 failed: the bank is closed'],
+  ])('is said as what it is: %o', async ({ errorText }, answer) => {
+    expect(await answerTo(withResult(said('refund 50'), 'refund', told(errorText)))).toBe(answer);
+  });
+
+  it('is said beside a sibling that did', async () => {
+    const prompt = withResult(withResult(said('weather in Rome and refund 50'), 'weather', { type: 'json', value: { sky: 'sunny', celsius: 21 } }), 'refund', told(deniedCall(named, 'no').errorText));
+    expect(await answerTo(prompt)).toBe('The weather in Rome: sunny, 21 °C. The refund of 50 was denied: no');
+  });
+});
+
+describe('weather in CITY and refund AMOUNT', () => {
+  it('makes both calls in one step, each with its own id', async () => {
+    const calls = (await partsOf(call('weather in New York and refund 5'))).filter((part) => part.type === 'tool-call');
+    expect(calls).toMatchObject([{ toolName: 'weather', input: '{"city":"New York"}' }, { toolName: 'refund', input: '{"amount":5}' }]);
+    expect(new Set(calls.map(({ toolCallId }) => toolCallId)).size).toBe(2);
+  });
+});
+
+describe('the end of an operation in the background', () => {
+  const ended = (text: string): LanguageModelV4Prompt => [{ role: 'user', content: [{ type: 'text', text: `[operation op_1 of the tool index_documents has ended: ${text}` }] }];
+  const begun = [...said('index 3 in the background'), { role: 'assistant' as const, content: [{ type: 'text' as const, text: 'It has begun.' }] }];
+
+  it.each([
+    ['done] It came to: {"indexed":3}', 'The indexing in the background is done: 3 documents.'],
+    ['failed] the disk is full', 'The indexing in the background failed: the disk is full'],
+    [`unknown] ${unknownCall({ index: 0, toolCallId: 'c', toolName: 't' }).errorText}`, 'The indexing in the background has an unknown outcome: the process that ran it died before it reported. It may have run, so please look before you ask again.'],
+  ])('is said: %j', async (text, answer) => {
+    expect(await answerTo([...begun, ...ended(text)])).toBe(answer);
+  });
+
+  it('is said before the answer to what was said meanwhile, and once', async () => {
+    const together = [...begun, ...ended('done] It came to: {"indexed":3}'), ...said('hello').slice(1)];
+    expect(await answerTo(together)).toBe('The indexing in the background is done: 3 documents. You said: hello');
+    expect(await answerTo([...begun, ...said('hello').slice(1), ...ended('done] It came to: {"indexed":3}')])).toBe('The indexing in the background is done: 3 documents. You said: hello');
+    expect(await answerTo([...together, { role: 'assistant', content: [{ type: 'text', text: 'All said.' }] }, ...said('bye').slice(1)])).toBe('You said: bye');
+  });
+
+  it('waits for the result of a call that was asked for meanwhile', async () => {
+    const asked = [...begun, ...said('weather in Rome').slice(1), ...ended('done] It came to: {"indexed":3}')];
+    expect((await partsOf(call(asked))).some((part) => part.type === 'tool-call' && part.toolName === 'weather')).toBe(true);
+    expect(await answerTo(withResult(asked, 'weather', { type: 'text', value: 'fog' }))).toBe('The indexing in the background is done: 3 documents. The weather in Rome: fog');
+  });
+
+  it('of another tool is said as it is', async () => {
+    expect(await answerTo([...begun, { role: 'user', content: [{ type: 'text', text: '[operation op_2 of the tool dig has ended: done] It came to: {"deep":true}' }] }])).toBe('The operation of dig is done: {"deep":true}');
   });
 });
 

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { tool } from '../../src/agent/tool.ts';
 import { limits } from '../../src/core/limits.ts';
 import { everySession, serve } from '../support/http-server.ts';
+import { pause, serveSession } from '../support/paused-turn.ts';
 import { rawRequest } from '../support/raw-request.ts';
 
 const nested = (levels: number): string => `${'{"metadata":'.repeat(levels)}0${'}'.repeat(levels)}`;
@@ -50,10 +53,11 @@ describe('a body that cannot be taken', () => {
     const commands = [
       ['POST', `/v1/sessions/${id}/messages`], ['PATCH', `/v1/sessions/${id}`], ['DELETE', `/v1/sessions/${id}`], ['POST', `/v1/sessions/${id}/stop`], ['POST', `/v1/sessions/${id}/end`],
       ['POST', `/v1/sessions/${id}/queue/hold`], ['POST', `/v1/sessions/${id}/queue/release`], ['PATCH', `/v1/sessions/${id}/queue/m`], ['DELETE', `/v1/sessions/${id}/queue/m`], ['POST', `/v1/sessions/${id}/queue/m/promote`],
+      ['POST', `/v1/sessions/${id}/actions`], ['POST', `/v1/sessions/${id}/actions/act_3_0`], ['POST', '/v1/operations/op_1/cancel'], ['POST', '/v1/operations/op_1/complete'],
     ] as const;
     for (const [method, path] of commands) {
       expect((await served.request(method, path, '{"__proto__":{}}')).json.detail, path).toMatch(/__proto__|takes no body/);
-      expect((await served.request(method, path, '{"nobody":"knows"}')).json.detail, path).toMatch(/nobody|takes no body/);
+      expect((await served.request(method, path, '{"nobody":"knows"}')).json, path).toMatchObject({ code: 'invalid_request', detail: expect.stringMatching(/nobody|takes no body|^decisions: |^type: |exactly one of/) as string });
       expect((await served.request(method, path, '{}', { 'idempotency-key': 'two words' })).json.detail, path).toMatch(/Idempotency-Key/);
     }
     expect(await everySession(served)).toEqual(before);
@@ -183,6 +187,7 @@ describe('headers and parameters', () => {
     ['/v1/sessions?limit=5&limit=6', /twice/], ['/v1/sessions?staus=idle', /staus/], ['/v1/sessions?status=asleep', /status/], ['/v1/sessions?archived=1', /archived/], ['/v1/sessions?count=yes', /count/],
     ['/v1/sessions?cursor=xyz', /no cursor/], ['/v1/sessions?__proto__=1', /__proto__/], ['/v1/agents?x=1', /"x"/],
     ['/v1/sessions/ID/messages?before=-1', /before/], ['/v1/sessions/ID/messages?before=0', /before/], ['/v1/sessions/ID/entries?after=x', /after/], ['/v1/sessions/ID/turns?limit=1000', /limit/],
+    ['/v1/sessions/ID/operations?status=asleep', /status/], ['/v1/sessions/ID/operations?limit=0', /limit/], ['/v1/sessions/ID/actions?all=1', /all/],
     ['/v1/sessions/ID/turns/t?waitMs=60001', /waitMs/], ['/v1/sessions/ID/events?afer=now', /afer/],
   ])('refuse the query of %s', async (path, detail) => {
     const served = await serve();
@@ -210,5 +215,85 @@ describe('headers and parameters', () => {
       expect((await served.request('GET', `/v1/sessions/${id}`)).json.code).toBe('session_not_found');
       expect((await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'hi' })).json.code).toBe('session_not_found');
     }
+  });
+});
+
+/** Answers to an approval `act_3_0` of the tool `refund {amount}` that are refused: what is wrong, the body, the code and what the detail says of it. */
+const wrongAnswers: readonly (readonly [what: string, body: unknown, status: number, code: string, detail: RegExp])[] = [
+  ['no type', {}, 400, 'invalid_request', /type/],
+  ['a type that there is not', { type: 'allow' }, 400, 'invalid_request', /type/],
+  ['a list', [{ type: 'approve' }], 400, 'invalid_request', /object/],
+  ['a field that nobody knows', { type: 'approve', inptu: {} }, 400, 'invalid_request', /inptu/],
+  ['the field of another answer', { type: 'deny', output: 1 }, 400, 'invalid_request', /output/],
+  ['a result without an output', { type: 'result' }, 400, 'invalid_request', /output/],
+  ['an answer without a value', { type: 'answer' }, 400, 'invalid_request', /value/],
+  ['an error without a text', { type: 'error', errorText: '' }, 400, 'invalid_request', /errorText/],
+  ['an error of 4,001 characters', { type: 'error', errorText: 'x'.repeat(limits.errorTextCharsMax + 1) }, 400, 'invalid_request', /errorText/],
+  ['a reason of 4,001 characters', { type: 'deny', reason: 'x'.repeat(limits.errorTextCharsMax + 1) }, 400, 'invalid_request', /reason/],
+  ['a reason that is no text', { type: 'deny', reason: 7 }, 400, 'invalid_request', /reason/],
+  ['a hash that is no text', { type: 'approve', inputHash: 7 }, 400, 'invalid_request', /inputHash/],
+  ['a NUL', String.raw`{"type":"deny","reason":"a\u0000"}`, 400, 'invalid_request', /NUL/],
+  ['a lone surrogate', String.raw`{"type":"approve","input":{"amount":"\ud83d"}}`, 400, 'invalid_request', /surrogate/],
+  ['a prototype', '{"type":"approve","input":{"__proto__":{}}}', 400, 'invalid_request', /__proto__/],
+  ['an input that the tool does not take', { type: 'approve', input: { amount: 'x' } }, 400, 'invalid_request', /^input\.amount is not as refund takes it/],
+  ['an input that is null', { type: 'approve', input: null }, 400, 'invalid_request', /^input is not as refund takes it/],
+  ['the answer of a client tool', { type: 'result', output: 1 }, 409, 'action_mismatch', /takes approve, deny, not result/],
+  ['the answer to a question', { type: 'answer', value: 1 }, 409, 'action_mismatch', /not answer/],
+  ['the hash of another input', { type: 'approve', inputHash: 'x'.repeat(43) }, 409, 'action_mismatch', /bound to the input/],
+];
+
+describe('an answer that cannot be taken', () => {
+  const refund = tool({ inputSchema: z.object({ amount: z.number() }), needsApproval: true, execute: () => 'refunded' });
+
+  async function asked() {
+    const session = await serveSession({ script: [[{ call: 'refund', input: { amount: 5 } }], 'done'], agent: { tools: { refund } } });
+    const { action } = await pause(session);
+    expect(action.id).toBe('act_3_0');
+    const state = async () => ({ session: (await session.get('')).json, entries: await session.entries(), actions: await session.actions() });
+    return { ...session, state };
+  }
+
+  it.each(wrongAnswers)('is refused, alone and with others, and changes nothing: %s', async (_what, body, status, code, detail) => {
+    const session = await asked();
+    const before = await session.state();
+    const expected = { status, json: { code, detail: expect.stringMatching(detail) as string } };
+    expect(await session.post('/actions/act_3_0', body)).toMatchObject(expected);
+    const decision = typeof body === 'string' ? `{"decisions":[{"actionId":"act_3_0",${body.slice(1)}]}` : { decisions: [Array.isArray(body) ? body : { ...(body as object), actionId: 'act_3_0' }] };
+    expect(await session.post('/actions', decision)).toMatchObject({ status, json: { code } });
+    expect(await session.state()).toEqual(before);
+  });
+
+  it.each([
+    ['none', { decisions: [] }, 400, 'invalid_request'], ['no list', { decisions: { actionId: 'act_3_0', type: 'approve' } }, 400, 'invalid_request'], ['no field', {}, 400, 'invalid_request'],
+    ['one action twice', { decisions: [{ actionId: 'act_3_0', type: 'approve' }, { actionId: 'act_3_0', type: 'approve' }] }, 400, 'invalid_request'],
+    ['one without an action', { decisions: [{ type: 'approve' }] }, 400, 'invalid_request'],
+    ['one for an action that there is not', { decisions: [{ actionId: 'act_3_0', type: 'approve' }, { actionId: 'act_3_1', type: 'approve' }] }, 404, 'action_not_found'],
+  ])('is refused among several, and changes nothing: %s', async (_what, body, status, code) => {
+    const session = await asked();
+    const before = await session.state();
+    expect(await session.post('/actions', body)).toMatchObject({ status, json: { code } });
+    expect(await session.state()).toEqual(before);
+  });
+
+  it.each(['act_3_1', 'act_2_0', 'act_1_0', 'act_0_0', 'act_4_0', 'act_3_0_9', 'act_999999999999999_0', 'act_3', 'ACT_3_0', 'x', '%00', 'x'.repeat(300)])('finds no action by the id %s, and changes nothing', async (actionId) => {
+    const session = await asked();
+    const before = await session.state();
+    expect(await session.post(`/actions/${actionId}`, { type: 'approve' })).toMatchObject({ status: 404, json: { code: 'action_not_found' } });
+    expect(await session.state()).toEqual(before);
+  });
+
+  it('is refused when it is larger than a body may be', async () => {
+    const session = await asked();
+    const before = await session.state();
+    expect(await session.post('/actions/act_3_0', { type: 'result', output: 'x'.repeat(limits.bodyBytesMax) })).toMatchObject({ status: 413, json: { code: 'body_too_large' } });
+    expect(await session.state()).toEqual(before);
+  });
+
+  it.each([{ whenBusy: 'later' }, { whenBusy: 'steer', text: 7 }, { clientTools: 'all' }])('is so of a message to a turn that waits: %j', async (fields) => {
+    const session = await asked();
+    const before = await session.state();
+    expect(await session.post('/messages', { text: 'hi', ...fields })).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
+    expect(await session.post('/stop', { keepOperations: 'yes' })).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
+    expect(await session.state()).toEqual(before);
   });
 });

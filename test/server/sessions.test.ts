@@ -169,7 +169,7 @@ describe('the server', () => {
     expect({ nosniff: page.headers.get('x-content-type-options'), referrer: page.headers.get('referrer-policy') }).toEqual({ nosniff: 'nosniff', referrer: 'no-referrer' });
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     const links = [...page.text.matchAll(/(?:src|href)="([\w.-]+\.(?:js|css))"/g)].map(([, name = '']) => name);
-    expect(links).toEqual(['page.css', 'page.js']);
+    expect(links).toEqual(['page.css', 'cards.css', 'page.js']);
     const seen = new Set<string>();
     for (const name of links) await expectServed(served, name, seen);
   });

@@ -1,17 +1,26 @@
 // @ts-check
-import { blocksOf, isBusy } from './chat.js';
+import { messagesOf } from './chat.js';
+import { isWorking } from './chat-state.js';
 import { element, setText } from './element.js';
-import { readableValue } from './readable-value.js';
-import { durationInWords, endInWords, errorCode, errorInWords, outcomeInWords } from './words.js';
+import { ToolCard } from './tool-card.js';
+import { durationInWords, endInWords, errorCode, errorInWords } from './words.js';
 
-/** @typedef {import('./chat.js').Chat} Chat */
-/** @typedef {import('./chat.js').Turn} Turn */
-/** @typedef {import('./chat.js').Block} Block */
+/** @typedef {import('./chat-state.js').Chat} Chat */
+/** @typedef {import('./chat-state.js').Turn} Turn */
+/** @typedef {import('./chat-state.js').Block} Block */
+/** @typedef {import('./chat-state.js').Message} Message */
+/** @typedef {import('./tool-card.js').Doings} Doings */
 
 /**
  * A message that was sent and is not in the log yet.
  *
- * @typedef {{ messageId: string, text: string, sessionId: string | null, noAnswer: boolean }} OutgoingMessage
+ * @typedef {{ messageId: string, text: string, sessionId: string | null, whenBusy: string, noAnswer: boolean }} OutgoingMessage
+ */
+
+/**
+ * A block on the page. A tool card changes itself; the others are made anew when their key changes.
+ *
+ * @typedef {{ node: HTMLElement, key: string, card: ToolCard | null }} ShownBlock
  */
 
 /**
@@ -19,9 +28,7 @@ import { durationInWords, endInWords, errorCode, errorInWords, outcomeInWords } 
  *
  * @typedef {object} ShownTurn
  * @property {HTMLElement} section
- * @property {HTMLElement | null} user
- * @property {HTMLElement | null} assistant
- * @property {{ node: HTMLElement, key: string }[]} blocks
+ * @property {{ key: string, node: HTMLElement, blocks: ShownBlock[] }[]} messages
  * @property {HTMLElement | null} end
  * @property {string} version
  */
@@ -32,9 +39,10 @@ export class ChatView {
   #shown = new Map();
   #outgoing = element('div', { class: 'outgoing' });
 
-  /** @param {HTMLElement} container */
-  constructor(container) {
+  /** @param {HTMLElement} container @param {Doings} doings */
+  constructor(container, doings) {
     this.container = container;
+    this.doings = doings;
     this.clear();
   }
 
@@ -44,17 +52,17 @@ export class ChatView {
     this.#outgoing.replaceChildren();
   }
 
-  /** @param {Chat} chat @param {readonly OutgoingMessage[]} outgoing */
-  show(chat, outgoing) {
+  /** @param {Chat} chat @param {readonly OutgoingMessage[]} outgoing @param {number} decisionsVersion grows when the sending of an answer goes on */
+  show(chat, outgoing, decisionsVersion) {
     this.#removeLeft(chat);
     for (const turn of chat.turns) {
-      const runs = isBusy(chat) && chat.turnId === turn.id;
-      // The retry and the run of a turn are shown as well, and are no part of it.
-      const version = `${turn.version} ${runs} ${chat.retry !== null}`;
+      const works = chat.turnId === turn.id && isWorking(chat.status);
+      // Whether a turn is worked on, and what of it is being sent, is shown as well and is no part of it.
+      const version = `${turn.version} ${works} ${chat.retry !== null} ${decisionsVersion}`;
       const shown = this.#shown.get(turn.id) ?? this.#addTurn(turn.id);
       if (shown.version === version) continue;
       shown.version = version;
-      showTurn(shown, turn, blocksOf(chat, turn), runs && chat.retry === null);
+      showTurn(shown, turn, messagesOf(chat, turn), { works, awaits: works && chat.retry === null }, this.doings);
     }
     this.#showOutgoing(outgoing);
   }
@@ -63,7 +71,7 @@ export class ChatView {
   #addTurn(turnId) {
     const section = element('section', { class: 'turn', data: { turn: turnId } });
     /** @type {ShownTurn} */
-    const shown = { section, user: null, assistant: null, blocks: [], end: null, version: '' };
+    const shown = { section, messages: [], end: null, version: '' };
     this.#shown.set(turnId, shown);
     this.#outgoing.before(section);
     return shown;
@@ -92,26 +100,66 @@ export class ChatView {
   }
 }
 
-/** @param {ShownTurn} shown @param {Turn} turn @param {readonly Block[]} blocks @param {boolean} awaits more of it is on its way */
-function showTurn(shown, turn, blocks, awaits) {
-  if (turn.user !== null && shown.user === null) {
-    shown.user = element('article', { class: 'message user', testid: 'message-user', data: { message: turn.user.messageId }, attributes: { 'aria-label': 'You' } },
-      element('p', { class: 'text', text: turn.user.text }));
-    shown.section.prepend(shown.user);
-  }
+/**
+ * `works`: somebody works on the turn; `awaits`: and more of it is on its way.
+ *
+ * @typedef {{ works: boolean, awaits: boolean }} Progress
+ */
+
+/** @param {ShownTurn} shown @param {Turn} turn @param {readonly Message[]} messages @param {Progress} progress @param {Doings} doings */
+function showTurn(shown, turn, messages, { works, awaits }, doings) {
   const end = turn.end === null ? null : endInWords(turn.end);
-  if (blocks.length === 0 && end === null && !awaits) {
-    shown.assistant?.remove();
-    Object.assign(shown, { assistant: null, blocks: [], end: null });
-    return;
-  }
-  shown.assistant ??= shown.section.appendChild(
-    element('article', { class: 'message assistant', testid: 'message-assistant', attributes: { 'aria-label': 'Agent' } }));
-  const { assistant } = shown;
-  assistant.setAttribute('aria-busy', String(awaits));
-  assistant.classList.toggle('awaits', awaits && showsNoProgress(blocks.at(-1)));
-  showBlocks(shown, assistant, blocks);
-  showEnd(shown, assistant, turn, end);
+  const hasAnswer = messages.at(-1)?.role === 'assistant';
+  /** @type {readonly Message[]} what comes, and how it ended, is shown in a message of the agent, if that is empty */
+  const all = hasAnswer || (end === null && !awaits) ? messages : [...messages, { role: 'assistant', blocks: [] }];
+  for (const { node } of shown.messages.splice(all.length)) node.remove();
+  all.forEach((message, place) => {
+    const key = message.role === 'user' ? message.messageId : 'assistant';
+    let known = shown.messages[place];
+    if (known?.key !== key) {
+      known?.node.remove();
+      known = { key, node: message.role === 'user' ? userNode(message) : assistantNode(), blocks: [] };
+      shown.section.insertBefore(known.node, shown.section.children[place] ?? null);
+      shown.messages[place] = known;
+    }
+    if (message.role === 'assistant') showAnswer(known, message.blocks, { works, awaits: awaits && place === all.length - 1 }, doings);
+  });
+  showEnd(shown, turn, end);
+}
+
+/** @param {{ messageId: string, text: string, steered: boolean }} message */
+function userNode({ messageId, text, steered }) {
+  return element('article', { class: 'message user', testid: 'message-user', data: { message: messageId }, attributes: { 'aria-label': 'You' } },
+    element('p', { class: 'text', text }), steered ? element('p', { class: 'note', testid: 'steered', text: 'Joined the running turn' }) : null);
+}
+
+function assistantNode() {
+  return element('article', { class: 'message assistant', testid: 'message-assistant', attributes: { 'aria-label': 'Agent' } });
+}
+
+/** @param {{ node: HTMLElement, blocks: ShownBlock[] }} shown @param {readonly Block[]} blocks @param {Progress} progress @param {Doings} doings */
+function showAnswer(shown, blocks, { works, awaits }, doings) {
+  shown.node.setAttribute('aria-busy', String(awaits));
+  shown.node.classList.toggle('awaits', awaits && showsNoProgress(blocks.at(-1)));
+  for (const { node } of shown.blocks.splice(blocks.length)) node.remove();
+  blocks.forEach((block, place) => {
+    const known = shown.blocks[place];
+    const key = keyOf(block);
+    if (known !== undefined && known.key === key) {
+      if (block.type === 'tool') known.card?.update(block, works);
+      else growText(known.node, block);
+      return;
+    }
+    const made = block.type === 'tool' ? shownCard(new ToolCard(block, works, doings), key) : { node: nodeOf(block), key, card: null };
+    known?.node.remove();
+    shown.node.insertBefore(made.node, shown.node.children[place] ?? null);
+    shown.blocks[place] = made;
+  });
+}
+
+/** @param {ToolCard} card @param {string} key @returns {ShownBlock} */
+function shownCard(card, key) {
+  return { node: card.node, key, card };
 }
 
 /** Whether the last block says nothing of its own about going on. @param {Block | undefined} block */
@@ -121,27 +169,12 @@ function showsNoProgress(block) {
   return block.type !== 'tool' || block.state === 'ended';
 }
 
-/** @param {ShownTurn} shown @param {HTMLElement} assistant @param {readonly Block[]} blocks */
-function showBlocks(shown, assistant, blocks) {
-  for (const { node } of shown.blocks.splice(blocks.length)) node.remove();
-  blocks.forEach((block, place) => {
-    const known = shown.blocks[place];
-    const key = keyOf(block);
-    if (known !== undefined && known.key === key) {
-      growText(known.node, block);
-      return;
-    }
-    const node = nodeOf(block);
-    if (known === undefined) assistant.insertBefore(node, shown.end);
-    else known.node.replaceWith(node);
-    shown.blocks[place] = { node, key };
-  });
-}
-
-/** @param {ShownTurn} shown @param {HTMLElement} assistant @param {Turn} turn @param {string | null} end */
-function showEnd(shown, assistant, turn, end) {
+/** How the turn ended, at the end of its last message. @param {ShownTurn} shown @param {Turn} turn @param {string | null} end */
+function showEnd(shown, turn, end) {
   if (end === null) return;
-  shown.end ??= assistant.appendChild(element('p', { class: 'note end', testid: 'turn-end' }));
+  shown.end ??= element('p', { class: 'note end', testid: 'turn-end' });
+  const last = shown.messages.at(-1)?.node;
+  if (last !== undefined && last.lastElementChild !== shown.end) last.append(shown.end);
   shown.end.dataset['reason'] = turn.end?.reason ?? '';
   setText(shown.end, end);
 }
@@ -150,7 +183,8 @@ function showEnd(shown, assistant, turn, end) {
 function keyOf(block) {
   switch (block.type) {
     case 'tool':
-      return `tool ${block.toolName} ${block.stepSeq} ${block.index} ${block.state} ${block.inputText}`;
+      // Until its step is committed, all that is known of it is the beginning of its input.
+      return `tool ${block.toolName} ${block.stepSeq} ${block.index} ${block.inputText}`;
     case 'attempt-failed':
       return `attempt ${block.number} ${block.error.code}`;
     case 'link':
@@ -171,15 +205,13 @@ function growText(node, block) {
   else if (holder !== null && holder !== undefined) holder.textContent = block.text;
 }
 
-/** @param {Block} block @returns {HTMLElement} */
+/** @param {Exclude<Block, { type: 'tool' }>} block @returns {HTMLElement} */
 function nodeOf(block) {
   switch (block.type) {
     case 'text':
       return element('p', { class: block.live ? 'text live' : 'text', text: block.text });
     case 'reasoning':
       return element('details', { class: 'reasoning' }, element('summary', { text: 'Thinking' }), element('p', { class: 'text', text: block.text }));
-    case 'tool':
-      return toolCard(block);
     case 'link':
       return sourceLink(block.text, block.url);
     case 'attempt-failed':
@@ -196,22 +228,4 @@ function nodeOf(block) {
 function sourceLink(text, url) {
   if (!/^https?:/i.test(url)) return element('p', { class: 'note', text });
   return element('p', { class: 'note' }, element('a', { text, attributes: { href: url, rel: 'noreferrer noopener', target: '_blank' } }));
-}
-
-/** @param {import('./chat.js').ToolBlock} block */
-function toolCard({ toolName, input, inputText, state, result }) {
-  const outcome = result?.outcome ?? (state === 'ended' ? 'done' : state);
-  /** @type {Record<typeof state, string>} */
-  const words = { streaming: 'Preparing…', running: 'Running…', partial: 'Stopped before the call was complete', ended: result === null ? 'Done' : outcomeInWords(result) };
-  return element('section', { class: 'tool', testid: 'tool-call', data: { tool: toolName, outcome }, attributes: { 'aria-label': `Tool call: ${toolName}` } },
-    element('header', {}, element('span', { class: 'tool-name', text: toolName }), element('span', { class: 'tool-state', text: words[state] })),
-    inputText === null ? readableValue(input) : element('p', { class: 'value quiet', text: inputText }),
-    result === null ? null : toolResult(result));
-}
-
-/** @param {Partial<import('../../core/entry.ts').CallResult>} result */
-function toolResult({ outcome, output, errorText, wholeBytes }) {
-  const shown = outcome === 'done' ? readableValue(output) : element('p', { class: 'value', text: errorText ?? '' });
-  return element('div', { class: 'tool-result' }, shown,
-    wholeBytes === undefined ? null : element('p', { class: 'note', text: `Shortened: the whole result has ${wholeBytes.toLocaleString()} bytes.` }));
 }

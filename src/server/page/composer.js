@@ -1,15 +1,24 @@
 // @ts-check
 import { byId, setText } from './element.js';
 
+/** What a message does while a turn is open, as its button and its hint say it. @type {Record<string, { button: string, verb: string }>} */
+const busyWords = {
+  queue: { button: 'Queue', verb: 'queues' },
+  steer: { button: 'Steer', verb: 'is given to the agent at once' },
+  interrupt: { button: 'Interrupt', verb: 'stops this turn and sends' },
+};
+
 /**
- * The box to write in and its two buttons. Enter sends, Shift and Enter make a new line.
+ * The box to write in and its buttons. Enter sends, Shift and Enter make a new line. While a turn is open there is a choice of what happens with
+ * the message; it goes back to the queue after each, so that no turn is stopped by mistake.
  *
- * @param {{ onSend: (text: string) => void, onStop: () => Promise<void> }} told
+ * @param {{ onSend: (text: string, whenBusy: string) => void, onStop: () => Promise<void> }} told
  */
 export function connectComposer({ onSend, onStop }) {
   const box = byId('composer', HTMLTextAreaElement);
   const sendButton = byId('send', HTMLButtonElement);
   const stopButton = byId('stop', HTMLButtonElement);
+  const choice = connectChoice(() => box.focus());
   let canSend = true;
 
   const changed = () => {
@@ -22,7 +31,7 @@ export function connectComposer({ onSend, onStop }) {
     if (text === '' || !canSend) return;
     box.value = '';
     changed();
-    onSend(text);
+    onSend(text, choice.take());
   };
 
   box.addEventListener('input', changed);
@@ -59,8 +68,39 @@ export function connectComposer({ onSend, onStop }) {
       stopButton.hidden = !busy;
       stopButton.disabled = stopping;
       setText(stopButton, stopping ? 'Stopping…' : 'Stop');
-      setText(sendButton, busy ? 'Queue' : 'Send');
+      choice.show(busy);
       sendButton.disabled = !canSend || box.value.trim() === '';
+    },
+  };
+}
+
+/** The choice of what a message does while a turn is open. @param {() => void} onChosen */
+function connectChoice(onChosen) {
+  const select = byId('when-busy', HTMLSelectElement);
+  let isBusy = false;
+  const changed = () => {
+    const words = busyWords[select.value] ?? { button: 'Send', verb: 'sends' };
+    setText(byId('send', HTMLButtonElement), isBusy ? words.button : 'Send');
+    setText(byId('busy-verb', HTMLElement), words.verb);
+  };
+  select.addEventListener('change', () => {
+    changed();
+    onChosen();
+  });
+  return {
+    /** What was chosen; from then on it is the queue again. */
+    take() {
+      const chosen = select.value;
+      select.value = 'queue';
+      changed();
+      return chosen;
+    },
+    /** @param {boolean} busy */
+    show(busy) {
+      isBusy = busy;
+      select.hidden = !busy;
+      if (!busy) select.value = 'queue';
+      changed();
     },
   };
 }

@@ -6,7 +6,7 @@
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {{ class?: string, text?: string, testid?: string, data?: Record<string, string>, attributes?: Record<string, string> }} [options]
- * @param {...(Node | null)} children
+ * @param {...(Node | string | null)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function element(tag, options = {}, ...children) {

@@ -4,7 +4,7 @@ import { callServer, pathOf, ServerProblem } from './call-server.js';
 /** @typedef {import('../../core/feed-event.ts').FeedEventBody} FeedEventBody */
 /** @typedef {'connecting' | 'online' | 'reconnecting'} Connection */
 
-const eventTypes = /** @type {const} */ (['entry', 'chunk', 'chunk-retracted', 'status', 'queue', 'retry']);
+const eventTypes = /** @type {const} */ (['entry', 'chunk', 'chunk-retracted', 'status', 'queue', 'action', 'operation', 'retry']);
 const retryDelayMsFirst = 250;
 const retryDelayMsMax = 5_000;
 

@@ -34,11 +34,12 @@ export class Outbox {
    *
    * @param {string} text
    * @param {string | null} sessionId
+   * @param {string} whenBusy what the server does with it while a turn is open
    * @returns {Promise<boolean>} whether it was refused
    */
-  async send(text, sessionId) {
+  async send(text, sessionId, whenBusy) {
     /** @type {OutgoingMessage} */
-    const message = { messageId: newMessageId(), text, sessionId, noAnswer: false };
+    const message = { messageId: newMessageId(), text, sessionId, whenBusy, noAnswer: false };
     this.#messages.push(message);
     this.told.onChange();
     const sent = this.#last.then(() => this.#deliver(message));
@@ -70,8 +71,8 @@ export class Outbox {
   }
 
   /** @param {OutgoingMessage} message */
-  #post({ messageId, text, sessionId }) {
-    if (sessionId !== null) return callServer('POST', `${pathOf(sessionId)}/messages`, { body: { text, whenBusy: 'queue', messageId } });
+  #post({ messageId, text, sessionId, whenBusy }) {
+    if (sessionId !== null) return callServer('POST', `${pathOf(sessionId)}/messages`, { body: { text, whenBusy, messageId } });
     // A message id is unique in its session only, so that another one would be made without the key.
     return callServer('POST', 'v1/sessions', { body: { agent: this.told.agentName(), message: { text, messageId } }, idempotencyKey: messageId });
   }

@@ -1,16 +1,19 @@
 // @ts-check
-import { callServer, callUntilAnswered, NoAnswer, pathOf } from './call-server.js';
+import { callServer, callUntilAnswered, newMessageId, NoAnswer, pathOf } from './call-server.js';
+import { isBusy, newChat } from './chat-state.js';
 import { ChatView } from './chat-view.js';
-import { foldEvent, isBusy, newChat } from './chat.js';
+import { firstTextOf, foldEvent } from './chat.js';
 import { connectComposer } from './composer.js';
+import { Decisions } from './decisions.js';
 import { byId, element, setText } from './element.js';
 import { followSession } from './follow-session.js';
 import { Outbox } from './outbox.js';
+import { editOf, QueueView } from './queue-view.js';
 import { nameOf, showSessions } from './session-list.js';
 import { connectTitle } from './title.js';
 import { statusInWords } from './words.js';
 
-const examples = ['count to 40', 'weather in Lisbon', 'sleep 3000 once', 'fail overloaded 2'];
+const examples = ['count to 40', 'weather in Lisbon', 'refund 25', 'locate me', 'index 100 in the background', 'ask me Tea or coffee? tea / coffee', 'sleep 3000 once', 'fail overloaded 2'];
 const sessionsEveryMs = 10_000;
 const clockEveryMs = 500;
 /** So close to the end, in pixels, the page follows what comes. */
@@ -19,9 +22,8 @@ const followMarginPx = 80;
 const connectionWords = { none: '', connecting: 'Connecting…', online: 'Connected', reconnecting: 'Connection lost. Reconnecting…' };
 
 const scroller = byId('scroller', HTMLElement);
-const view = new ChatView(byId('transcript', HTMLElement));
 
-/** @type {import('./chat.js').Chat | null} */
+/** @type {import('./chat-state.js').Chat | null} */
 let chat = null;
 /** @type {ReturnType<typeof followSession> | null} */
 let follower = null;
@@ -32,6 +34,21 @@ let followsEnd = true;
 let isStopping = false;
 let renderIsDue = false;
 
+const decisions = new Decisions(renderSoon);
+const view = new ChatView(byId('transcript', HTMLElement), {
+  onAnswer: (action, answer) => {
+    if (chat !== null) void decisions.send(chat.sessionId, action, answer);
+  },
+  onCancel: (operationId) => command('POST', `v1/operations/${encodeURIComponent(operationId)}/cancel`),
+  decisionOf: (actionId) => decisions.of(actionId),
+  resultPath: ({ stepSeq, index }) => `${pathOf(chat?.sessionId ?? '')}/calls/${stepSeq}-${index}/result`,
+});
+const queue = new QueueView({
+  onEdit: (message, text) => inQueue('PATCH', encodeURIComponent(message.messageId), editOf(message, text)),
+  onRemove: ({ messageId }) => inQueue('DELETE', encodeURIComponent(messageId)),
+  onPromote: ({ messageId }) => inQueue('POST', `${encodeURIComponent(messageId)}/promote`),
+  onHold: (held) => inQueue('POST', held ? 'hold' : 'release'),
+});
 const outbox = new Outbox({ agentName: () => agentName, onChange: render, onProblem: showProblem, onSession: openNewSession });
 const composer = connectComposer({ onSend: send, onStop: stop });
 const title = connectTitle({ onRename: rename });
@@ -45,6 +62,7 @@ function openFromHash() {
   follower = null;
   chat = id === '' ? null : newChat(id);
   view.clear();
+  decisions.clear();
   followsEnd = true;
   showProblem(null);
   title.cancel();
@@ -95,11 +113,11 @@ function startNewChat() {
 
 // --- What a person does ---
 
-/** @param {string} text */
-function send(text) {
+/** @param {string} text @param {string} [whenBusy] */
+function send(text, whenBusy = 'queue') {
   showProblem(null);
   followsEnd = true;
-  void outbox.send(text, chat?.sessionId ?? null).then((refused) => {
+  void outbox.send(text, chat?.sessionId ?? null, whenBusy).then((refused) => {
     if (refused) composer.giveBack(text);
   });
 }
@@ -121,26 +139,25 @@ async function stop() {
 
 /** @param {string | null} newTitle */
 async function rename(newTitle) {
-  if (chat === null) return;
-  const path = pathOf(chat.sessionId);
-  try {
-    await callUntilAnswered(() => callServer('PATCH', path, { body: { title: newTitle } }));
-    await refreshSessions();
-  } catch (error) {
-    showProblem(messageOf(error));
-  }
+  if (chat !== null && (await command('PATCH', pathOf(chat.sessionId), { title: newTitle }))) await refreshSessions();
 }
 
-/** @param {string} messageId @param {HTMLButtonElement} button */
-async function deleteQueued(messageId, button) {
-  if (chat === null) return;
-  button.disabled = true;
+/** Changes the queue of the open chat. @param {string} method @param {string} what @param {unknown} [body] */
+async function inQueue(method, what, body) {
+  const done = chat !== null && (await command(method, `${pathOf(chat.sessionId)}/queue/${what}`, body));
+  if (document.activeElement === document.body) composer.focus(); // the button that had the focus went away
+  return done;
+}
+
+/** Sends a command until it is answered, with one effect however often it is sent. @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<boolean>} */
+async function command(method, path, body) {
+  const idempotencyKey = newMessageId();
   try {
-    await callServer('DELETE', `${pathOf(chat.sessionId)}/queue/${encodeURIComponent(messageId)}`);
-    composer.focus(); // the button that had the focus goes away
+    await callUntilAnswered(() => callServer(method, path, { body, idempotencyKey }));
+    return true;
   } catch (error) {
-    button.disabled = false;
     showProblem(messageOf(error));
+    return false;
   }
 }
 
@@ -158,7 +175,7 @@ function render() {
   const outgoing = outbox.messagesOf(chat);
   const isEmpty = chat === null || (chat.status !== null && chat.status !== 'missing' && chat.turns.length === 0);
   byId('welcome', HTMLElement).hidden = !isEmpty || outgoing.length > 0;
-  view.show(chat ?? newChat(''), outgoing);
+  view.show(chat ?? newChat(''), outgoing, decisions.version);
   if (followsEnd) scroller.scrollTop = scroller.scrollHeight;
   showLatestButton();
   showStatus();
@@ -181,7 +198,7 @@ function showName() {
 }
 
 function firstText() {
-  return chat?.turns[0]?.user?.text.slice(0, 80) ?? null;
+  return chat === null ? null : firstTextOf(chat);
 }
 
 function showList() {
@@ -211,21 +228,10 @@ function showProblem(text) {
   setText(byId('problem-text', HTMLElement), text ?? '');
 }
 
-let shownQueue = '';
-
 function showQueue() {
   const { messages, held } = chat?.queue ?? { messages: [], held: false };
   const heading = held ? 'On hold' : chat !== null && isBusy(chat) ? 'Waiting for this turn to end' : 'Waiting for your next message';
-  const key = JSON.stringify([chat?.sessionId, heading, messages]);
-  if (shownQueue === key) return;
-  shownQueue = key;
-  byId('queue', HTMLElement).hidden = messages.length === 0;
-  setText(byId('queue-title', HTMLElement), heading);
-  byId('queue-items', HTMLElement).replaceChildren(...messages.map(({ messageId, text }) => {
-    const remove = element('button', { class: 'icon', text: '×', attributes: { type: 'button', title: 'Delete', 'aria-label': `Delete "${text}"` } });
-    remove.addEventListener('click', () => void deleteQueued(messageId, remove));
-    return element('li', { testid: 'queue-item', data: { message: messageId } }, element('span', { text }), remove);
-  }));
+  queue.show(messages, held, heading);
 }
 
 function showLatestButton() {
@@ -284,6 +290,8 @@ scroller.addEventListener('scroll', () => {
 }, { passive: true });
 document.addEventListener('keydown', (event) => {
   if (event.key !== 'Escape' || event.defaultPrevented) return;
+  // Whoever fills something in means that, and not the turn.
+  if (event.target instanceof Element && event.target.closest('.action, .queue') !== null) return;
   if (document.body.classList.contains('list-open')) toggleList(false);
   else void stop();
 });

@@ -44,6 +44,7 @@ function newItem(id) {
 
 /** @param {ListedSession} session @param {number} nowMs */
 function statusOrAgo({ status, activeAtMs }, nowMs) {
-  if (status === 'running' || status === 'ready') return 'working';
+  if (status === 'requires_action') return 'asks you';
+  if (status === 'running' || status === 'ready' || status === 'waiting') return 'working';
   return status === 'failed' ? 'failed' : agoInWords(activeAtMs, nowMs);
 }

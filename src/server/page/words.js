@@ -1,5 +1,9 @@
 // @ts-check
+import { liveOperationsOf, openActionsOf } from './chat-state.js';
 
+/** @typedef {import('./chat-state.js').ShownAction} ShownAction */
+/** @typedef {import('./chat-state.js').ShownOperation} ShownOperation */
+/** @typedef {import('./chat-state.js').ToolBlock} ToolBlock */
 /** @typedef {import('../../core/entry.ts').CallResult} CallResult */
 /** @typedef {import('../../core/entry.ts').ErrorInfo} ErrorInfo */
 
@@ -80,19 +84,124 @@ export function endInWords({ reason, error }) {
   }
 }
 
-/** @param {import('./chat.js').Chat} chat @param {number} nowMs */
-export function statusInWords({ status, retry, turns }, nowMs) {
+/** @type {Record<ShownAction['type'], string>} */
+const asksWords = { 'approval': 'Waits for approval', 'client-tool': 'Waits for this browser', 'question': 'Waits for your answer', 'recovery': 'May have run; waits for your decision' };
+
+/** Where a call stands: the words for it, and its `outcome` for the style sheet. @param {ToolBlock} block @param {boolean} works somebody works on its turn @returns {{ outcome: string, words: string }} */
+export function callInWords({ state, result, actions, operation }, works) {
+  if (state === 'streaming') return { outcome: 'streaming', words: 'Preparing…' };
+  if (state === 'partial') return { outcome: 'partial', words: 'Stopped before the call was complete' };
+  // The call of an operation in the background was answered at once; what counts is how that goes on.
+  if (operation !== null && (operation.mode === 'detach' || result === null || operation.status === 'cancelled')) return operationInWords({ ...operation, result: operation.result ?? result });
+  if (state === 'ended') return { outcome: result?.outcome ?? 'done', words: result === null ? 'Done' : outcomeInWords(result) };
+  const last = actions.at(-1);
+  if (last === undefined || last.resolution === 'approved') return works ? { outcome: 'running', words: 'Running…' } : { outcome: 'ended', words: 'Has run; waits for the others' };
+  if (last.resolution === null) return { outcome: 'asks', words: asksWords[last.type] };
+  return { outcome: last.resolution === 'result' || last.resolution === 'answered' ? 'done' : last.resolution, words: resolutionWords[last.resolution] };
+}
+
+/** @type {Record<import('./chat-state.js').ActionResolution, string>} */
+const resolutionWords = { approved: 'Approved', denied: 'Denied', result: 'Answered', error: 'Failed', answered: 'Answered', expired: 'Expired', withdrawn: 'Withdrawn' };
+
+/** @param {ShownOperation} operation @returns {{ outcome: string, words: string }} */
+export function operationInWords({ status, mode, result }) {
+  const where = mode === 'detach' ? ' in the background' : '';
+  switch (status) {
+    case 'queued':
+      return { outcome: 'running', words: `Waits to begin${where}` };
+    case 'running':
+      return { outcome: 'running', words: `Running${where}…` };
+    case 'succeeded':
+      return { outcome: 'done', words: `Done${where}` };
+    case 'failed':
+      return { outcome: 'failed', words: `Failed${where}` };
+    case 'cancelled':
+      return { outcome: 'stopped', words: result?.mayHaveRun === true ? 'Cancelled; part of it may be done' : 'Cancelled' };
+    case 'unknown':
+      return { outcome: 'unknown', words: 'Outcome unknown; may have run' };
+  }
+}
+
+/** How an action ended, and by whom. @param {ShownAction} action */
+export function resolutionInWords({ type, resolution, by, note, input }) {
+  const who = by === null ? '' : ` by ${by}`;
+  const why = note === null || note === '' ? '' : `: ${note}`;
+  switch (resolution) {
+    case 'approved':
+      return `${type === 'recovery' ? 'Run again, as decided' : 'Approved'}${who}${input === undefined ? '' : ', with changed input'}`;
+    case 'denied':
+      return `${type === 'approval' ? 'Denied' : type === 'recovery' ? 'Left as it is' : 'Declined'}${who}${why}`;
+    case 'result':
+      return `${type === 'recovery' ? 'Result given' : 'Answered'}${who}`;
+    case 'answered':
+      return `Answered${who}`;
+    case 'error':
+      return `Reported as failed${who}`;
+    case 'expired':
+      return 'Expired: nobody answered in time.';
+    case 'withdrawn':
+      return 'Withdrawn: the turn was stopped.';
+    case null:
+      return '';
+  }
+}
+
+/** Why an answer did not count, as kindly as it can be said. @param {string} code @param {string} detail */
+export function refusedAnswerInWords(code, detail) {
+  switch (code) {
+    case 'action_decided':
+      return 'Somebody was faster: this was decided already, another way. Your answer changed nothing.';
+    case 'action_expired':
+      return 'Too late: this expired before your answer came. Your answer changed nothing.';
+    case 'action_withdrawn':
+    case 'action_not_found':
+      return 'This is not asked any more: the turn was stopped, or went on without it.';
+    default:
+      return `This was not accepted: ${detail}`;
+  }
+}
+
+/** @param {ShownOperation} operation */
+export function percentOf({ fraction }) {
+  return Math.floor(fraction * 100);
+}
+
+/** What an open turn waits for, and what goes on in the background, as far as the page knows. @param {import('./chat-state.js').Chat} chat @returns {string[]} */
+function waitsInWords(chat) {
+  const asked = openActionsOf(chat);
+  const [first] = asked;
+  /** @type {Record<ShownAction['type'], string>} */
+  const words = {
+    'approval': `your approval of ${first?.block.toolName}`, 'client-tool': `${first?.block.toolName} in this browser`,
+    'question': 'your answer', 'recovery': `your decision: ${first?.block.toolName} may have run`,
+  };
+  const you = asked.length > 1 ? `Waiting for you: ${asked.length} things to decide` : `Waiting for ${first === undefined ? 'you' : words[first.action.type]}`;
+  // In tenths, so that a screen reader is not told each document.
+  const operations = liveOperationsOf(chat).map(({ operation, block }) =>
+    `${operation.mode === 'detach' ? 'In the background: ' : 'Running '}${block.toolName}, ${Math.floor(operation.fraction * 10) * 10} %`);
+  return asked.length > 0 || chat.status === 'requires_action' ? [you, ...operations] : operations;
+}
+
+/** @param {import('./chat-state.js').Chat} chat @param {number} nowMs */
+export function statusInWords(chat, nowMs) {
+  return [turnInWords(chat, nowMs), ...waitsInWords(chat)].filter((words) => words !== '').join(' · ');
+}
+
+/** @param {import('./chat-state.js').Chat} chat @param {number} nowMs */
+function turnInWords({ status, retry, calls }, nowMs) {
   if (status === null) return 'Loading…';
   if (retry !== null && (status === 'ready' || status === 'running')) {
     const secondsLeft = Math.ceil((retry.atMs - nowMs) / 1_000);
     return `${errorInWords(retry.reason)}. ${secondsLeft > 0 ? `Trying again in ${secondsLeft} s` : 'Trying again'} (attempt ${retry.attempt})`;
   }
-  const calls = turns.at(-1)?.blocks.some((block) => block.type === 'tool' && block.state === 'running') === true;
   switch (status) {
     case 'ready':
       return 'Waiting for a worker…';
     case 'running':
-      return calls ? 'Running a tool…' : 'Answering…';
+      return [...calls.values()].some(({ block }) => callInWords(block, true).words === 'Running…') ? 'Running a tool…' : 'Answering…';
+    case 'requires_action':
+    case 'waiting':
+      return '';
     case 'failed':
       return 'The last turn failed. A new message starts a new one.';
     case 'ended':

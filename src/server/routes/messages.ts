@@ -3,6 +3,7 @@ import { sendInput } from '../../commands/input.ts';
 import { send } from '../../commands/send.ts';
 import { isRefusal } from '../../core/errors.ts';
 import { readTranscript } from '../../feed/transcript-page.ts';
+import { eventSchema } from '../event-schema.ts';
 import { integerParameter, limitParameter } from '../query-parameters.ts';
 import { messagePageSchema, sentSchema } from '../reply-schemas.ts';
 import { wantsEventStream } from '../request-headers.ts';
@@ -13,10 +14,10 @@ import { openStream, reserveStream, turnStream } from '../open-stream.ts';
 export const messageRoutes = [
   route({
     method: 'POST', path: '/v1/sessions/:id/messages', name: 'sendMessage', command: 'guarded', body: sendInput,
-    summary: 'Sends a user message. With `Accept: text/event-stream` the reply is the stream of its turn: the events of the session from the message on, until the turn has ended.',
-    replies: { 202: sentSchema, 200: { contentType: 'text/event-stream' } },
+    summary: 'Sends a user message. With `Accept: text/event-stream` the reply is the stream of its turn: the events of the session from the message on, until the turn has ended or waits for an action.',
+    replies: { 202: sentSchema, 200: { contentType: 'text/event-stream', event: eventSchema } },
     refusals: [
-      'session_not_found', 'session_busy', 'session_ended', 'session_archived', 'queue_full', 'branches_full', 'model_not_allowed', 'message_id_taken', 'too_many_streams',
+      'session_not_found', 'session_busy', 'session_ended', 'session_archived', 'queue_full', 'branches_full', 'model_not_allowed', 'client_tool_taken', 'message_id_taken', 'too_many_streams',
     ],
     handle: async (call) => {
       const { host, param, body, options, request } = call;

@@ -1,9 +1,7 @@
 import { queueEditInput } from '../../commands/input.ts';
 import { deleteQueued, editQueued, holdQueue, promoteQueued, releaseQueue } from '../../commands/queue.ts';
-import type { Entry, MessageContent } from '../../core/entry.ts';
 import { isRefusal } from '../../core/errors.ts';
-import type { Session } from '../../core/session.ts';
-import type { Store } from '../../store/store.ts';
+import { readQueue } from '../../feed/queue-view.ts';
 import { queueChangeSchema, queueSchema } from '../reply-schemas.ts';
 import { commandResponse, jsonResponse, nothing, route, sessionOf } from '../route.ts';
 
@@ -16,7 +14,7 @@ export const queueRoutes = [
       const session = await sessionOf(call);
       if (isRefusal(session)) return session;
       const { revision, queueHeld } = session;
-      return jsonResponse({ revision, held: queueHeld, items: await waitingMessages(call.host.commands.store, session) }, { revision });
+      return jsonResponse({ revision, held: queueHeld, items: await readQueue(call.host.commands.store, session) }, { revision });
     },
   }),
   route({
@@ -34,7 +32,7 @@ export const queueRoutes = [
   route({
     method: 'PATCH', path: '/v1/sessions/:id/queue/:messageId', name: 'editQueuedMessage', command: 'guarded', body: queueEditInput,
     summary: 'Changes a waiting message; it keeps its place.',
-    replies: { 200: queueChangeSchema }, refusals: ['session_not_found', 'message_not_found', 'model_not_allowed'],
+    replies: { 200: queueChangeSchema }, refusals: ['session_not_found', 'message_not_found', 'model_not_allowed', 'client_tool_taken'],
     handle: async ({ host, param, body, options }) => commandResponse(await editQueued(host.commands, param('id'), param('messageId'), body, options)),
   }),
   route({
@@ -50,19 +48,3 @@ export const queueRoutes = [
     handle: async ({ host, param, options }) => commandResponse(await promoteQueued(host.commands, param('id'), param('messageId'), options)),
   }),
 ];
-
-/** The content of each waiting message is in the entry that the queue names; entries do not change, so that both fit. */
-async function waitingMessages(store: Store, session: Session) {
-  const entries = await Promise.all(session.queue.map(({ seq }) => store.readEntries(session, { afterSeq: seq - 1, limit: 1 })));
-  return session.queue.flatMap(({ turnId, queuedAtMs }, place) => {
-    const entry = entries[place]?.[0];
-    if (entry === undefined || !holdsMessage(entry)) return []; // the session was deleted meanwhile
-    const { messageId, parts, actor, model, metadata } = entry;
-    const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-    return [{ messageId, turnId, text, parts, actor, model, metadata, queuedAtMs }];
-  });
-}
-
-function holdsMessage(entry: Entry): entry is Entry & MessageContent {
-  return entry.kind === 'message-queued' || entry.kind === 'queued-message-edited';
-}

@@ -1,11 +1,13 @@
 import { openApiDocument } from '../openapi-document.ts';
 import type { Route } from '../route.ts';
+import { actionRoutes } from './actions.ts';
 import { agentRoutes } from './agents.ts';
 import { documentationRoutes } from './documentation.ts';
 import { entryRoutes } from './entries.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { messageRoutes } from './messages.ts';
+import { operationRoutes } from './operations.ts';
 import { pageRoutes } from './page.ts';
 import { queueRoutes } from './queue.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -19,6 +21,8 @@ export const routeTable: readonly Route[] = [
   ...eventRoutes,
   ...turnRoutes,
   ...queueRoutes,
+  ...actionRoutes,
+  ...operationRoutes,
   ...agentRoutes,
   ...healthRoutes,
   ...documentationRoutes(() => openApiDocument(routeTable)),

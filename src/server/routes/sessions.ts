@@ -9,7 +9,7 @@ import { stop } from '../../commands/stop.ts';
 import { isRefusal, refuse } from '../../core/errors.ts';
 import { sessionView } from '../../feed/session-view.ts';
 import { flagParameter, limitParameter, textParameter } from '../query-parameters.ts';
-import { createdSchema, deletedSchema, endedSchema, revisionSchema, sessionPageSchema, sessionSchema, stoppedSchema } from '../reply-schemas.ts';
+import { createdSchema, deletedSchema, endedSchema, revisionSchema, sessionPageSchema, sessionSchema, sessionStatus, stoppedSchema } from '../reply-schemas.ts';
 import { commandResponse, jsonResponse, route, sessionOf } from '../route.ts';
 
 /** Sessions: made, listed, read, named, stopped, ended, deleted. */
@@ -19,7 +19,7 @@ export const sessionRoutes = [
     summary: 'Creates a session, with its first message if there is one; with an external id that is in use, gives the session that has it (200).',
     replies: { 201: createdSchema, 200: createdSchema },
     refusals: [
-      'agent_not_found', 'external_id_taken', 'model_not_allowed', 'message_id_taken', 'session_ended', 'session_archived', 'queue_full',
+      'agent_not_found', 'external_id_taken', 'model_not_allowed', 'client_tool_taken', 'message_id_taken', 'session_ended', 'session_archived', 'queue_full',
     ],
     handle: async ({ host, body, options }) =>
       commandResponse(await create(host.commands, body, options), ({ session, turn }) => ({ session: sessionView(session), turn })),
@@ -28,7 +28,7 @@ export const sessionRoutes = [
     method: 'GET', path: '/v1/sessions', name: 'listSessions',
     summary: 'The sessions of the caller, the most recently active first.',
     query: z.strictObject({
-      status: z.enum(['idle', 'ready', 'running', 'failed', 'ended']).optional(), agent: textParameter.optional(), owner: textParameter.optional(),
+      status: sessionStatus.optional(), agent: textParameter.optional(), owner: textParameter.optional(),
       archived: flagParameter.optional(), q: textParameter.optional(), cursor: textParameter.optional(), limit: limitParameter, count: flagParameter.default(false),
     }),
     replies: { 200: sessionPageSchema },

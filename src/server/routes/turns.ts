@@ -21,14 +21,14 @@ export const turnRoutes = [
   }),
   route({
     method: 'GET', path: '/v1/sessions/:id/turns/:turnId', name: 'getTurn',
-    summary: 'A turn. With `waitMs` the reply comes when it has ended, or after that time with the turn as it is then.',
+    summary: 'A turn. With `waitMs` the reply comes when it has ended or waits for an action, or after that time with the turn as it is then.',
     query: z.strictObject({ waitMs: integerParameter({ min: 0, max: limits.turnWaitMsMax }).default(0) }),
     replies: { 200: turnSchema }, refusals: ['session_not_found', 'turn_not_found'],
     handle: async (call) => {
       const { waitMs } = call.query;
       const found = await findTurn(call);
       if (isRefusal(found)) return found;
-      if (found.turn.status === 'ended' || waitMs === 0) return jsonResponse(found.turn);
+      if (found.turn.status === 'ended' || found.turn.status === 'requires_action' || waitMs === 0) return jsonResponse(found.turn);
       await waitForEnd(call, found, waitMs);
       const later = await findTurn(call);
       return isRefusal(later) ? later : jsonResponse(later.turn);
@@ -49,7 +49,7 @@ async function findTurn(call: Call<unknown, unknown>): Promise<FoundTurn | Refus
   return turn === null ? refuse('turn_not_found', `the session has no turn ${turnId.slice(0, limits.clientIdCharsMax).toWellFormed()}`) : { session, turn };
 }
 
-/** Resolves when the turn has ended, the time is over, the client is gone or the process closes, whichever is first. */
+/** Resolves when the turn has ended or waits for an action, the time is over, the client is gone or the process closes, whichever is first. */
 async function waitForEnd({ host, request, env }: Call<unknown, unknown>, { session, turn }: FoundTurn, waitMs: number): Promise<void> {
   const enough = new AbortController();
   const giveUp = (): void => enough.abort();
