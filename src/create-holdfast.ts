@@ -2,17 +2,24 @@ import type { Agent } from './agent/agent.ts';
 import type { Principal } from './agent/tool.ts';
 import type { CommandHost } from './commands/command-host.ts';
 import { create } from './commands/create.ts';
-import type { CreateInput } from './commands/input.ts';
+import type { CompleteInput, CreateInput } from './commands/input.ts';
+import { cancelOperation, completeOperation, readOperation } from './commands/operations.ts';
 import type { Entry } from './core/entry.ts';
 import { HoldfastError, refuse, RefusedError } from './core/errors.ts';
+import type { JsonValue } from './core/json.ts';
 import { limits } from './core/limits.ts';
+import type { OperationView } from './core/operation.ts';
+import type { OperationEndReply } from './core/operation-transitions.ts';
 import type { System } from './core/system.ts';
 import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
-import { SessionHandle, value, type CallOptions, type HandleHost, type TurnHandle } from './library/handles.ts';
+import { found, value, type CallOptions, type HandleHost } from './library/handle-host.ts';
+import { SessionHandle } from './library/handles.ts';
+import type { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
 import { sqliteStore } from './store/sqlite/sqlite-store.ts';
+import { McpConnections } from './mcp/mcp-connections.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { realSystem } from './system.ts';
 import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
@@ -29,6 +36,8 @@ export interface HoldfastOptions {
   /** Says who sends a request; null refuses it (401). Default: everybody is the one local owner, which is why servers then listen on loopback only. */
   readonly authenticate?: Authenticate;
   readonly log?: Log;
+  /** Where this server is reached from outside, `https://…` without a slash at its end: begins the addresses with which operations are completed. Default: none. */
+  readonly publicUrl?: string;
   /** Time, ids and chance. Default: the machine's. */
   readonly system?: System;
 }
@@ -40,6 +49,8 @@ export interface WorkerTuning {
   readonly pollMs?: number;
   /** Sessions that run at the same time. Default 128. */
   readonly runsMax?: number;
+  /** Operations that run at the same time. Default 50. */
+  readonly operationsMax?: number;
   /** How long closing lets steps finish, in milliseconds. Default 10,000. */
   readonly stopGraceMs?: number;
   /** How often live output is stored and shown, in milliseconds; at least 20. Default 100. */
@@ -58,6 +69,17 @@ export interface Holdfast extends AsyncDisposable {
     /** The session with this id or external id. Throws `RefusedError` with code `session_not_found`. */
     get(id: string, options?: { readonly owner?: string }): Promise<SessionHandle>;
     list(filter?: Partial<Omit<SessionFilter, 'tenant'>>): Promise<{ readonly items: readonly SessionView[]; readonly nextCursor: string | null; readonly count: number | null }>;
+  };
+  readonly operations: {
+    /** The operation as of now. Throws `RefusedError` with code `operation_not_found`. */
+    get(id: string): Promise<OperationView>;
+    /** Ends an operation that lives; when this resolves, what it does from here on counts no more. Throws `RefusedError` with code `operation_not_found`. Cancelling again, or one that has ended, is harmless and says how it ended. */
+    cancel(id: string): Promise<OperationEndReply>;
+    /**
+     * Completes an operation in place of its tool, with the one-time token that `externalCompletion()` gave. Throws `RefusedError`: `invalid_request` (also an output that the tool's
+     * `outputSchema` does not take), `operation_not_found` (also with a wrong token). A second completion is harmless and says how the first ended.
+     */
+    complete(id: string, completion: { readonly token: string } & ({ readonly output: JsonValue } | { readonly errorText: string })): Promise<OperationEndReply>;
   };
   /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
   readonly fetch: (request: Request, env?: unknown) => Promise<Response>;
@@ -85,10 +107,11 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const pollMs = 1_000;
   const waiters = new TurnWaiters(store, system.clock, pollMs);
   const committed = (ref: SessionRef, entries: readonly Entry[]): void => {
-    waiters.committed(entries);
+    waiters.committed(ref, entries);
     hookRunner.committed(ref, entries);
   };
-  const worker = options.worker === false ? null : new Worker({ store, system, agents, log, committed, ...workerTuning(options.worker) });
+  const mcp = new McpConnections({ system, log });
+  const worker = options.worker === false ? null : new Worker({ store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '', ...workerTuning(options.worker) });
   const commands: CommandHost = { store, system, agents, work: worker, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
@@ -102,6 +125,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     feed.close();
     sweeper.stop();
     await worker?.stop();
+    await mcp.close();
     waiters.close();
     await hookRunner.close();
     if (typeof options.store === 'string') await store.close();
@@ -110,6 +134,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const handler = (request: Request): Promise<Response> => fetch(request);
   return {
     sessions: sessionsOf(handles),
+    operations: operationsOf(commands),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
@@ -121,7 +146,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
 
 function workerTuning(tuning: boolean | WorkerTuning | undefined) {
   const given = typeof tuning === 'object' ? tuning : {};
-  const filled = { leaseMs: 10_000, pollMs: 1_000, runsMax: 128, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
+  const filled = { leaseMs: 10_000, pollMs: 1_000, runsMax: 128, operationsMax: 50, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
   for (const [name, value] of Object.entries(filled)) {
     if (!(Number.isFinite(value) && value >= 0)) throw new HoldfastError('options_invalid', `worker.${name} is ${String(value)}; it must be a number, not negative`);
   }
@@ -158,6 +183,14 @@ function sessionsOf(handles: HandleHost): Holdfast['sessions'] {
       const page = await commands.store.listSessions({ limit: limits.pageItemsDefault, count: false, ...filter, tenant: localPrincipal.tenant });
       return { ...page, items: page.items.map(sessionView) };
     },
+  };
+}
+
+function operationsOf(commands: CommandHost): Holdfast['operations'] {
+  return {
+    get: async (id) => found(await readOperation(commands, id, localPrincipal)),
+    cancel: async (id) => value(await cancelOperation(commands, id, { principal: localPrincipal })),
+    complete: async (id, completion) => value(await completeOperation(commands, id, completion as CompleteInput, null)),
   };
 }
 

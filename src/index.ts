@@ -1,14 +1,27 @@
 /** Durable conversations for AI agents. */
 export { agent, type Agent, type AgentOptions, type ModelSettings, type StepScope } from './agent/agent.ts';
-export { tool, type AgentTool, type Principal, type Tool, type ToolOptions, type ToolPolicy } from './agent/tool.ts';
+export {
+  question, tool, type AgentTool, type ApprovalOptions, type ExternalCompletion, type Principal, type ProbeFinding, type QuestionOptions, type RecoveryProbe, type Tool,
+  type ToolOptions, type ToolPolicy,
+} from './agent/tool.ts';
+export type { ToolApproval, ToolApprovalStatus } from './agent/tool-approval.ts';
+export type { McpServerOptions, McpTransportOptions } from './mcp/mcp-server-options.ts';
 export { createHoldfast, localPrincipal, type CreateSessionOptions, type Holdfast, type HoldfastOptions, type WorkerTuning } from './create-holdfast.ts';
 export { listen, type ListenOptions } from './server/listen.ts';
 export type { Authenticate } from './server/app.ts';
 export { HoldfastError, RefusedError, type RefusalCode } from './core/errors.ts';
-export { SessionHandle, TurnHandle, type CallOptions, type TurnResult } from './library/handles.ts';
+export { SessionHandle, type Decision } from './library/handles.ts';
+export { TurnHandle, type TurnResult } from './library/turn-handle.ts';
+export type { CallOptions } from './library/handle-host.ts';
 export type { TurnPart } from './library/turn-parts.ts';
 export type { Hooks, HookEvent } from './worker/hooks.ts';
 export type { Log } from './worker/log.ts';
 export type { SessionView } from './feed/session-view.ts';
+export type { ActionView } from './feed/action-view.ts';
+export type { QueuedMessageView } from './feed/queue-view.ts';
+export type { TurnView } from './feed/turn-view.ts';
+export type { TranscriptMessage, TranscriptPart, TranscriptToolPart } from './core/transcript.ts';
+export type { ActionAnswer, ActionResolution, ActionType } from './core/action.ts';
+export type { OperationMode, OperationProgress, OperationStatus, OperationView } from './core/operation.ts';
 export type { FeedEvent } from './core/feed-event.ts';
 export type * from './core/entry.ts';

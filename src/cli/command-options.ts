@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { JsonValue } from '../core/json.ts';
 
 /** What every command takes. */
 export interface CommonOptions {
@@ -12,11 +13,14 @@ export interface ListenOptions {
   readonly port: number;
 }
 
+/** Where sessions are kept, unless it is said. */
+export const storeDefault = 'sqlite:holdfast.db';
+
 /** A command with the options that every command has. */
 export function storeCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .addOption(new Option('--store <url>', 'where sessions are kept: sqlite:PATH').default('sqlite:holdfast.db').env('HOLDFAST_STORE'))
+    .addOption(new Option('--store <url>', 'where sessions are kept: sqlite:PATH').default(storeDefault).env('HOLDFAST_STORE'))
     .option('--json', 'machine-readable output on stdout');
 }
 
@@ -34,4 +38,13 @@ export function wholeNumber(least: number, most: number): (text: string) => numb
     if (!/^\d+$/.test(text) || number < least || number > most) throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
     return number;
   };
+}
+
+/** Parses an option that is JSON. */
+export function jsonValue(text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch (error) {
+    throw new InvalidArgumentError(`It must be JSON, as '{"amount": 5}' or '"text"': ${error instanceof Error ? error.message : String(error)}.`);
+  }
 }

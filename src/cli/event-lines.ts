@@ -1,12 +1,20 @@
 import type { AssistantStep, CallResult, Entry, MessagePart } from '../core/entry.ts';
 import type { FeedEvent } from '../core/feed-event.ts';
+import { actionLines, type AnswerPlace } from './action-lines.ts';
+import { OperationLines } from './operation-progress.ts';
 import { oneLine } from './terminal.ts';
 
 /** A session's events as a person reads them: text as it comes, everything else a line of its own. */
 export class EventLines {
+  readonly #place: AnswerPlace;
+  readonly #operations = new OperationLines();
   /** The attempt whose text is on the screen. */
   #attemptId: string | null = null;
   #atLineStart = true;
+
+  constructor(place: AnswerPlace) {
+    this.#place = place;
+  }
 
   /** What to print for an event; empty for what says nothing to a person. */
   textOf(event: FeedEvent): string {
@@ -22,6 +30,10 @@ export class EventLines {
         return this.#line(`(${event.reason}; attempt ${event.attempt} in ${event.delayMs} ms)`);
       case 'entry':
         return this.#entry(event.entry);
+      case 'action':
+        return event.actions.flatMap((action) => actionLines(action, this.#place)).map((line) => this.#line(line)).join('');
+      case 'operation':
+        return this.#operations.linesOf(event.operations).map((line) => this.#line(line)).join('');
       case 'status':
       case 'queue':
         return '';
@@ -74,7 +86,15 @@ function entryLine(entry: Entry): string | null {
     case 'user-message':
       return `> ${messageText(entry.parts)}`;
     case 'message-queued':
-      return `(waits in the queue) > ${messageText(entry.parts)}`;
+      return `(${entry.steer === true ? 'is to join the turn' : 'waits in the queue'}) > ${messageText(entry.parts)}`;
+    case 'action-resolved':
+      return `(${entry.actionId} ${entry.resolution}${entry.by === undefined ? '' : ` by ${oneLine(entry.by, 60)}`}${entry.reason === undefined ? '' : `: ${oneLine(entry.reason, 200)}`})`;
+    case 'operation-started':
+      return `(operation ${entry.operationId}: ${entry.toolName} started)`;
+    case 'operation-ended':
+      return `(operation ${entry.operationId} ${entry.status}${entry.result === undefined ? '' : `: ${outcomeText(entry.result, 160)}`})`;
+    case 'late-result':
+      return `${resultLine(entry.result)} (came after all)`;
     case 'tool-results':
       return entry.results.map(resultLine).join('\n');
     case 'turn-ended':
@@ -101,7 +121,11 @@ function callLines(step: Pick<AssistantStep, 'parts'>): readonly string[] {
 }
 
 /** How a call ended, on one line. */
-export function resultLine({ toolName, outcome, output, errorText, mayHaveRun }: CallResult): string {
-  const what = outcome === 'done' ? (typeof output === 'string' ? output : JSON.stringify(output ?? null)) : (errorText ?? '');
-  return `← ${toolName} ${outcome}${mayHaveRun === true ? ' (may have run)' : ''}: ${oneLine(what, 200)}`;
+export function resultLine(result: CallResult): string {
+  const { toolName, outcome, mayHaveRun } = result;
+  return `← ${toolName} ${outcome}${mayHaveRun === true ? ' (may have run)' : ''}: ${outcomeText(result, 200)}`;
+}
+
+function outcomeText({ outcome, output, errorText }: CallResult, charsMax: number): string {
+  return oneLine(outcome === 'done' ? (typeof output === 'string' ? output : JSON.stringify(output ?? null)) : (errorText ?? ''), charsMax);
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { HoldfastError, InvariantError } from '../core/errors.ts';
+import { exitCode } from './exit-code.ts';
 import { endQuietlyWhenNobodyReads } from './stop-request.ts';
 import { note, printable } from './terminal.ts';
 
@@ -12,6 +13,14 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   worker: async () => (await import('./commands/worker.ts')).workerCommand(),
   sessions: async () => (await import('./commands/sessions.ts')).sessionsCommand(),
   send: async () => (await import('./commands/send.ts')).sendCommand(),
+  actions: async () => (await import('./commands/actions.ts')).actionsCommand(),
+  approve: async () => (await import('./commands/answer.ts')).approveCommand(),
+  deny: async () => (await import('./commands/answer.ts')).denyCommand(),
+  answer: async () => (await import('./commands/answer.ts')).answerCommand(),
+  stop: async () => (await import('./commands/stop.ts')).stopCommand(),
+  queue: async () => (await import('./commands/queue.ts')).queueCommand(),
+  operations: async () => (await import('./commands/operations.ts')).operationsCommand(),
+  operation: async () => (await import('./commands/operations.ts')).operationCommand(),
   follow: async () => (await import('./commands/follow.ts')).followCommand(),
   show: async () => (await import('./commands/show.ts')).showCommand(),
   export: async () => (await import('./commands/export.ts')).exportCommand(),
@@ -22,7 +31,10 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
 };
 
-/** Runs the command line. Sets the process's exit code: 0 done, 1 failed or refused, 2 wrong usage; the code of a signal that cut it short. */
+/**
+ * Runs the command line. Sets the process's exit code: 0 done, 1 failed or refused, 2 wrong usage, 3 the turn that was shown needs an action; the code of a signal that cut it
+ * short.
+ */
 export async function runProgram(argv: readonly string[]): Promise<void> {
   endQuietlyWhenNobodyReads();
   try {
@@ -45,12 +57,12 @@ function version(): string {
 
 /** Says what went wrong, where commander has not done so, and returns what to exit with. */
 function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCode.usage;
   if (error instanceof HoldfastError && !(error instanceof InvariantError)) {
     note(`error: ${printable(error.message)} (${error.code})`);
-    return 1;
+    return exitCode.failed;
   }
   // What nobody expected is a bug, and its place helps to find it.
   note(`error: ${error instanceof Error ? printable(error.stack ?? error.message) : String(error)}`);
-  return 1;
+  return exitCode.failed;
 }

@@ -17,5 +17,9 @@ export interface FeedStep {
 
 /** Whether two readers have seen the same, so that what comes next is the same for both. */
 export function isSamePlace(left: FeedPlace, right: FeedPlace): boolean {
-  return encodePosition(left.cursor) === encodePosition(right.cursor) && left.state.status === right.state.status && left.state.queue === right.state.queue;
+  return encodePosition(left.cursor) === encodePosition(right.cursor) && isSameState(left.state, right.state);
+}
+
+function isSameState(left: FeedState, right: FeedState): boolean {
+  return left.status === right.status && left.queue === right.queue && left.actions === right.actions && left.operations === right.operations;
 }

@@ -1,5 +1,5 @@
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
-import { decodePosition, feedEvents, feedStart, feedStateUnknown, type FeedCursor, type FeedEvent } from '../core/feed-event.ts';
+import { decodePosition, feedEvents, feedStart, feedStateBefore, type FeedCursor, type FeedEvent } from '../core/feed-event.ts';
 import type { System } from '../core/system.ts';
 import type { SessionKey, SessionRef, Store, Tail } from '../store/store.ts';
 import type { FeedPlace, FeedStep } from './feed-place.ts';
@@ -51,7 +51,7 @@ export class Feed {
   async *follow(ref: SessionRef, from: FeedCursor, signal: AbortSignal, onLag?: () => void): AsyncGenerator<readonly FeedEvent[], void, void> {
     const tail = this.#acquire(ref);
     try {
-      let place: FeedPlace = { cursor: from, state: feedStateUnknown, attemptId: null, ordinal: -1 };
+      let place: FeedPlace = { cursor: from, state: feedStateBefore(from), attemptId: null, ordinal: -1 };
       while (!signal.aborted && !this.#closed) {
         const step = await this.read(ref, place);
         if (step === null) return;

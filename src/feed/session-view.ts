@@ -1,6 +1,6 @@
 import type { Binding, ErrorInfo, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
-import { statusOf, type Session, type SessionStatus, type UsageTotals } from '../core/session.ts';
+import { openActions, statusOf, type Session, type SessionStatus, type UsageTotals } from '../core/session.ts';
 
 /** A session as clients see it: the published schema. */
 export interface SessionView {
@@ -31,6 +31,10 @@ export interface SessionView {
   /** A failed attempt waits for its next try. */
   readonly retry: { readonly atMs: number; readonly attempt: number; readonly reason: string } | null;
   readonly queue: { readonly held: boolean; readonly count: number };
+  /** What it waits for somebody to decide or to answer. */
+  readonly actions: { readonly count: number };
+  /** Operations that have not ended. */
+  readonly operations: { readonly count: number };
   readonly turns: number;
   readonly usage: UsageTotals;
 }
@@ -45,5 +49,7 @@ export function sessionView(session: Session): SessionView {
     error: status === 'failed' ? (session.lastTurn?.error ?? null) : null,
     retry: retry === null ? null : { atMs: retry.atMs, attempt: retry.attempt, reason: retry.reason },
     queue: { held: session.queueHeld, count: session.queue.length },
+    actions: { count: openActions(session.turn).length },
+    operations: { count: session.operations.length },
   };
 }

@@ -1,14 +1,18 @@
 import type { Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
-import type { Session } from '../core/session.ts';
-import type { SessionRef, Store } from '../store/store.ts';
+import { openActions, statusOf, type Session } from '../core/session.ts';
+import type { Store } from '../store/store.ts';
+import { viewsOf, type ActionView } from './action-view.ts';
 
 const pageEntries = 200;
 
 /** A turn as clients see it. */
 export interface TurnView {
   readonly id: string;
-  /** `queued`: its message waits. `running`: it goes on, whether or not somebody works on it this moment. */
-  readonly status: 'queued' | 'running' | 'ended';
+  /**
+   * `queued`: its message waits. `running`: it goes on, whether or not somebody works on it this moment. `requires_action`: it goes on when somebody has decided or
+   * answered. `waiting`: it goes on when an operation has ended.
+   */
+  readonly status: 'queued' | 'running' | 'requires_action' | 'waiting' | 'ended';
   readonly reason: TurnEndReason | null;
   readonly error: ErrorInfo | null;
   /** Text of its last generation. */
@@ -19,6 +23,8 @@ export interface TurnView {
   readonly messageId: string | null;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
+  /** What somebody has to decide or to answer; there may be some while other calls still run. */
+  readonly actions: readonly ActionView[];
 }
 
 /** The turn as of now; null when the session has no such turn. `afterSeq`: where it is known to begin after, so that less is read. */
@@ -26,7 +32,7 @@ export async function readTurn(store: Store, session: Session, turnId: string, a
   const queued = session.queue.find((message) => message.turnId === turnId);
   if (queued !== undefined) return { ...emptyTurn(turnId), status: 'queued', messageId: queued.messageId };
   const entries = await entriesOfTurn(store, session, turnId, session.turn?.id === turnId ? session.turn.startedSeq - 1 : afterSeq);
-  return entries.length === 0 ? null : foldTurn(turnId, entries);
+  return entries.length === 0 ? null : viewTurn(session, turnId, entries);
 }
 
 /** Turns in their order, the last `limit` of them before a seq; `nextCursor` for those before. */
@@ -37,49 +43,78 @@ export async function listTurns(store: Store, session: Session, { before, limit 
     const page = await store.readEntries(session, { beforeSeq: fromSeq, limit: pageEntries });
     if (page.length === 0) break;
     for (const entry of page.toReversed()) {
-      if ('turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited') byTurn.set(entry.turnId, [entry, ...(byTurn.get(entry.turnId) ?? [])]);
+      if (belongsToTurn(entry)) byTurn.set(entry.turnId, [entry, ...(byTurn.get(entry.turnId) ?? [])]);
     }
     fromSeq = page[0]?.seq ?? 1;
   }
   // The one beyond the limit may have been read in part.
   const turns = [...byTurn].slice(0, limit).reverse();
   const firstSeq = turns[0]?.[1][0]?.seq ?? 1;
-  return { items: turns.map(([turnId, entries]) => foldTurn(turnId, entries)), nextCursor: byTurn.size > limit || fromSeq > 1 ? firstSeq : null };
+  return { items: turns.map(([turnId, entries]) => viewTurn(session, turnId, entries)), nextCursor: byTurn.size > limit || fromSeq > 1 ? firstSeq : null };
 }
 
-async function entriesOfTurn(store: Store, ref: SessionRef & Pick<Session, 'lastSeq'>, turnId: string, afterSeq: number | undefined): Promise<readonly Entry[]> {
+/** The entries of one turn, as far as the session as it was read knows of them. */
+async function entriesOfTurn(store: Store, session: Session, turnId: string, afterSeq: number | undefined): Promise<readonly Entry[]> {
   const found: Entry[] = [];
-  const belongs = (entry: Entry): boolean => 'turnId' in entry && entry.turnId === turnId && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited';
+  const belongs = (entry: Entry): boolean => belongsToTurn(entry) && entry.turnId === turnId && entry.seq <= session.lastSeq;
   if (afterSeq !== undefined) {
-    for (let after = afterSeq; after < ref.lastSeq;) {
-      const page = await store.readEntries(ref, { afterSeq: after, limit: pageEntries });
+    for (let after = afterSeq; after < session.lastSeq;) {
+      const page = await store.readEntries(session, { afterSeq: after, limit: pageEntries });
       if (page.length === 0) break;
       found.push(...page.filter(belongs));
       if (found.at(-1)?.kind === 'turn-ended') break;
-      after = page.at(-1)?.seq ?? ref.lastSeq;
+      after = page.at(-1)?.seq ?? session.lastSeq;
     }
     return found;
   }
-  for (let before = ref.lastSeq + 1; before > 1;) {
-    const page = await store.readEntries(ref, { beforeSeq: before, limit: pageEntries });
+  for (let before = session.lastSeq + 1; before > 1;) {
+    const page = await store.readEntries(session, { beforeSeq: before, limit: pageEntries });
     if (page.length === 0) break;
     found.unshift(...page.filter(belongs));
-    if (found[0]?.kind === 'user-message' || found[0]?.kind === 'turn-started') break;
+    if (found[0] !== undefined && opensTurn(found[0])) break;
     before = page[0]?.seq ?? 1;
   }
   return found;
 }
 
-function emptyTurn(id: string): TurnView {
-  return { id, status: 'running', reason: null, error: null, text: '', steps: 0, usage: {}, messageId: null, startedAtMs: null, endedAtMs: null };
+/** The turn that a message is in; null: it is in none. Reads the log from `afterSeq` on. */
+export async function findMessageTurn(store: Store, session: Session, messageId: string, afterSeq: number): Promise<string | null> {
+  for (let after = afterSeq; after < session.lastSeq;) {
+    const page = await store.readEntries(session, { afterSeq: after, limit: pageEntries });
+    const message = page.find((entry) => entry.kind === 'user-message' && entry.messageId === messageId);
+    if (message?.kind === 'user-message') return message.turnId;
+    after = page.at(-1)?.seq ?? session.lastSeq;
+  }
+  return null;
 }
 
-/** The turn's entries, in order, as a view. */
+/** What waits for a turn names the turn that it is to open; what came too late for one changes nothing of it. */
+function belongsToTurn(entry: Entry): entry is Entry & { readonly turnId: string } {
+  return 'turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited' && entry.kind !== 'late-result';
+}
+
+function opensTurn(entry: Entry): boolean {
+  return (entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started';
+}
+
+function viewTurn(session: Session, turnId: string, entries: readonly Entry[]): TurnView {
+  const turn = foldTurn(turnId, entries);
+  if (turn.status === 'ended' || session.turn?.id !== turnId) return turn;
+  const status = statusOf(session);
+  return { ...turn, status: status === 'requires_action' || status === 'waiting' ? status : 'running', actions: viewsOf(openActions(session.turn), entries) };
+}
+
+function emptyTurn(id: string): TurnView {
+  return { id, status: 'running', reason: null, error: null, text: '', steps: 0, usage: {}, messageId: null, startedAtMs: null, endedAtMs: null, actions: [] };
+}
+
+/** The turn's entries, in order, as a view. What an open turn waits for is in its session's row. */
 export function foldTurn(turnId: string, entries: readonly Entry[]): TurnView {
   return entries.reduce<TurnView>((turn, entry): TurnView => {
     switch (entry.kind) {
       case 'user-message':
-        return { ...turn, messageId: entry.messageId, startedAtMs: entry.atMs };
+        // Others may join it.
+        return entry.steered === true ? turn : { ...turn, messageId: entry.messageId, startedAtMs: entry.atMs };
       case 'turn-started':
         return { ...turn, startedAtMs: entry.atMs };
       case 'assistant-step':

@@ -1,36 +1,39 @@
+import type { ActionAnswer } from '../core/action.ts';
 import type { SendReply } from '../core/accept/send.ts';
 import type { StopReply } from '../core/accept/stop.ts';
 import type { EndReply } from '../core/accept/end.ts';
 import type { QueueReply } from '../core/accept/queue.ts';
+import type { ResolveReply } from '../core/accept/resolve.ts';
 import type { Principal } from '../agent/tool.ts';
 import { isRefusal, refuse, RefusedError, type Refusal } from '../core/errors.ts';
 import type { Entry } from '../core/entry.ts';
-import { feedStart, type FeedEvent } from '../core/feed-event.ts';
-import type { CommandHost, CommandOptions, CommandReply } from '../commands/command-host.ts';
+import type { FeedEvent } from '../core/feed-event.ts';
+import type { JsonValue } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
+import type { OperationStatus } from '../core/operation.ts';
+import type { Session } from '../core/session.ts';
+import type { CommandOptions, CommandReply } from '../commands/command-host.ts';
 import { deleteSession } from '../commands/delete.ts';
 import { end } from '../commands/end.ts';
-import type { EndInput, SendInput, SettingsInput, StopInput } from '../commands/input.ts';
-import { deleteQueued, holdQueue, promoteQueued, releaseQueue } from '../commands/queue.ts';
+import type { AnswerInput, DecisionsInput, EndInput, QueueEditInput, SendInput, SettingsInput, StopInput } from '../commands/input.ts';
+import { listOperations, type OperationViewPage } from '../commands/operations.ts';
+import { deleteQueued, editQueued, holdQueue, promoteQueued, releaseQueue } from '../commands/queue.ts';
+import { resolveAction, resolveActions } from '../commands/resolve.ts';
 import { send } from '../commands/send.ts';
 import { changeSettings } from '../commands/settings.ts';
 import { stop } from '../commands/stop.ts';
-import type { Feed } from '../feed/feed.ts';
+import { readActions, type ActionView } from '../feed/action-view.ts';
+import { readQueue, type QueuedMessageView } from '../feed/queue-view.ts';
 import { sessionView, type SessionView } from '../feed/session-view.ts';
 import { readTranscript, type TranscriptPage } from '../feed/transcript-page.ts';
-import { readTurn, type TurnView } from '../feed/turn-view.ts';
+import { readWholeResult } from '../feed/whole-result.ts';
 import type { EntryRange, SessionRef } from '../store/store.ts';
+import { found, shuttingDown, value, type CallOptions, type HandleHost } from './handle-host.ts';
 import { returning } from './returning.ts';
-import { TurnPartReader, type TurnPart } from './turn-parts.ts';
-import type { TurnWaiters } from './turn-waiters.ts';
+import { TurnHandle } from './turn-handle.ts';
 
-export interface HandleHost {
-  readonly commands: CommandHost;
-  readonly feed: Feed;
-  readonly waiters: TurnWaiters;
-}
-
-/** How a call is made once though it is sent twice, and only if nothing has changed. */
-export type CallOptions = Omit<CommandOptions, 'principal'>;
+/** An answer to one of several actions. With `inputHash`, it is refused if the action is about another input. */
+export type Decision = ActionAnswer & { readonly actionId: string; readonly inputHash?: string };
 
 /** A session, as the library's users hold it. It keeps no copy of anything: every call reads or commits. */
 export class SessionHandle {
@@ -55,12 +58,24 @@ export class SessionHandle {
     return this.turn(value(await send(this.#host.commands, this.id, body, this.#options(options))));
   }
 
+  /**
+   * Sends a user message that joins the running turn before its next generation; while the turn needs an action, once that is decided. If the turn ends first, the message opens
+   * its own turn, before all that wait. At rest it opens one at once. As {@link send} with `whenBusy: 'steer'`.
+   */
+  async steer(message: string | Omit<SendInput, 'whenBusy'>, options: CallOptions = {}): Promise<TurnHandle> {
+    const body = typeof message === 'string' ? { text: message } : message;
+    return this.send({ ...body, whenBusy: 'steer' }, options);
+  }
+
   /** A handle of a turn that exists or waits in the queue. */
   turn(turn: Pick<SendReply, 'turnId'> & Partial<SendReply>): TurnHandle {
     return new TurnHandle(this.#host, this.#ref, turn);
   }
 
-  /** Ends the running turn: when this resolves it is over. Repeating it is harmless. */
+  /**
+   * Ends the running turn: when this resolves it is over. Its open actions are withdrawn, and the operations that it waits for are cancelled unless `keepOperations`. Repeating
+   * it is harmless. Throws `RefusedError`: `invalid_request`, `session_not_found`, `revision_conflict`, `idempotency_mismatch`.
+   */
   async stop(body: StopInput = {}, options: CallOptions = {}): Promise<StopReply> {
     return value(await stop(this.#host.commands, this.id, body, this.#options(options)));
   }
@@ -80,14 +95,73 @@ export class SessionHandle {
     value(await deleteSession(this.#host.commands, this.id, this.#options(options)));
   }
 
-  /** The waiting messages, and what can be done with them. */
+  /** What the running turn waits for somebody to decide or to answer, with the calls it is about. Empty when it waits for nobody. Throws `RefusedError`: `session_not_found`. */
+  async actions(): Promise<readonly ActionView[]> {
+    return readActions(this.#host.commands.store, await this.#session());
+  }
+
+  /**
+   * Lets a call run, with `input` in place of the model's if given; of a call that may have run when its worker died, lets it run again. With `inputHash`, only if the action is about
+   * that input. When this resolves it is committed. Throws `RefusedError`: `invalid_request` (also an input that the tool does not take), `session_not_found`, `action_not_found`,
+   * `action_forbidden`, `action_mismatch`, `action_decided`, `action_expired`, `action_withdrawn`, `revision_conflict`, `idempotency_mismatch`. Safe to repeat: the same answer
+   * again is harmless, at any time.
+   */
+  async approve(actionId: string, answer: { readonly input?: JsonValue; readonly inputHash?: string } = {}, options: CallOptions = {}): Promise<ResolveReply> {
+    return this.#resolve(actionId, { type: 'approve', ...answer }, options);
+  }
+
+  /** Keeps a call from running; the model is told, with the reason. Throws and repeats as {@link approve}. */
+  async deny(actionId: string, reason?: string, options: CallOptions = {}): Promise<ResolveReply> {
+    return this.#resolve(actionId, { type: 'deny', ...(reason === undefined ? {} : { reason }) }, options);
+  }
+
+  /** Gives the answer that an action waits for: a client tool's result or error, a person's answer, a decision. Throws and repeats as {@link approve}. */
+  async respond(actionId: string, answer: ActionAnswer & { readonly inputHash?: string }, options: CallOptions = {}): Promise<ResolveReply> {
+    return this.#resolve(actionId, answer, options);
+  }
+
+  /** Answers several actions, all of them or none, at most 128. Throws and repeats as {@link approve}. */
+  async respondAll(decisions: readonly Decision[], options: CallOptions = {}): Promise<ResolveReply> {
+    return value(await resolveActions(this.#host.commands, this.id, { decisions: decisions as DecisionsInput['decisions'] }, this.#options(options)));
+  }
+
+  /** A page of the session's operations, the newest first, ended ones included. `limit` at most 100, default 50. Throws `RefusedError`: `session_not_found`. */
+  async operations(options: { readonly status?: OperationStatus; readonly before?: string; readonly limit?: number } = {}): Promise<OperationViewPage> {
+    const { limit = limits.pageItemsDefault } = options;
+    return listOperations(this.#host.commands, await this.#session(), { ...options, limit });
+  }
+
+  /**
+   * The whole of a call's result, also of one that the log shows shortened; of a detached operation what it came to, once it has ended. `callId` is that of a part, an action or a
+   * message's tool part. Throws `RefusedError`: `session_not_found`, `call_not_found` (also where there is no result, or it was too large to be kept).
+   */
+  async callResult(callId: string): Promise<JsonValue> {
+    const text = await readWholeResult(this.#host.commands.store, await this.#session(), callId);
+    if (isRefusal(text)) throw new RefusedError(text);
+    return JSON.parse(text) as JsonValue;
+  }
+
+  /**
+   * The waiting messages, and what can be done with them. All throw `RefusedError`: `session_not_found`; what names a message `message_not_found`, once it waits no longer; `edit`
+   * also `invalid_request`, `model_not_allowed`, `client_tool_taken`; `hold` `session_ended`; `release` that and `session_archived`.
+   */
   get queue() {
     const { commands } = this.#host;
     const run = async (work: Promise<CommandReply<QueueReply> | Refusal>): Promise<QueueReply> => value(await work);
     return {
+      /** The messages, the next one first, and whether they are held. */
+      list: async (): Promise<{ readonly held: boolean; readonly items: readonly QueuedMessageView[] }> => {
+        const session = await this.#session();
+        return { held: session.queueHeld, items: await readQueue(commands.store, session) };
+      },
+      /** Changes a message; it keeps its place. */
+      edit: (messageId: string, body: QueueEditInput, options: CallOptions = {}) => run(editQueued(commands, this.id, messageId, body, this.#options(options))),
       delete: (messageId: string, options: CallOptions = {}) => run(deleteQueued(commands, this.id, messageId, this.#options(options))),
+      /** Moves a message to the front. Repeating it is harmless. */
       promote: (messageId: string, options: CallOptions = {}) => run(promoteQueued(commands, this.id, messageId, this.#options(options))),
+      /** Keeps messages from starting. Repeating it is harmless. */
       hold: (options: CallOptions = {}) => run(holdQueue(commands, this.id, this.#options(options))),
+      /** Lets them go on. Repeating it is harmless. */
       release: (options: CallOptions = {}) => run(releaseQueue(commands, this.id, this.#options(options))),
     };
   }
@@ -117,13 +191,16 @@ export class SessionHandle {
 
   async *#events(after: string | undefined, signal: AbortSignal): AsyncGenerator<FeedEvent, void, void> {
     const { feed } = this.#host;
-    const opened = await feed.open(this.#ref, after);
-    if (isRefusal(opened)) throw new RefusedError(opened);
+    const opened = found(await feed.open(this.#ref, after));
     for await (const events of feed.follow(opened.ref, opened.cursor, signal)) yield* events;
     if (feed.closed && !signal.aborted) throw shuttingDown();
   }
 
-  async #session() {
+  async #resolve(actionId: string, answer: ActionAnswer & { readonly inputHash?: string }, options: CallOptions): Promise<ResolveReply> {
+    return value(await resolveAction(this.#host.commands, this.id, actionId, answer as AnswerInput, this.#options(options)));
+  }
+
+  async #session(): Promise<Session> {
     const session = await this.#host.commands.store.readSession(this.#ref);
     if (session === null) throw new RefusedError(refuse('session_not_found', `there is no session ${this.id}`));
     return session;
@@ -132,89 +209,4 @@ export class SessionHandle {
   #options(options: CallOptions): CommandOptions {
     return { ...options, principal: this.#principal };
   }
-}
-
-export interface TurnResult extends TurnView {
-  readonly sessionId: string;
-}
-
-/** A turn that was started or queued. Dropping the handle cancels nothing. */
-export class TurnHandle {
-  readonly id: string;
-  /** Id of the user message; undefined for a handle made from a turn's id alone. */
-  readonly messageId: string | undefined;
-  /** It waits for the turns before it. */
-  readonly queued: boolean;
-  readonly #host: HandleHost;
-  readonly #ref: SessionRef;
-  readonly #afterSeq: number | undefined;
-  #result: Promise<TurnResult> | null = null;
-
-  constructor(host: HandleHost, ref: SessionRef, turn: Pick<SendReply, 'turnId'> & Partial<SendReply>) {
-    this.#host = host;
-    this.#ref = ref;
-    this.id = turn.turnId;
-    this.messageId = turn.messageId;
-    this.queued = turn.queued ?? false;
-    // The revision of the reply is the seq of the message's entry, or of what came right after it.
-    this.#afterSeq = turn.revision === undefined ? undefined : Math.max(0, turn.revision - 1);
-  }
-
-  /**
-   * What the turn says, as it says it: what was said already first. Ends when the turn has ended. Throws `RefusedError`: `turn_not_found` when the turn is gone, and
-   * `shutting_down` when this Holdfast is closed before its end; `StoreError` when the store fails. Asking again begins anew.
-   */
-  get stream(): AsyncGenerator<TurnPart, void, void> {
-    return returning((signal) => this.#stream(signal));
-  }
-
-  /**
-   * The turn once it has ended, whatever way; `reason` says which. Rejects only when the store fails, when the turn is gone (`turn_not_found`), and when this Holdfast is
-   * closed before its end (`shutting_down`).
-   */
-  get result(): Promise<TurnResult> {
-    this.#result ??= this.#wait();
-    return this.#result;
-  }
-
-  async *#stream(signal: AbortSignal): AsyncGenerator<TurnPart, void, void> {
-    const { feed } = this.#host;
-    const reader = new TurnPartReader(this.id);
-    const from = this.#afterSeq === undefined ? feedStart : { ...feedStart, seq: this.#afterSeq };
-    for await (const events of feed.follow(this.#ref, from, signal)) {
-      for (const event of events) {
-        for (const part of reader.read(event)) {
-          yield part;
-          if (part.type === 'end') return;
-        }
-      }
-      if (reader.isGone) throw this.#gone();
-    }
-    if (signal.aborted) return;
-    throw feed.closed ? shuttingDown() : this.#gone();
-  }
-
-  async #wait(): Promise<TurnResult> {
-    const { waiters, commands: { store } } = this.#host;
-    await waiters.wait(this.#ref, this.id);
-    if (waiters.closed) throw shuttingDown();
-    const session = await store.readSession(this.#ref);
-    const turn = session === null ? null : await readTurn(store, session, this.id, this.#afterSeq);
-    if (turn === null) throw this.#gone();
-    return { ...turn, sessionId: this.#ref.id };
-  }
-
-  #gone(): RefusedError {
-    return new RefusedError(refuse('turn_not_found', `turn ${this.id} is gone: its message was taken from the queue, or the session was deleted`));
-  }
-}
-
-function shuttingDown(): RefusedError {
-  return new RefusedError(refuse('shutting_down', 'this Holdfast is closed; the session goes on, and another one can follow it'));
-}
-
-/** The reply, or the refusal as an error. */
-export function value<Reply>(result: CommandReply<Reply> | Refusal): Reply {
-  if (isRefusal(result)) throw new RefusedError(result);
-  return result.reply;
 }

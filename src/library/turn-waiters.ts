@@ -1,24 +1,28 @@
-import type { Entry } from '../core/entry.ts';
+import type { Entry, EntryKind } from '../core/entry.ts';
 import { HoldfastError } from '../core/errors.ts';
-import type { Session } from '../core/session.ts';
+import { statusOf, type Session } from '../core/session.ts';
 import type { Clock } from '../core/system.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 
 interface Waiter {
   readonly ref: SessionRef;
-  readonly turnId: string;
+  readonly turnIds: readonly string[];
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
+/** After entries of these kinds, and after a commit without entries (an outcome was kept, a claim given back), a turn may need an action, or wait no longer in the queue. */
+const kindsToLookAfter: ReadonlySet<EntryKind> = new Set(['action-opened', 'action-resolved', 'operation-started', 'operation-ended', 'message-unqueued']);
+
 /**
- * Waits for turns to end. Commits of this process say so themselves; those of others are looked for after the store's hints, and now and then
+ * Waits for turns to end, or to need an action. Commits of this process say so themselves; those of others are looked for after the store's hints, and now and then
  * without one.
  */
 export class TurnWaiters {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #pollMs: number;
+  /** By session. */
   readonly #waiters = new Map<string, Set<Waiter>>();
   #unsubscribe: (() => void) | null = null;
   #cancelPoll: (() => void) | null = null;
@@ -37,15 +41,18 @@ export class TurnWaiters {
     return this.#closed;
   }
 
-  /** Resolves when the turn has ended, or no longer waits in the queue, or all waiting is closed; rejects when the signal aborts or the store fails. */
-  async wait(ref: SessionRef, turnId: string, signal?: AbortSignal): Promise<void> {
+  /**
+   * Resolves when the turn has ended, needs an action, or no longer waits in the queue, or all waiting is closed; rejects when the signal aborts or the store fails. Of several
+   * turns the one that runs counts, and none has ended while one of them waits in the queue.
+   */
+  async wait(ref: SessionRef, turnIds: string | readonly string[], signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
     if (this.#closed) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter: Waiter = { ref, turnId, resolve, reject };
-    const waiters = this.#waiters.get(turnId) ?? new Set();
+    const waiter: Waiter = { ref, turnIds: typeof turnIds === 'string' ? [turnIds] : turnIds, resolve, reject };
+    const waiters = this.#waiters.get(keyOf(ref)) ?? new Set();
     waiters.add(waiter);
-    this.#waiters.set(turnId, waiters);
+    this.#waiters.set(keyOf(ref), waiters);
     const give = (): void => reject(signal?.reason as Error);
     signal?.addEventListener('abort', give);
     this.#listen();
@@ -60,30 +67,35 @@ export class TurnWaiters {
   }
 
   /** Entries of a commit of this process. */
-  committed(entries: readonly Entry[]): void {
-    if (this.#waiters.size === 0) return;
-    for (const entry of entries) if (entry.kind === 'turn-ended') this.#settle(entry.turnId);
-    // Which turn a message would have opened is not in the entry that takes it from the queue.
-    if (entries.some(({ kind }) => kind === 'message-unqueued')) void this.#lookAtAll();
+  committed(ref: SessionRef, entries: readonly Entry[]): void {
+    const waiters = this.#waiters.get(keyOf(ref));
+    if (waiters === undefined) return;
+    const ended = new Set(entries.flatMap((entry) => (entry.kind === 'turn-ended' ? [entry.turnId] : [])));
+    const looks = entries.length === 0 || entries.some(({ kind }) => kindsToLookAfter.has(kind));
+    const unsure: Waiter[] = [];
+    for (const waiter of waiters) {
+      if (waiter.turnIds.every((turnId) => ended.has(turnId))) waiter.resolve();
+      else if (looks || waiter.turnIds.some((turnId) => ended.has(turnId))) unsure.push(waiter);
+    }
+    if (unsure.length > 0) void this.#look(unsure);
   }
 
   /** Ends all waiting. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#quiet();
-    for (const turnId of [...this.#waiters.keys()]) this.#settle(turnId);
+    for (const waiter of this.#all()) waiter.resolve();
+    this.#waiters.clear();
   }
 
-  #settle(turnId: string): void {
-    for (const waiter of this.#waiters.get(turnId) ?? []) waiter.resolve();
-    this.#waiters.delete(turnId);
-    if (this.#waiters.size === 0) this.#quiet();
+  #all(): readonly Waiter[] {
+    return [...this.#waiters.values()].flatMap((waiters) => [...waiters]);
   }
 
   #remove(waiter: Waiter): void {
-    const waiters = this.#waiters.get(waiter.turnId);
+    const waiters = this.#waiters.get(keyOf(waiter.ref));
     waiters?.delete(waiter);
-    if (waiters?.size === 0) this.#waiters.delete(waiter.turnId);
+    if (waiters?.size === 0) this.#waiters.delete(keyOf(waiter.ref));
     if (this.#waiters.size === 0) this.#quiet();
   }
 
@@ -114,7 +126,7 @@ export class TurnWaiters {
     this.#looking = true;
     while (this.#lookAgain) {
       this.#lookAgain = false;
-      await this.#look([...this.#waiters.values()].flatMap((waiters) => [...waiters]));
+      await this.#look(this.#all());
     }
     this.#looking = false;
   }
@@ -122,7 +134,7 @@ export class TurnWaiters {
   async #look(waiters: readonly Waiter[]): Promise<void> {
     for (const waiter of waiters) {
       try {
-        if (!isOpen(await this.#store.readSession(waiter.ref), waiter.turnId)) this.#settle(waiter.turnId);
+        if (isSettled(await this.#store.readSession(waiter.ref), waiter.turnIds)) waiter.resolve();
       } catch (error) {
         waiter.reject(error instanceof Error ? error : new HoldfastError('store_unavailable', String(error)));
       }
@@ -130,7 +142,13 @@ export class TurnWaiters {
   }
 }
 
-/** Whether the turn runs or waits in the queue. */
-function isOpen(session: Session | null, turnId: string): boolean {
-  return session !== null && (session.turn?.id === turnId || session.queue.some((queued) => queued.turnId === turnId));
+/** Whether there is nothing to wait for: no such turn goes on by itself or waits in the queue. */
+function isSettled(session: Session | null, turnIds: readonly string[]): boolean {
+  if (session === null) return true;
+  if (session.turn !== null && turnIds.includes(session.turn.id)) return statusOf(session) === 'requires_action';
+  return !session.queue.some(({ turnId }) => turnIds.includes(turnId));
+}
+
+function keyOf({ tenant, id }: SessionRef): string {
+  return `${tenant}\n${id}`;
 }

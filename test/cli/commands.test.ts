@@ -27,7 +27,7 @@ describe('the command line', () => {
     const cwd = await folder();
     const help = await runCli(['--help'], { cwd });
     expect(help.code).toBe(0);
-    for (const name of ['dev', 'serve', 'worker', 'sessions', 'send', 'follow', 'show', 'export', 'import', 'migrate', 'doctor']) expect(help.stdout).toContain(`  ${name} `);
+    for (const name of ['dev', 'serve', 'worker', 'sessions', 'send', 'actions', 'approve', 'deny', 'answer', 'stop', 'queue', 'operations', 'operation', 'follow', 'show', 'export', 'import', 'migrate', 'doctor']) expect(help.stdout).toContain(`  ${name} `);
     const manifest = JSON.parse(await readFile(path.join(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string };
     expect(await runCli(['--version'], { cwd })).toMatchObject({ code: 0, stdout: `${manifest.version}\n` });
   });
@@ -200,7 +200,9 @@ describe('reading commands', () => {
     expect(events.map((event) => (event.type === 'entry' ? event.entry.kind : event.type))).toEqual(['session-created', 'user-message', 'assistant-step', 'turn-ended', 'queue', 'status']);
     const after = events[1]?.position ?? '';
     const rest = (await runCliJson(['follow', sessionId, '--until-idle', '--after', after], { cwd })) as unknown as readonly FeedEvent[];
-    expect(rest).toEqual(events.slice(2));
+    // Who comes later is also told that nothing waits and no operation lives.
+    expect(rest.filter(({ type }) => type !== 'action' && type !== 'operation')).toEqual(events.slice(2));
+    expect(rest).toMatchObject([...events.slice(2, -1), { type: 'operation', operations: [] }, { type: 'action', actions: [] }, events.at(-1)]);
     expect(await runCli(['follow', sessionId, '--after', 'nowhere'], { cwd })).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('(bad_position)') as string });
   });
 

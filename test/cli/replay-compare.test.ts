@@ -1,16 +1,10 @@
-import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compareConversation, type Comparison } from '../../src/cli/replay/compare.ts';
-import { RunEvidence, type ConversationEvidence, type Kill } from '../../src/cli/replay/evidence.ts';
-import { ExecutionJournal, readJournals, type ExecutionLine, type JournalLine } from '../../src/cli/replay/execution-journal.ts';
-import { atOnce } from '../../src/cli/replay/pace.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { compareConversation } from '../../src/cli/replay/compare.ts';
+import { RunEvidence } from '../../src/cli/replay/evidence.ts';
+import type { ExecutionLine } from '../../src/cli/replay/execution-journal.ts';
 import { readRecording } from '../../src/cli/replay/recording.ts';
-import { replayAgents } from '../../src/cli/replay/replay-agents.ts';
-import { sendConversation } from '../../src/cli/replay/send-conversation.ts';
-import type { Entry, EntryOf, EntryKind } from '../../src/core/entry.ts';
-import type { Session } from '../../src/core/session.ts';
-import { createHoldfast } from '../../src/create-holdfast.ts';
-import { temporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+import type { Entry, EntryOf } from '../../src/core/entry.ts';
+import { entryOf, killAfter, renumber, replayOnce, runAgain, runOf, withResult, type Mutable, type Planted, type ReplayedConversation } from '../support/replayed-conversation.ts';
 
 /** Two turns: one with two calls, of a tool that may run twice and of one that may not; one that says nothing. */
 const recording = readRecording(JSON.stringify({
@@ -28,79 +22,19 @@ const recording = readRecording(JSON.stringify({
 const rerunCall = 0;
 const reportCall = 1;
 
-/** What a real run left behind; each test plants one fault in a copy of it. */
-interface Planted {
-  entries: Mutable<Entry>[];
-  session: Mutable<Session>;
-  sent: Mutable<ConversationEvidence['sent'][number]>[];
-  seen: Map<number, string>;
-  journal: JournalLine[];
-  kills: Kill[];
-}
-
-type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] };
-
-let folder: TemporaryFolder;
-let real: Planted;
+let replayed: ReplayedConversation;
 
 beforeAll(async () => {
-  folder = await temporaryFolder();
-  using journal = new ExecutionJournal(folder.path, { worker: 1, pid: process.pid });
-  const agents = replayAgents({ runId: 'planted', recordings: [recording], journal, pace: atOnce, seed: 1 });
-  await using holdfast = await createHoldfast({ agents, store: `sqlite:${path.join(folder.path, 'a.db')}` });
-  const signal = new AbortController().signal;
-  const { sessionId, sent, seen, problems } = await sendConversation({ holdfast, runId: 'planted', pace: atOnce, turnTimeoutMs: 10_000, signal, mayGoOn: async () => undefined, onTurn: () => undefined }, recording);
-  expect(problems).toEqual([]);
-  const ref = { tenant: 'default', id: sessionId ?? '' };
-  const session = await holdfast.store.readSession(ref);
-  if (session === null) throw new Error('the session is in the store');
-  real = { entries: [...await holdfast.store.readEntries(ref, { limit: 500 })], session, sent: [...sent], seen: new Map(seen), journal: [...readJournals(folder.path)], kills: [] };
+  replayed = await replayOnce(recording);
 });
 
-afterAll(() => folder.remove());
-
-function compare(plant: (planted: Planted) => void = () => undefined): Comparison {
-  const planted = structuredClone(real);
-  plant(planted);
-  const { entries, session, sent, seen, journal, kills } = planted;
-  return compareConversation({ recording, entries: entries as Entry[], session, sent, seen }, new RunEvidence(journal, kills));
-}
-
-/** What is found of a planted fault, as `count: problem`. The digests are taken anew, so that the change itself is not what is found. */
-function found(plant: (planted: Planted) => void, options: { readonly keepSeen?: true } = {}): readonly string[] {
-  return compare((planted) => {
-    plant(planted);
-    if (options.keepSeen !== true) planted.seen.clear();
-  }).differences.map(({ count, problem }) => `${count}: ${problem}`);
-}
-
-function entryOf<Kind extends EntryKind>({ entries }: Planted, kind: Kind, place = 0): Mutable<EntryOf<Kind>> {
-  const entry = entries.filter((each) => each.kind === kind)[place];
-  if (entry === undefined) throw new Error(`the log has a ${kind} at ${place}`);
-  return entry as unknown as Mutable<EntryOf<Kind>>;
-}
-
-function withResult(planted: Planted, call: number, fields: object): void {
-  const entry = entryOf(planted, 'tool-results');
-  entry.results = entry.results.map((result) => (result.index === call ? { ...result, ...fields } : result));
-}
-
-function runOf({ journal }: Planted, call: number, phase: 'begin' | 'end' = 'begin'): Mutable<ExecutionLine> {
-  const line = journal.find((each) => each.kind === 'tool' && each.phase === phase && each.callKey?.endsWith(`/${call}`) === true);
-  if (line === undefined || line.kind === 'note') throw new Error(`call ${call} ran`);
-  return line;
-}
-
-/** The log goes on with seq after seq, whatever is put in or taken out. */
-function renumber({ entries, session }: Planted): void {
-  for (const [index, entry] of entries.entries()) entry.seq = index + 1;
-  session.lastSeq = entries.length;
-}
+const compare: ReplayedConversation['compare'] = (plant) => replayed.compare(plant);
+const found: ReplayedConversation['found'] = (plant, options) => replayed.found(plant, options);
 
 describe('the comparison', () => {
   it('finds nothing where all is as recorded', () => {
-    expect(compare()).toEqual({ turns: 2, toolCalls: 2, unknown: 0, differences: [] });
-    expect(real.seen.size).toBe(real.entries.length);
+    expect(compare()).toEqual({ turns: 2, toolCalls: 2, unknown: 0, actions: 0, operations: 0, steered: 0, late: 0, differences: [] });
+    expect(replayed.real.seen.size).toBe(replayed.real.entries.length);
   });
 
   it('says where, what was recorded and what was found', () => {
@@ -126,7 +60,7 @@ describe('the comparison', () => {
     ['a step that is missing', 'the step is missing', (planted) => { planted.entries.splice(planted.entries.indexOf(entryOf(planted, 'assistant-step', 1)), 1); renumber(planted); }],
     ['a finish that is missing', 'the empty finish is missing', (planted) => { planted.entries.splice(planted.entries.indexOf(entryOf(planted, 'assistant-step', 2)), 1); renumber(planted); }],
     ['a finish that says something', 'a step that was not recorded', (planted) => { entryOf(planted, 'assistant-step', 2).parts = [{ type: 'text', text: 'Bye!' }]; }],
-    ['a turn that is missing', 'is not in the history', ({ session }) => { session.visible = [{ fromSeq: 1, toSeq: real.entries.findIndex(({ kind }) => kind === 'turn-ended') + 1 }]; }],
+    ['a turn that is missing', 'is not in the history', ({ session }) => { session.visible = [{ fromSeq: 1, toSeq: replayed.real.entries.findIndex(({ kind }) => kind === 'turn-ended') + 1 }]; }],
     ['a message never accepted', 'was never accepted', ({ sent }) => { sent.pop(); }],
     ['turns in another order', 'the turns of the history are not those sent, in their order', ({ sent }) => { sent.reverse(); }],
     ['an attempt not counted', 'the session counts other attempts than its log holds', ({ session }) => { session.usage = { ...session.usage, attempts: 2 }; }],
@@ -150,7 +84,7 @@ describe('the comparison', () => {
   });
 
   it('counts a session that is gone as lost', () => {
-    const comparison = compareConversation({ recording, session: null, entries: [], sent: real.sent, seen: real.seen }, new RunEvidence([], []));
+    const comparison = compareConversation({ ...replayed.real, recording, session: null, entries: [] }, new RunEvidence([], []));
     expect(comparison.differences).toMatchObject([{ count: 'lost', problem: 'the session is not in the store' }]);
   });
 
@@ -239,13 +173,4 @@ describe('a kill explains', () => {
 function changeCall(planted: Planted, fields: object): void {
   const step = entryOf(planted, 'assistant-step');
   step.parts = step.parts.map((part) => (part.type === 'tool-call' && part.index === rerunCall ? { ...part, ...fields } : part));
-}
-
-/** Another process runs the call again, as after a takeover. */
-function runAgain(planted: Planted, call: number): void {
-  planted.journal.push({ ...runOf(planted, call), worker: 2, pid: 2, number: 50 });
-}
-
-function killAfter({ kills }: Planted, { worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>): void {
-  kills.push({ worker, killedAtMs: atMs, goneAtMs: atMs });
 }

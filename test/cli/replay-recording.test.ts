@@ -3,11 +3,12 @@ import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { cutExecutions, ExecutionJournal, readJournals, readWorkerJournal } from '../../src/cli/replay/execution-journal.ts';
 import { generateConversations } from '../../src/cli/replay/generated-conversations.ts';
-import { killPlan, passTime, toolMsOf } from '../../src/cli/replay/pace.ts';
+import { atOnce, killPlan, passTime, toolMsOf } from '../../src/cli/replay/pace.ts';
 import { readRecording, readRecordings, RecordingError, toolNamesOf, type Recording } from '../../src/cli/replay/recording.ts';
-import { placeOf } from '../../src/cli/replay/recording-model.ts';
-import { inputOf, recoveryOf } from '../../src/cli/replay/recording-tools.ts';
+import { placeOf } from '../../src/cli/replay/recording-place.ts';
+import { inputOf } from '../../src/cli/replay/recording-tools.ts';
 import { SeededRandom } from '../../src/cli/replay/seeded-random.ts';
+import { toolKind } from '../../src/cli/replay/tool-kind.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const call = (name: string, id = 'call_0', text = '{}') => ({ id, type: 'function', function: { name, arguments: text } });
@@ -91,7 +92,7 @@ describe('the place in a recording', () => {
 
 describe('a recorded tool', () => {
   it('may not run twice where it changes the world', () => {
-    const recoveries = ['book_reservation', 'cancel_reservation', 'update_reservation_flights', 'send_certificate', 'report_book', 'keyed_email', 'rerun_read', 'get_user_details'].map(recoveryOf);
+    const recoveries = ['book_reservation', 'cancel_reservation', 'update_reservation_flights', 'send_certificate', 'report_book', 'keyed_email', 'rerun_read', 'get_user_details'].map((name) => toolKind(name).recovery);
     expect(recoveries).toEqual(['report', 'report', 'report', 'report', 'report', 'rerun-keyed', 'rerun', 'rerun']);
   });
 
@@ -113,7 +114,7 @@ describe('generated conversations', () => {
 
   it('have what is hard to keep: all recoveries in one step, ids used again, empty texts, odd ends and openings', () => {
     expect(new Set(steps.map(({ calls }) => calls.length))).toEqual(new Set([0, 1, 2, 3, 4, 5, 6]));
-    expect(steps.some(({ calls }) => new Set(calls.map(({ name }) => recoveryOf(name))).size === 3)).toBe(true);
+    expect(steps.some(({ calls }) => new Set(calls.map(({ name }) => toolKind(name).recovery)).size === 3)).toBe(true);
     expect(steps.some(({ calls }) => new Set(calls.map(({ id }) => id)).size < calls.length)).toBe(true);
     expect(steps.some(({ texts, calls }) => calls.length === 0 && texts.includes(''))).toBe(true);
     expect(recordings.some(({ turns }) => turns.at(-1)?.steps.at(-1)?.calls.length)).toBeTruthy();
@@ -138,7 +139,7 @@ describe('the plan of a kill run', () => {
   });
 
   it('gives a call the same time in every process', () => {
-    const pace = { modelMs: 30, toolMsMin: 5, toolMsMax: 50, pauseMs: 0 };
+    const pace = { ...atOnce, modelMs: 30, toolMsMin: 5, toolMsMax: 50 };
     const times = Array.from({ length: 200 }, (_, index) => toolMsOf(pace, 3, `0/0/0/${index}`));
     expect(times).toEqual(Array.from({ length: 200 }, (_, index) => toolMsOf(pace, 3, `0/0/0/${index}`)));
     expect(Math.min(...times)).toBeGreaterThanOrEqual(5);

@@ -106,7 +106,7 @@ describe('following a session', () => {
     await (await session.send('before')).result;
     const following = record(session, 'now');
     await system.settle();
-    expect(following.events.map(({ type }) => type)).toEqual(['queue', 'status']);
+    expect(following.events.map(({ type }) => type)).toEqual(['queue', 'operation', 'action', 'status']);
     await (await session.send('after')).result;
     await system.settle();
     const shown = following.events.flatMap((event) => (event.type === 'entry' ? [event.entry.kind] : []));

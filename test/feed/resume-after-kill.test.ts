@@ -31,7 +31,7 @@ describe('a stream whose worker is killed with -9 in the middle of it (G5)', () 
 
     const entries = await session.entries();
     expect(entries.map(({ kind }) => kind)).toEqual(['session-created', 'user-message', 'attempt-lost', 'attempt-lost', 'assistant-step', 'turn-ended']);
-    expect(knowledge(whole.events)).toEqual({ entries, live: null, status: 'idle', turnId: null, queue: { held: false, messages: [] } });
+    expect(knowledge(whole.events)).toEqual({ entries, live: null, status: 'idle', turnId: null, queue: { held: false, messages: [] }, actions: [], operations: [] });
     const positions = await checkEveryPosition(session, whole.events);
     expect(positions).toBeGreaterThan(10);
     expect(whole.events.filter(({ type }) => type === 'chunk-retracted')).toHaveLength(2);

@@ -91,7 +91,7 @@ describe('a stream that is cut and resumed (G5)', () => {
 
     const entries = await session.entries();
     const known = knowledge(whole.events);
-    expect(known).toEqual({ entries, live: null, status: 'idle', turnId: null, queue: { held: false, messages: [] } });
+    expect(known).toEqual({ entries, live: null, status: 'idle', turnId: null, queue: { held: false, messages: [] }, actions: [], operations: [] });
     for (const { from, recording } of live) expect(knowledge(whole.events.slice(0, from + 1), recording.events), `live from event ${from}`).toEqual(known);
     expect(new Set(whole.events.map(({ type }) => type))).toEqual(new Set(['entry', 'chunk', 'chunk-retracted', 'status', 'queue', 'retry']));
     expect(whole.events.filter(({ position }) => position.includes('.')).length).toBeGreaterThan(10);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent } from '../../src/agent/agent.ts';
 import { tool } from '../../src/index.ts';
-import type { TurnHandle } from '../../src/library/handles.ts';
+import type { TurnHandle } from '../../src/library/turn-handle.ts';
 import type { TurnPart } from '../../src/library/turn-parts.ts';
 import { TurnWaiters } from '../../src/library/turn-waiters.ts';
 import { realSystem } from '../../src/system.ts';
@@ -57,7 +57,7 @@ describe("a turn's stream", () => {
     expect(parts.flatMap((part) => (part.type === 'tool-input' ? [part.text] : [])).join('')).toBe('{"city":"Oslo"}');
     const [call] = parts.filter((part) => part.type === 'tool-call');
     expect(call).toMatchObject({ toolName: 'look', input: { city: 'Oslo' } });
-    expect(parts).toContainEqual({ type: 'tool-result', result: expect.objectContaining({ outcome: 'done', output: 'clear over Oslo', toolCallId: call?.toolCallId }) as object });
+    expect(parts).toContainEqual({ type: 'tool-result', callId: '3-0', result: expect.objectContaining({ outcome: 'done', output: 'clear over Oslo', toolCallId: call?.toolCallId }) as object });
     expect(parts.at(-1)).toEqual({ type: 'end', reason: 'complete', error: null });
     expect(await turn.result).toMatchObject({ status: 'ended', reason: 'complete', text: 'Sunny \u{2600}\u{FE0F} indeed', steps: 2, sessionId: session.id, usage: { inputTokens: 20, outputTokens: 10 } });
   });

@@ -1,5 +1,6 @@
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { FeedEventBody } from '../../src/core/feed-event.ts';
+import { eventSchema } from '../../src/server/event-schema.ts';
 
 export interface StreamFrame {
   readonly id?: string;
@@ -82,7 +83,13 @@ function frameOf(block: string): StreamFrame {
     return [colon === 0 ? 'comment' : line.slice(0, colon), line.slice(colon + 1).replace(/^ /, '')];
   });
   const { data, ...frame } = Object.fromEntries(fields) as Record<string, string>;
-  return { ...frame, ...(data === undefined ? {} : { data: JSON.parse(data) as FeedEventBody }) };
+  return { ...frame, ...(data === undefined ? {} : { data: documentedEvent(JSON.parse(data)) }) };
+}
+
+/** Fails the test when an event is not as the OpenAPI document says. What a schema does not know it leaves out. */
+function documentedEvent(data: unknown): FeedEventBody {
+  expect(eventSchema.parse(data)).toEqual(data);
+  return data as FeedEventBody;
 }
 
 /** Whether the frame is an entry of this kind. */

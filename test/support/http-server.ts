@@ -32,6 +32,9 @@ export interface ReplyJson extends ReplyItem {
   readonly stopped: boolean;
   readonly held: boolean;
   readonly messageIds: readonly string[];
+  readonly actions: readonly { readonly actionId: string; readonly resolution: string }[];
+  readonly operationId: string;
+  readonly steers: { readonly turnId: string };
   readonly lastSeq: number;
   readonly items: readonly ReplyItem[];
   readonly nextCursor: string | number | null;

@@ -3,7 +3,8 @@ import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
 import type { AgentTool } from '../../src/agent/tool.ts';
 import type { JsonValue } from '../../src/core/json.ts';
 import { scriptedModel, type ScriptedGeneration, type ScriptedModel } from '../../src/testing/scripted-model.ts';
-import type { SessionHandle, TurnHandle, TurnResult } from '../../src/library/handles.ts';
+import type { SessionHandle } from '../../src/library/handles.ts';
+import type { TurnHandle, TurnResult } from '../../src/library/turn-handle.ts';
 import type { Holdfast } from '../../src/create-holdfast.ts';
 import { openHoldfast, type OpenOptions } from './open-holdfast.ts';
 

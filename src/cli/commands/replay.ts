@@ -34,7 +34,7 @@ export function replayCommand(): Command {
     .description('run recorded conversations through the engine, killing workers if asked to, and compare')
     .argument('[file]', 'conversations in OpenAI chat format, {id, messages} a line')
     .option('--generate <count>', 'generate so many hard conversations instead of reading a file', wholeNumber(1, 1_000_000))
-    .option('--seed <number>', 'of what is generated, of tool times and of who is killed (default: a new one, printed)', wholeNumber(0, seedMax))
+    .option('--seed <number>', 'of what is generated, of tool times, of when actions are answered and of who is killed (default: a new one, printed)', wholeNumber(0, seedMax))
     .option('--write <file>', 'save what is generated')
     .option('--limit <count>', 'only the first conversations', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--store <url>', 'sqlite:PATH (default: a temporary file); each run makes sessions of its own there')
@@ -44,6 +44,9 @@ export function replayCommand(): Command {
     .option('--workers <count>', `child processes that do the work (default: ${workersInKillRun} in a kill run, else none)`, wholeNumber(0, 100))
     .option('--json', 'print a JSON summary as the last line; all else goes to stderr')
     .addHelpText('after', `
+Generated conversations also wait for approvals, client tools and answers, which this process gives, some
+twice and some otherwise a second time; they run operations, and messages are steered into their turns.
+
 A kill run needs 30 kills, of them 10 in a generation and 10 in a tool. Generations take at least 30 ms
 there and tools 5 to 50 ms; a run too short for its kills is stretched by longer tools and generations and
 by pauses before the messages, as it prints. A kill waits until the one before is replaced.`)
@@ -98,9 +101,11 @@ async function replay(options: ReplayOptions, json: boolean): Promise<void> {
 
 /** The report for a person: what was done, what was found, the first differences in detail. */
 export function describeReport({ summary, differences, shortfalls, notes, passed }: ReplayReport): string {
-  const { conversations, turns, toolCalls, mismatches, lost, duplicated, unknown, kills, killsInModel, killsInTool, seconds, turnsPerSecond } = summary;
+  const { conversations, turns, toolCalls, mismatches, lost, duplicated, unknown, kills, killsInModel, killsInTool, seconds, turnsPerSecond, actions, operations, steered, late } = summary;
   return [
     `${conversations} conversations, ${turns} turns, ${toolCalls} tool calls in ${seconds.toFixed(1)} s: ${turnsPerSecond} turns/s`,
+    ...(actions + operations + steered > 0 ? [`${actions} answers from outside, ${operations} operations, ${steered} steered messages`] : []),
+    ...(late > 0 ? [`${late} results came after their calls had been given up`] : []),
     ...(kills > 0 || shortfalls.length > 0 ? [`${kills} kills, ${killsInModel} in a generation, ${killsInTool} in a tool; ${unknown} calls ended unknown by them`] : []),
     `${mismatches} mismatches, ${lost} lost, ${duplicated} duplicated`,
     ...firstOf(differences.map(describeDifference), 'differences'),

@@ -4,7 +4,8 @@ import { limits } from '../../core/limits.ts';
 import type { SessionView } from '../../feed/session-view.ts';
 import { storeCommand, wholeNumber, type CommonOptions } from '../command-options.ts';
 import { openExistingStore } from '../open-store.ts';
-import { note, oneLine, printJson, printLine } from '../terminal.ts';
+import { printTable } from '../table.ts';
+import { note, oneLine, printJson } from '../terminal.ts';
 
 interface SessionsOptions extends CommonOptions {
   readonly status?: SessionStatus;
@@ -14,7 +15,7 @@ interface SessionsOptions extends CommonOptions {
   readonly cursor?: string;
 }
 
-const statuses: readonly SessionStatus[] = ['idle', 'ready', 'running', 'failed', 'ended'];
+const statuses: readonly SessionStatus[] = ['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended'];
 
 /** `holdfast sessions`: one page of sessions, the most recently active first. */
 export function sessionsCommand(): Command {
@@ -33,11 +34,9 @@ export function sessionsCommand(): Command {
 }
 
 async function printPage({ items, nextCursor }: { readonly items: readonly SessionView[]; readonly nextCursor: string | null }): Promise<void> {
-  const rows = [
+  await printTable(
     ['ID', 'STATUS', 'TITLE', 'AGENT', 'TURNS', 'LAST ACTIVE'],
-    ...items.map(({ id, status, title, agent, turns, activeAtMs }) => [id, status, oneLine(title ?? '', 40), agent, String(turns), new Date(activeAtMs).toISOString().replace(/\.\d+Z$/, 'Z')]),
-  ];
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  for (const row of rows) await printLine(row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd());
+    items.map(({ id, status, title, agent, turns, activeAtMs }) => [id, status, oneLine(title ?? '', 40), agent, String(turns), new Date(activeAtMs).toISOString().replace(/\.\d+Z$/, 'Z')]),
+  );
   if (nextCursor !== null) note(`more: --cursor ${nextCursor}`);
 }

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import type { Entry } from '../../core/entry.ts';
 import { statusOf } from '../../core/session.ts';
-import { foldTranscript, type TranscriptMessage, type TranscriptPart } from '../../core/transcript.ts';
+import { foldTranscript, type TranscriptMessage, type TranscriptPart, type TranscriptToolPart } from '../../core/transcript.ts';
 import { sessionView } from '../../feed/session-view.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
+import { resultLine } from '../event-lines.ts';
 import { openExistingStore } from '../open-store.ts';
 import { findSession, readWholeLog } from '../session-reader.ts';
 import { forStdout, oneLine, printJson, printLine } from '../terminal.ts';
@@ -57,11 +58,20 @@ function partLines(part: TranscriptPart): readonly string[] {
       return [`[source ${part.url}]`];
     case 'source-document':
       return [`[source ${part.title}]`];
-    default: {
-      const { type, input, state, output, errorText, outcome } = part;
-      const call = `→ ${type.slice('tool-'.length)} ${oneLine(JSON.stringify(input ?? null), 200)}`;
-      if (state === 'output-available') return [call, `← ${oneLine(typeof output === 'string' ? output : JSON.stringify(output ?? null), 200)}`];
-      return state === 'output-error' ? [call, `← ${outcome ?? 'failed'}: ${oneLine(errorText ?? '', 200)}`] : [call];
-    }
+    default:
+      return callLines(part);
   }
+}
+
+function callLines({ type, input, state, output, errorText, outcome, approval, action, operation, lateResult }: TranscriptToolPart): readonly string[] {
+  const lines = [`→ ${type.slice('tool-'.length)} ${oneLine(JSON.stringify(input ?? null), 200)}`];
+  if (action !== undefined) lines.push(`(waits: ${action.type} ${action.id})`);
+  else if (state === 'approval-responded') lines.push(`(${approval?.approved === true ? 'approved' : 'denied'})`);
+  else if (state === 'output-available') lines.push(`← ${oneLine(typeof output === 'string' ? output : JSON.stringify(output ?? null), 200)}`);
+  else if (state === 'output-error') lines.push(`← ${outcome ?? 'failed'}: ${oneLine(errorText ?? '', 200)}`);
+  else if (state === 'output-denied') lines.push(`← denied${approval?.reason === undefined ? '' : `: ${oneLine(approval.reason, 200)}`}`);
+  if (operation !== undefined) lines.push(`(operation ${operation.id} ${operation.status})`);
+  if (operation?.result !== undefined) lines.push(resultLine(operation.result));
+  if (lateResult !== undefined) lines.push(`${resultLine(lateResult)} (came after all)`);
+  return lines;
 }

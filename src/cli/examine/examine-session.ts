@@ -2,7 +2,9 @@ import type { Entry, EntryOf } from '../../core/entry.ts';
 import { entryFormats, isTimeline } from '../../core/entry-format.ts';
 import { cutBefore, openAt } from '../../core/intervals.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
-import { dueAtMs, emptySession, project, statusOf, type Session } from '../../core/session.ts';
+import { project } from '../../core/project.ts';
+import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
+import { examineWork, type WorkRows } from './examine-work.ts';
 import type { Finding } from './finding.ts';
 
 /** A session's row: its columns, and the session in its body. */
@@ -11,8 +13,8 @@ export interface SessionRow {
   readonly session: Session;
 }
 
-/** Compares a session's row with its log, and the log with itself. Pure; `entries` is the whole log in order. */
-export function examineSession({ columns, session }: SessionRow, entries: readonly Entry[]): readonly Finding[] {
+/** Compares a session's row with its log, the log with itself, and both with what the work in hand refers to. Pure; `entries` is the whole log in order. */
+export function examineSession({ columns, session }: SessionRow, entries: readonly Entry[], work: WorkRows): readonly Finding[] {
   const sessionId = session.id;
   const found = (code: string, message: string): Finding => ({ code, message, sessionId });
   const gap = entries.findIndex((entry, place) => entry.seq !== place + 1);
@@ -24,6 +26,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
     ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
     ...callFindings(session, entries).map((message) => found('call_results', message)),
     ...stuckFindings(columns, session).map((message) => found('stuck', message)),
+    ...examineWork(session, entries, work),
   ];
 }
 
@@ -64,11 +67,11 @@ function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
   return { ...(derived as unknown as Record<string, JsonValue>), turn: turnFromLog(turn) };
 }
 
-/** A turn without the attempt in flight, the retry that waits, and the dispatch of its calls, which are no entries. */
+/** A turn without the attempt in flight, the retry that waits, the dispatch of its calls and the outcomes stored ahead, which are no entries. */
 function turnFromLog(turn: Session['turn']): JsonValue {
   if (turn === null) return null;
   const { attempt: _attempt, retry: _retry, lastStep, ...rest } = turn;
-  const openCalls = lastStep?.openCalls.map(({ dispatchedFence: _dispatchedFence, ...call }) => call);
+  const openCalls = lastStep?.openCalls.map(({ dispatchedFence: _dispatchedFence, ended: _ended, ...call }) => call);
   return { ...rest, lastStep: lastStep === null ? null : { ...lastStep, openCalls } } as unknown as JsonValue;
 }
 

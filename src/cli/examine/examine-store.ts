@@ -6,8 +6,11 @@ import { schemaVersionLatest } from '../../store/sqlite/migrations.ts';
 import { openDatabase, type Database } from '../../store/sqlite/open-database.ts';
 import { readSession, SessionRows } from '../../store/sqlite/session-rows.ts';
 import { PreparedStatements } from '../../store/sqlite/statements.ts';
+import type { Operation } from '../../core/operation.ts';
+import type { Session } from '../../core/session.ts';
 import type { SessionRef } from '../../store/store.ts';
 import { examineSession, type SessionRow } from './examine-session.ts';
+import type { WorkRows } from './examine-work.ts';
 import type { Finding } from './finding.ts';
 
 /** What was looked at, and how it was found. */
@@ -73,8 +76,9 @@ function examineDatabase(database: Database, progress: ExamineProgress): Examina
   const total = Number(database.prepare('SELECT count(*) FROM session').pluck().get());
   progress.onSessions(total);
   const found: Finding[] = [];
+  const workers = new Set(database.prepare('SELECT id FROM worker').pluck().all() as string[]);
   for (const row of sessionRows(database)) {
-    found.push(...examineSession(row, wholeLog(database, row.session)));
+    found.push(...examineSession(row, wholeLog(database, row.session), workRows(database, row.session, workers)));
     progress.onSession();
   }
   check('sessions', found, `${total} agree with their logs`);
@@ -90,7 +94,7 @@ function schemaFindings(version: number): readonly Finding[] {
 /** Rows that belong to no session, and live output that belongs to no attempt. */
 function strayFindings(database: Database): readonly Finding[] {
   const strays: readonly (readonly [table: string, condition: string, what: string])[] = [
-    ...['entry', 'chunk', 'outcome', 'outbox', 'idempotency'].map((table) => [
+    ...['entry', 'chunk', 'outcome', 'operation', 'whole_result', 'outbox', 'idempotency'].map((table) => [
       table,
       // Replies to "create" belong to the tenant: the session may be gone.
       `session_id <> '' AND NOT EXISTS (SELECT 1 FROM session WHERE session.tenant = ${table}.tenant AND session.id = ${table}.session_id)`,
@@ -123,4 +127,15 @@ function wholeLog(database: Database, ref: SessionRef): readonly Entry[] {
     entries.push(...page);
     if (page.length < pageEntries) return entries;
   }
+}
+
+function workRows(database: Database, session: Session, workers: ReadonlySet<string>): WorkRows {
+  const named = JSON.stringify(session.operations.map(({ id }) => id));
+  const rows = database.prepare("SELECT * FROM operation WHERE tenant = ? AND ((session_id = ? AND status IN ('queued', 'running')) OR id IN (SELECT value FROM json_each(?))) ORDER BY id")
+    .all(session.tenant, session.id, named) as (Record<string, string | number | null> & { body: string })[];
+  return {
+    operations: rows.map(({ body, ...columns }) => ({ columns, operation: JSON.parse(body) as Operation })),
+    outcomes: new SessionRows(new PreparedStatements(database)).outcomes(session),
+    workers,
+  };
 }

@@ -8,7 +8,7 @@ export function checkLog(evidence: ConversationEvidence, session: Session, run: 
   return [...lostFindings(evidence, session), ...repetitions(evidence), ...attemptFindings(evidence.entries, session, run)];
 }
 
-function lostFindings({ entries, sent, seen }: ConversationEvidence, session: Session): readonly Finding[] {
+function lostFindings({ entries, sent, steers, seen }: ConversationEvidence, session: Session): readonly Finding[] {
   const lost = (where: string, problem: string, found?: string): Finding => ({ count: 'lost', where, problem, ...(found === undefined ? {} : { found }) });
   const findings: Finding[] = [];
   const gap = entries.findIndex(({ seq }, index) => seq !== index + 1);
@@ -17,6 +17,10 @@ function lostFindings({ entries, sent, seen }: ConversationEvidence, session: Se
     const kept = entries.some((entry) => (entry.kind === 'turn-started' && messageId === null && entry.turnId === turnId)
       || (entry.kind === 'user-message' && entry.messageId === messageId && entry.turnId === turnId));
     if (!kept) findings.push(lost(`turn ${turn}`, 'the message was acknowledged and is not in the log'));
+  }
+  for (const { turn, step, messageId } of steers) {
+    const kept = entries.some((entry) => entry.kind === 'user-message' && entry.messageId === messageId);
+    if (!kept) findings.push(lost(`turn ${turn}, step ${step}`, 'the steered message was acknowledged and is not in the log'));
   }
   const bySeq = new Map(entries.map((entry) => [entry.seq, entry]));
   for (const [seq, digest] of seen) {
@@ -31,7 +35,7 @@ function lostFindings({ entries, sent, seen }: ConversationEvidence, session: Se
 function onceOnly(entry: Entry): readonly string[] {
   switch (entry.kind) {
     case 'user-message':
-      return [`message ${entry.messageId}`, `beginning of turn ${entry.turnId}`];
+      return [`message ${entry.messageId}`, ...(entry.steered === true ? [] : [`beginning of turn ${entry.turnId}`])];
     case 'turn-started':
       return [`beginning of turn ${entry.turnId}`];
     case 'turn-ended':
@@ -43,21 +47,32 @@ function onceOnly(entry: Entry): readonly string[] {
     case 'attempt-lost':
     case 'attempt-stopped':
       return [`attempt ${entry.attempt.id}`];
+    case 'action-opened':
+    case 'action-resolved':
+      return [`${entry.kind} ${entry.actionId}`];
+    case 'operation-started':
+    case 'operation-ended':
+    case 'operation-result':
+      return [`${entry.kind} ${entry.operationId}`];
     default:
       return [];
   }
 }
 
-function repetitions({ entries, sent }: ConversationEvidence): readonly Finding[] {
+function repetitions({ entries, sent, steers }: ConversationEvidence): readonly Finding[] {
   const known = new Set<string>();
   const acknowledged = new Set(sent.map(({ turnId }) => turnId));
+  const steered = new Set(steers.map(({ messageId }) => messageId));
+  // A result opens the turn that was named for it when its operation ended.
+  const promised = new Set(entries.flatMap((entry) => (entry.kind === 'operation-ended' && entry.deliveryTurnId !== undefined ? [entry.deliveryTurnId] : [])));
   const findings: Finding[] = [];
   for (const entry of entries) {
     for (const name of onceOnly(entry)) {
       if (known.has(name)) findings.push({ count: 'duplicated', where: '', problem: `${name} is in the log again`, found: `entry ${entry.seq}` });
       known.add(name);
     }
-    if ((entry.kind === 'user-message' || entry.kind === 'turn-started') && !acknowledged.has(entry.turnId)) {
+    const isKnown = (entry.kind === 'turn-started' && entry.origin === 'operation' && promised.has(entry.turnId)) || (entry.kind === 'user-message' && steered.has(entry.messageId));
+    if ((entry.kind === 'user-message' || entry.kind === 'turn-started') && !isKnown && (!acknowledged.has(entry.turnId) || (entry.kind === 'user-message' && entry.steered === true))) {
       findings.push({ count: 'duplicated', where: '', problem: 'a turn that no acknowledged message opened', found: `entry ${entry.seq}, turn ${entry.turnId}` });
     }
   }

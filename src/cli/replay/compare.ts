@@ -1,61 +1,86 @@
-import type { CallResult, ToolCallPart } from '../../core/entry.ts';
+import type { ToolCallPart } from '../../core/entry.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
-import type { ConversationEvidence, Difference, Finding, RunEvidence } from './evidence.ts';
-import { checkExecutions } from './check-executions.ts';
+import type { Session } from '../../core/session.ts';
+import { CallLog, placedCalls, whereOf, type PlacedCall } from './call-log.ts';
+import { checkActions } from './check-actions.ts';
+import { checkExecutions, type LoggedConversation } from './check-executions.ts';
+import { checkLate } from './check-late.ts';
 import { checkLog } from './check-log.ts';
-import type { WorkPlace } from './execution-journal.ts';
+import { checkOperations } from './check-operations.ts';
+import { checkSteers } from './check-steers.ts';
+import type { ConversationEvidence, Difference, Finding, RunEvidence } from './evidence.ts';
+import { expectedResult, isCutByKill } from './expected-result.ts';
 import { logTurns, type LogStep, type LogTurn } from './log-turns.ts';
-import { inputOf, recoveryOf } from './recording-tools.ts';
+import { isRecordedTurn, stepPlaces } from './recording-place.ts';
+import { inputOf } from './recording-tools.ts';
 import type { RecordedCall, RecordedStep, RecordedTurn } from './recording.ts';
 
 export interface Comparison {
-  /** Turns that ended, in the visible history. */
+  /** Recorded turns that ended, in the visible history. */
   readonly turns: number;
   readonly toolCalls: number;
   /** Calls that ended `unknown` because their process was killed. */
   readonly unknown: number;
+  /** Actions that somebody answered, operations that began, messages that were steered, results that came after their call was given up. */
+  readonly actions: number;
+  readonly operations: number;
+  readonly steered: number;
+  readonly late: number;
   readonly differences: readonly Difference[];
 }
 
 /**
  * Holds one conversation against its recording, its log against itself, and both against what happened outside. One difference for each user message,
- * assistant text, call, result, turn end or attempt that is not as it must be.
+ * assistant text, call, answer, operation, result, turn end or attempt that is not as it must be.
  */
 export function compareConversation(evidence: ConversationEvidence, run: RunEvidence): Comparison {
   const { recording, session, entries, sent } = evidence;
   const own = (findings: readonly Finding[]): Difference[] => findings.map((finding) => ({ ...finding, conversation: recording.id }));
   if (session === null) {
-    return { turns: 0, toolCalls: 0, unknown: 0, differences: own([{ count: 'lost', where: '', problem: 'the session is not in the store' }]) };
+    return { turns: 0, toolCalls: 0, unknown: 0, actions: 0, operations: 0, steered: 0, late: 0, differences: own([{ count: 'lost', where: '', problem: 'the session is not in the store' }]) };
   }
-  const turns = logTurns(entries, session);
-  const comparing = new TranscriptComparison(recording.place, session.id, run);
+  const all = logTurns(entries, session);
+  const turns = all.filter((turn) => isRecordedTurn(recording, turn));
+  const logged: LoggedConversation = { sessionId: session.id, turns: all, places: stepPlaces(recording, all), calls: new CallLog(entries) };
+  const calls = placedCalls(recording, all, logged.places, logged.calls);
+  const comparing = new TranscriptComparison(calls, session, run);
   for (const [place, recorded] of recording.turns.entries()) {
     const turnId = sent.find(({ turn }) => turn === place)?.turnId;
     const found = turnId === undefined ? undefined : turns.find((turn) => turn.turnId === turnId);
     if (found === undefined) comparing.report(`turn ${place}`, turnId === undefined ? 'was never accepted' : 'is not in the history', { recorded: recorded.user ?? 'an opening', found: null });
     else comparing.turn(place, recorded, found);
   }
+  for (const turn of all) if (!turns.includes(turn)) comparing.furtherTurn(turn);
   const order = turns.map(({ turnId }) => turnId);
   const sentOrder = sent.map(({ turnId }) => turnId);
   if (canonicalJson(order) !== canonicalJson(sentOrder)) comparing.report('', 'the turns of the history are not those sent, in their order', { recorded: sentOrder, found: order });
+  for (const key of logged.calls.othersThan(calls)) comparing.report('', 'entries about a call that was not recorded', { recorded: null, found: key });
+  const operations = checkOperations(calls, session, evidence, run);
   return {
     turns: turns.filter(({ end }) => end !== null).length,
-    toolCalls: turns.reduce((count, { steps }) => steps.reduce((sum, { calls }) => sum + calls.length, count), 0),
-    unknown: comparing.unknown,
-    differences: own([...comparing.findings, ...checkLog(evidence, session, run), ...checkExecutions(recording.place, session.id, turns, run)]),
+    toolCalls: all.reduce((count, { steps }) => steps.reduce((sum, step) => sum + step.calls.length, count), 0),
+    unknown: comparing.unknown + operations.unknown,
+    actions: calls.reduce((count, call) => count + call.entries.resolved.length, 0),
+    operations: operations.operations,
+    steered: evidence.steers.length,
+    late: calls.reduce((count, call) => count + call.entries.late.length, 0),
+    differences: own([
+      ...comparing.findings, ...checkLog(evidence, session, run), ...checkExecutions(logged, run), ...checkActions(calls, session.id, evidence, run), ...operations.findings,
+      ...checkSteers(evidence, all), ...checkLate(calls),
+    ]),
   };
 }
 
 class TranscriptComparison {
   readonly findings: Finding[] = [];
   unknown = 0;
-  readonly #conversation: number;
-  readonly #sessionId: string;
+  readonly #calls: readonly PlacedCall[];
+  readonly #session: Session;
   readonly #run: RunEvidence;
 
-  constructor(conversation: number, sessionId: string, run: RunEvidence) {
-    this.#conversation = conversation;
-    this.#sessionId = sessionId;
+  constructor(calls: readonly PlacedCall[], session: Session, run: RunEvidence) {
+    this.#calls = calls;
+    this.#session = session;
     this.#run = run;
   }
 
@@ -76,10 +101,26 @@ class TranscriptComparison {
     const finishes = recorded.steps.at(-1)?.calls.length !== 0;
     if (finishes && further.length === 0 && found.steps.length === recorded.steps.length) this.report(where, 'the empty finish is missing', { recorded: 'an empty generation', found: null });
     for (const [index, step] of further.entries()) {
-      if (finishes && index === 0 && step.parts.length === 0) continue;
+      // So it does after what came when all was said.
+      if (step.isSilent && ((finishes && index === 0) || step.joined.length > 0)) continue;
       this.report(`${where}, step ${recorded.steps.length + index}`, 'a step that was not recorded', { recorded: null, found: step.parts });
     }
-    if (found.end?.reason !== 'complete') this.report(where, 'the turn did not end complete', { recorded: 'complete', found: found.end === null ? 'no end' : (found.end.error ?? found.end.reason) });
+    this.#ended(where, found);
+  }
+
+  /** A turn that an operation's result opened, or a steered message that came too late for another: nothing is said in it. */
+  furtherTurn(found: LogTurn): void {
+    const where = `turn ${found.turnId} (${found.origin})`;
+    if (found.steps.length === 0) this.report(where, 'the empty finish is missing', { recorded: 'an empty generation', found: null });
+    for (const [index, step] of found.steps.entries()) {
+      if (!step.isSilent || (index > 0 && step.joined.length === 0)) this.report(`${where}, step ${index}`, 'a step that was not recorded', { recorded: null, found: step.parts });
+    }
+    this.#ended(where, found);
+  }
+
+  #ended(where: string, { end, joinedLast }: LogTurn): void {
+    if (end?.reason !== 'complete') this.report(where, 'the turn did not end complete', { recorded: 'complete', found: end === null ? 'no end' : (end.error ?? end.reason) });
+    if (joinedLast.length > 0) this.report(where, 'what came into the turn was not given to the model', { recorded: null, found: joinedLast });
   }
 
   #step(turn: number, index: number, recorded: RecordedStep, found: LogStep): void {
@@ -91,12 +132,12 @@ class TranscriptComparison {
     for (let call = 0; call < Math.max(recorded.calls.length, found.calls.length); call += 1) {
       const recordedCall = recorded.calls[call];
       const foundCall = found.calls[call];
-      const whereCall = `${where}, call ${call} (${recordedCall?.name ?? foundCall?.toolName ?? ''})`;
+      const whereCall = whereOf({ conversation: 0, turn, step: index }, call, recordedCall?.name ?? foundCall?.toolName ?? '');
       if (recordedCall === undefined || foundCall === undefined) {
         this.report(whereCall, recordedCall === undefined ? 'a call that was not recorded' : 'the call is missing', { recorded: recordedCall ?? null, found: foundCall ?? null });
       } else {
         this.#call(whereCall, recordedCall, foundCall);
-        this.#result(whereCall, recordedCall, foundCall, found, { conversation: this.#conversation, turn, step: index });
+        this.#result(whereCall, recordedCall, foundCall, found);
       }
     }
   }
@@ -107,27 +148,26 @@ class TranscriptComparison {
     if (problem !== undefined) this.report(where, 'the call was refused', { recorded: null, found: problem });
   }
 
-  #result(where: string, recorded: RecordedCall, { index }: ToolCallPart, step: LogStep, place: WorkPlace): void {
+  #result(where: string, recorded: RecordedCall, { index }: ToolCallPart, step: LogStep): void {
     const results = step.results?.filter((each) => each.index === index) ?? [];
     const [result] = results;
-    if (result === undefined || results.length > 1) {
+    const call = this.#calls.find((each) => each.step === step && each.part.index === index);
+    if (result === undefined || results.length > 1 || call === undefined) {
       this.report(where, `the call has ${results.length} results`, { recorded: recorded.result, found: results });
-    } else if (result.outcome === 'unknown' && this.#isExplained(result, step, place)) {
-      this.unknown += 1;
-    } else if (result.outcome !== 'done') {
-      const { outcome, code, errorText } = result;
-      this.report(where, outcome === 'unknown' ? 'the outcome is unknown, and no kill explains it' : 'the call did not end done', { recorded: recorded.result, found: { outcome, code, errorText } });
-    } else {
-      this.#same(where, 'the result differs', recorded.result, result.output);
+      return;
     }
-  }
-
-  /** A call of a tool that may not run twice, cut by the kill of the process that ran it, or that was about to: it had made the call and got no further. */
-  #isExplained({ toolName, index }: CallResult, { seq, resultsAtMs }: LogStep, place: WorkPlace): boolean {
-    if (recoveryOf(toolName) !== 'report') return false;
-    const runs = this.#run.runsOf(`${this.#sessionId}/${seq}/${index}`);
-    const doings = runs.length > 0 ? runs : this.#run.generationsOf(place, 'end');
-    return doings.some((line) => this.#run.isCutByKill(line, resultsAtMs));
+    const { outcome, code, errorText } = result;
+    const expected = expectedResult(call);
+    const isCut = outcome === 'unknown' && isCutByKill(call, this.#session.id, this.#run);
+    if (isCut && (expected.outcome === 'unknown' || expected.outcome === 'done')) this.unknown += 1;
+    else if (outcome !== expected.outcome) {
+      this.report(where, outcome === 'unknown' ? 'the outcome is unknown, and no kill explains it' : `the call did not end ${expected.outcome}`, { recorded: recorded.result, found: { outcome, code, errorText } });
+    } else if (outcome === 'done') {
+      this.#same(where, 'the result differs', expected.output ?? null, result.output);
+      this.#same(where, 'the approved input differs', expected.approvedInput ?? null, result.approvedInput ?? null);
+    } else {
+      this.#same(where, 'the outcome differs', [expected.code, expected.errorText], [code, errorText]);
+    }
   }
 
   #same(where: string, problem: string, recorded: unknown, found: unknown): void {

@@ -1,4 +1,6 @@
+import type { ActionAnswer } from '../../core/action.ts';
 import type { Entry } from '../../core/entry.ts';
+import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import type { ExecutionLine, JournalLine, WorkPlace } from './execution-journal.ts';
 import type { Recording } from './recording.ts';
@@ -12,6 +14,16 @@ export interface SentTurn {
   readonly messageId: string | null;
 }
 
+/** A message for a turn that ran, which the store acknowledged. */
+export interface SentSteer {
+  /** The recorded step whose calls ran. */
+  readonly turn: number;
+  readonly step: number;
+  readonly messageId: string;
+  /** The step could not go on before it was acknowledged, so that it is certain where it joins. */
+  readonly held: boolean;
+}
+
 /** All that is known of one conversation when the run is over. */
 export interface ConversationEvidence {
   readonly recording: Recording;
@@ -22,6 +34,11 @@ export interface ConversationEvidence {
   readonly sent: readonly SentTurn[];
   /** Digests of the entries that were read during the run, by seq: what was shown once must still be there. */
   readonly seen: ReadonlyMap<number, string>;
+  readonly steers: readonly SentSteer[];
+  /** Answers that were acknowledged, by action. */
+  readonly answers: ReadonlyMap<string, ActionAnswer>;
+  /** As the store has them. */
+  readonly operations: readonly Operation[];
 }
 
 /** A process that was killed: `killedAtMs` before the signal was sent, `goneAtMs` after its end was heard of. */
@@ -88,6 +105,11 @@ export class RunEvidence {
   /** Whether a process died, or lost its lease, after it did this. */
   diedLater({ worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>): boolean {
     return this.kills.some((kill) => kill.worker === worker && atMs <= kill.goneAtMs) || this.#leaseLosses.some((loss) => loss.worker === worker && atMs <= loss.atMs);
+  }
+
+  /** Whether any process was killed in that time. */
+  anyKilledBetween(fromMs: number, toMs: number): boolean {
+    return this.kills.some(({ killedAtMs, goneAtMs }) => goneAtMs >= fromMs && killedAtMs <= toMs);
   }
 
   /** Whether any process died, or lost its lease, in that time. */

@@ -3,8 +3,9 @@ import type {
 } from '@ai-sdk/provider';
 import { HoldfastError } from '../../core/errors.ts';
 import { streamOf } from '../../demo/part-stream.ts';
-import type { ExecutionJournal, WorkPlace } from './execution-journal.ts';
+import type { ExecutionJournal } from './execution-journal.ts';
 import { passTime, type Pace } from './pace.ts';
+import { placeOf } from './recording-place.ts';
 import type { RecordedCall, RecordedStep, Recording } from './recording.ts';
 
 type Part = LanguageModelV4StreamPart;
@@ -54,21 +55,6 @@ class RecordingModel implements LanguageModelV4 {
   doGenerate(): Promise<LanguageModelV4GenerateResult> {
     return Promise.reject(new HoldfastError('not_supported', 'a recording is streamed'));
   }
-}
-
-/**
- * Where a prompt stands: one turn for each user message, and in the turn one step for each assistant message since. Generations that said nothing are in no
- * prompt, but they end their turn, so that nothing is counted after them.
- */
-export function placeOf(recording: Recording, prompt: readonly Pick<LanguageModelV4Prompt[number], 'role'>[]): WorkPlace {
-  const users = prompt.filter(({ role }) => role === 'user').length;
-  const lastUser = prompt.findLastIndex(({ role }) => role === 'user');
-  const opened = recording.turns[0]?.user === null ? 1 : 0;
-  return {
-    conversation: recording.place,
-    turn: users - 1 + opened,
-    step: prompt.slice(lastUser + 1).filter(({ role }) => role === 'assistant').length,
-  };
 }
 
 async function* stream(step: RecordedStep | undefined, pace: Pace, prompt: LanguageModelV4Prompt, signal: AbortSignal, end: () => void): AsyncGenerator<Part, void, undefined> {

@@ -1,11 +1,13 @@
 import { jsonSchema } from '@ai-sdk/provider-utils';
-import { tool, type AgentTool, type ToolOptions, type ToolPolicy } from '../../agent/tool.ts';
+import { question, tool, type AgentTool, type ToolOptions } from '../../agent/tool.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { wellFormedJson, wellFormedText, type JsonValue } from '../../core/json.ts';
 import type { WorkPlace } from './execution-journal.ts';
-import { passTime, toolMsOf } from './pace.ts';
-import { placeOf, type RecordingModelOptions } from './recording-model.ts';
+import { operationMsOf, passTime, toolMsOf } from './pace.ts';
+import type { RecordingModelOptions } from './recording-model.ts';
+import { placeOf } from './recording-place.ts';
 import type { RecordedCall } from './recording.ts';
+import { toolKind } from './tool-kind.ts';
 
 export interface RecordingToolsOptions extends RecordingModelOptions {
   /** Of the times that calls take. */
@@ -13,28 +15,27 @@ export interface RecordingToolsOptions extends RecordingModelOptions {
   readonly toolNames: readonly string[];
 }
 
-type Recovery = NonNullable<ToolPolicy['recovery']>;
-
 /**
- * The recovery of a recorded tool. Those of the recorded airline that book, cancel, change and give something away may not be run twice; generated tools say
- * it in their names; every other is taken to be safe to run again.
+ * Tools that return what was recorded, each real run of them written to the journal before it does anything. They take any input. Those that clients and persons answer have
+ * nothing to run.
  */
-export function recoveryOf(toolName: string): Recovery {
-  if (/^(book_reservation|cancel_reservation|update_.*|send_certificate|report_.*)$/.test(toolName)) return 'report';
-  return toolName.startsWith('keyed_') ? 'rerun-keyed' : 'rerun';
+export function recordingTools(options: RecordingToolsOptions): Readonly<Record<string, AgentTool>> {
+  return Object.fromEntries(options.toolNames.map((name) => [name, recordingTool(options, name)]));
 }
 
-/** Tools that return what was recorded, each real run of them written to the journal before it does anything. They take any input. */
-export function recordingTools(options: RecordingToolsOptions): Readonly<Record<string, AgentTool>> {
-  return Object.fromEntries(options.toolNames.map((name) => [name, tool({
-    inputSchema: jsonSchema<unknown>({}),
-    recovery: recoveryOf(name),
+function recordingTool(options: RecordingToolsOptions, name: string): AgentTool {
+  const { recovery, asks, background } = toolKind(name);
+  const inputSchema = jsonSchema<unknown>({});
+  if (asks === 'question') return question({ inputSchema });
+  if (asks === 'client-tool') return { inputSchema };
+  return tool({
+    inputSchema, recovery, needsApproval: asks === 'approval', ...(background === null ? {} : { background }),
     execute: (input, callOptions) => execute(options, name, input, callOptions),
-  })]));
+  });
 }
 
 async function execute({ recordings, journal, pace, seed }: RecordingToolsOptions, name: string, input: unknown, options: ToolOptions): Promise<JsonValue> {
-  const { callKey, session, messages, abortSignal } = options;
+  const { callKey, session, messages, abortSignal, progress } = options;
   const recording = recordings[Number(session.metadata['conversation'])];
   if (recording === undefined) throw new HoldfastError('recording_missing', 'the session is of no recorded conversation');
   const place = callPlace(placeOf(recording, messages), messages.at(-1)?.role);
@@ -42,15 +43,27 @@ async function execute({ recordings, journal, pace, seed }: RecordingToolsOption
   try {
     const index = Number(callKey.slice(callKey.lastIndexOf('/') + 1));
     const call = recording.turns[place.turn]?.steps[place.step]?.calls[index];
-    if (call === undefined || call.name !== name || JSON.stringify(inputOf(call)) !== JSON.stringify(input)) {
+    if (call === undefined || call.name !== name || JSON.stringify(givenInputOf(call)) !== JSON.stringify(input)) {
       throw new HoldfastError('recording_missing', `no call of ${name} with this input was recorded as number ${index} of turn ${place.turn}, step ${place.step}`);
     }
-    await passTime(toolMsOf(pace, seed, `${place.conversation}/${place.turn}/${place.step}/${index}`), abortSignal);
+    const callName = `${place.conversation}/${place.turn}/${place.step}/${index}`;
+    if (toolKind(name).background === null) await passTime(toolMsOf(pace, seed, callName), abortSignal);
+    else await work(operationMsOf(pace, seed, callName), progress, abortSignal);
     return call.result;
   } finally {
     end();
   }
 }
+
+/** An operation says how far it is. */
+async function work(ms: number, progress: ToolOptions['progress'], abortSignal: AbortSignal): Promise<void> {
+  for (let done = 0; done < progressReports; done += 1) {
+    progress(done / progressReports, `${done} of ${progressReports}`);
+    await passTime(ms / progressReports, abortSignal);
+  }
+}
+
+const progressReports = 4;
 
 /** The step that made the call: the prompt may end before that step's message, or with it. */
 function callPlace(place: WorkPlace, lastRole: string | undefined): WorkPlace {
@@ -66,4 +79,9 @@ export function inputOf({ argumentsText }: Pick<RecordedCall, 'argumentsText'>):
   } catch {
     return wellFormedText(argumentsText);
   }
+}
+
+/** The input that the call runs with: the one that its approver gave it, else its own. */
+function givenInputOf(call: RecordedCall): JsonValue {
+  return call.answer?.type === 'approve' && call.answer.input !== undefined ? call.answer.input : inputOf(call);
 }

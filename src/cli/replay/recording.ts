@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { answersOf, type ActionAnswer } from '../../core/action.ts';
 import type { MessagePart } from '../../core/entry.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { wellFormedJson, wellFormedText, type JsonValue } from '../../core/json.ts';
+import { toolKind } from './tool-kind.ts';
 
 /** One recorded conversation, cut into turns as the engine runs them. Texts are well-formed, as every store keeps them. */
 export interface Recording {
@@ -24,6 +26,8 @@ export interface RecordedTurn {
 export interface RecordedStep {
   readonly texts: readonly string[];
   readonly calls: readonly RecordedCall[];
+  /** A user message that was sent while these calls ran, to join the turn. Unique among the conversation's user messages. */
+  readonly steered?: string;
 }
 
 export interface RecordedCall {
@@ -32,9 +36,16 @@ export interface RecordedCall {
   readonly name: string;
   /** JSON as the model wrote it, or a text that is none. */
   readonly argumentsText: string;
-  /** Found by place among the step's results, never by id. */
+  /** Found by place among the step's results, never by id. Of a detached operation: what it came to. */
   readonly result: JsonValue;
+  /** How somebody answers what the call needs from outside; its output or error text is the result. Absent: it needs nothing. */
+  readonly answer?: RecordedAnswer;
 }
+
+export type RecordedAnswer =
+  | { readonly type: 'approve'; readonly input?: JsonValue }
+  | { readonly type: 'deny'; readonly reason?: string }
+  | { readonly type: 'result' | 'error' | 'answer' };
 
 /** A file of conversations that cannot be replayed: `recording_invalid`, its message naming the line. Nothing was run. */
 export class RecordingError extends HoldfastError {
@@ -49,14 +60,20 @@ const imagePart = z.object({ type: z.literal('image_url'), image_url: z.object({
 const refusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
 const toolName = z.string().regex(/^[\w-]{1,128}$/);
 const calledFunction = z.object({ name: toolName, arguments: z.string() });
+/** Beside what OpenAI's format has: how a call that waits for somebody is answered. */
+const answer = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('approve'), input: z.json().optional() }),
+  z.object({ type: z.literal('deny'), reason: z.string().optional() }),
+  z.object({ type: z.enum(['result', 'error', 'answer']) }),
+]);
 
 const message = z.discriminatedUnion('role', [
   z.object({ role: z.enum(['system', 'developer']) }),
-  z.object({ role: z.literal('user'), content: z.union([z.string(), z.array(z.union([textPart, imagePart])).min(1)]) }),
+  z.object({ role: z.literal('user'), content: z.union([z.string(), z.array(z.union([textPart, imagePart])).min(1)]), steered: z.boolean().optional() }),
   z.object({
     role: z.literal('assistant'),
     content: z.union([z.string(), z.array(z.union([textPart, refusalPart]))]).nullish(),
-    tool_calls: z.array(z.object({ id: z.string().default(''), function: calledFunction })).nullish(),
+    tool_calls: z.array(z.object({ id: z.string().default(''), function: calledFunction, answer: answer.optional() })).nullish(),
     function_call: calledFunction.nullish(),
   }),
   z.object({ role: z.enum(['tool', 'function']), content: z.json() }),
@@ -105,10 +122,16 @@ export function toolNamesOf(recordings: readonly Recording[]): readonly string[]
 interface OpenStep {
   readonly texts: string[];
   readonly calls: (Omit<RecordedCall, 'result'> & { result?: JsonValue })[];
+  steered?: string;
+}
+
+interface OpenTurn {
+  user: RecordedTurn['user'];
+  steps: OpenStep[];
 }
 
 function turnsOf(messages: readonly Message[], line: number): readonly RecordedTurn[] {
-  const turns: { user: RecordedTurn['user']; steps: OpenStep[] }[] = [];
+  const turns: OpenTurn[] = [];
   const unanswered = () => turns.at(-1)?.steps.at(-1)?.calls.find(({ result }) => result === undefined);
   for (const [index, each] of messages.entries()) {
     const open = unanswered();
@@ -117,13 +140,30 @@ function turnsOf(messages: readonly Message[], line: number): readonly RecordedT
       open.result = wellFormedJson(each.content);
     } else if (each.role === 'user' || each.role === 'assistant') {
       if (open !== undefined) throw new RecordingError(`line ${line}: messages.${index}: the call of ${open.name} before it has no result`);
-      if (each.role === 'user') turns.push({ user: userParts(each.content), steps: [] });
-      else addAssistant(turns, each);
+      if (each.role === 'assistant') addAssistant(turns, each, (problem) => new RecordingError(`line ${line}: messages.${index}: ${problem}`));
+      else if (each.steered !== true) turns.push({ user: userParts(each.content), steps: [] });
+      else if (!steer(turns, each.content)) throw new RecordingError(`line ${line}: messages.${index}: a steered message is a text, the only one after a step's results`);
     }
   }
   const open = unanswered();
   if (open !== undefined) throw new RecordingError(`line ${line}: the conversation ends before the call of ${open.name} has a result`);
+  if (isAmbiguous(turns)) throw new RecordingError(`line ${line}: a steered message has the text of another user message`);
   return turns as readonly RecordedTurn[];
+}
+
+/** A message that joined the running turn. False where there is none that it could have joined. */
+function steer(turns: readonly OpenTurn[], content: Extract<Message, { role: 'user' }>['content']): boolean {
+  const step = turns.at(-1)?.steps.at(-1);
+  if (typeof content !== 'string' || content === '' || step === undefined || step.calls.length === 0 || step.steered !== undefined) return false;
+  step.steered = wellFormedText(content);
+  return true;
+}
+
+/** A steered message is known by its text, wherever it came to be. */
+function isAmbiguous(turns: readonly OpenTurn[]): boolean {
+  const steered = turns.flatMap(({ steps }) => steps.flatMap((step) => step.steered ?? []));
+  const others = turns.flatMap(({ user }) => user ?? []).flatMap((part) => (part.type === 'text' ? [part.text] : []));
+  return new Set(steered).size < steered.length || others.some((text) => steered.includes(text));
 }
 
 function userParts(content: Extract<Message, { role: 'user' }>['content']): readonly MessagePart[] {
@@ -135,7 +175,7 @@ function userParts(content: Extract<Message, { role: 'user' }>['content']): read
   });
 }
 
-function addAssistant(turns: { user: RecordedTurn['user']; steps: OpenStep[] }[], said: Extract<Message, { role: 'assistant' }>): void {
+function addAssistant(turns: OpenTurn[], said: Extract<Message, { role: 'assistant' }>, invalid: (problem: string) => RecordingError): void {
   if (turns.length === 0) turns.push({ user: null, steps: [] });
   const steps = turns.at(-1)?.steps ?? [];
   let step = steps.at(-1);
@@ -146,6 +186,33 @@ function addAssistant(turns: { user: RecordedTurn['user']; steps: OpenStep[] }[]
   const { content, tool_calls: calls, function_call: legacyCall } = said;
   if (typeof content === 'string') step.texts.push(wellFormedText(content));
   else for (const part of content ?? []) step.texts.push(wellFormedText(part.type === 'text' ? part.text : part.refusal));
-  for (const { id, function: called } of calls ?? []) step.calls.push({ id: wellFormedText(id), name: called.name, argumentsText: called.arguments });
-  if (legacyCall) step.calls.push({ id: '', name: legacyCall.name, argumentsText: legacyCall.arguments });
+  for (const { id, function: called, answer: given } of calls ?? []) {
+    const { asks } = toolKind(called.name);
+    if (given !== undefined && (asks === null || !answersOf[asks].includes(given.type))) throw invalid(`a call of ${called.name} is not answered by ${given.type}`);
+    step.calls.push({ id: wellFormedText(id), name: called.name, argumentsText: called.arguments, ...answerOf(called.name, given) });
+  }
+  if (legacyCall) step.calls.push({ id: '', name: legacyCall.name, argumentsText: legacyCall.arguments, ...answerOf(legacyCall.name) });
+}
+
+/** Where a file does not say how an action is answered, its call goes on. */
+function answerOf(toolName: string, given?: z.output<typeof answer>): Pick<RecordedCall, 'answer'> {
+  const { asks } = toolKind(toolName);
+  if (asks === null) return {};
+  return { answer: wellFormedJson(JSON.parse(JSON.stringify(given ?? { type: answersOf[asks][0] })) as JsonValue) as unknown as RecordedAnswer };
+}
+
+/** The answer that a client gives to a recorded call's action. */
+export function actionAnswerOf({ answer: given, result }: Pick<RecordedCall, 'answer' | 'result'>): ActionAnswer {
+  if (given === undefined) return { type: 'approve' };
+  switch (given.type) {
+    case 'result':
+      return { type: 'result', output: result };
+    case 'error':
+      return { type: 'error', errorText: typeof result === 'string' ? result : JSON.stringify(result) };
+    case 'answer':
+      return { type: 'answer', value: result };
+    case 'approve':
+    case 'deny':
+      return given;
+  }
 }

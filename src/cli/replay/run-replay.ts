@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
 import type { Entry } from '../../core/entry.ts';
 import { HoldfastError } from '../../core/errors.ts';
+import type { Operation } from '../../core/operation.ts';
 import { compareConversation } from './compare.ts';
 import { RunEvidence, type Difference, type Kill } from './evidence.ts';
 import { ExecutionJournal, readJournals, type JournalLine } from './execution-journal.ts';
@@ -21,7 +22,7 @@ export interface ReplayOptions {
   readonly source: { readonly file: string } | { readonly generate: number; readonly writeTo: string | null };
   /** At most so many conversations; null: all. */
   readonly limit: number | null;
-  /** Of what is generated, of the times that tools take, and of who is killed. */
+  /** Of what is generated, of the times that tools take, of when and how actions are answered, and of who is killed. */
   readonly seed: number;
   /** Store URL; null: a file in a temporary folder, removed at the end. */
   readonly store: string | null;
@@ -51,17 +52,23 @@ export interface ReplaySummary extends KillCounts {
   readonly conversations: number;
   readonly turns: number;
   readonly toolCalls: number;
-  /** Messages, calls, results, turn ends and attempts that are not as recorded. */
+  /** Messages, calls, answers, results, turn ends and attempts that are not as recorded. */
   readonly mismatches: number;
-  /** Acknowledged messages, entries once read, and runs of tools, that the log does not have. */
+  /** Acknowledged messages and answers, entries once read, results of operations, and runs of tools, that the log does not have. */
   readonly lost: number;
-  /** Turns, results and attempts that the log has twice, and tools that ran twice and may not. */
+  /** Turns, results, answers and attempts that the log has twice, and tools that ran twice, or at all, and may not. */
   readonly duplicated: number;
   /** Calls of tools that may not run twice whose outcome is `unknown` because their process was killed. */
   readonly unknown: number;
   /** From the first message to the last turn's end. */
   readonly seconds: number;
   readonly turnsPerSecond: number;
+  /** Approvals, results of client tools, and answers that somebody gave; kills that were asked about too. */
+  readonly actions: number;
+  readonly operations: number;
+  readonly steered: number;
+  /** Results that came after their calls had been given up. */
+  readonly late: number;
 }
 
 export interface ReplayReport {
@@ -191,7 +198,7 @@ class ReplayRun {
   }
 
   async #send(holdfast: Holdfast, recordings: readonly Recording[], pace: KillPlan['pace'], mayGoOn: (share: number, signal: AbortSignal) => Promise<void>): Promise<{ readonly sent: readonly SentConversation[]; readonly seconds: number }> {
-    const { concurrency, turnTimeoutMs = turnTimeoutMsDefault, onProgress } = this.#options;
+    const { concurrency, seed, turnTimeoutMs = turnTimeoutMsDefault, onProgress } = this.#options;
     const ofTurns = recordings.reduce((sum, { turns }) => sum + turns.length, 0);
     const onTurn = (): void => onProgress?.(ofTurns);
     const signal = AbortSignal.any([this.#ended.signal, ...(this.#options.signal === undefined ? [] : [this.#options.signal])]);
@@ -205,7 +212,7 @@ class ReplayRun {
     const startedAtMs = performance.now();
     await Promise.all(Array.from({ length: concurrency }, async () => {
       for (let recording = waiting.shift(); recording !== undefined && !signal.aborted; recording = waiting.shift()) {
-        sent.push(await sendConversation({ holdfast, runId: this.#runId, pace, turnTimeoutMs, signal, mayGoOn: next, onTurn }, recording));
+        sent.push(await sendConversation({ holdfast, runId: this.#runId, pace, seed, turnTimeoutMs, signal, mayGoOn: next, onTurn }, recording));
       }
     }));
     this.#throwIfEnded();
@@ -214,22 +221,21 @@ class ReplayRun {
 
   async #report(holdfast: Holdfast, sent: readonly SentConversation[], seconds: number, journal: readonly JournalLine[], killed: { readonly kills: readonly Kill[]; readonly counts: KillCounts }): Promise<ReplayReport> {
     const run = new RunEvidence(journal, killed.kills);
-    const totals = { turns: 0, toolCalls: 0, unknown: 0 };
+    const totals = { turns: 0, toolCalls: 0, unknown: 0, actions: 0, operations: 0, steered: 0, late: 0 };
     const differences = [...this.#differences, ...sent.flatMap(({ problems }) => problems)];
-    for (const { recording, sessionId, sent: sentTurns, seen } of sent) {
+    for (const { sessionId, ...known } of sent) {
       const session = sessionId === null ? null : await holdfast.store.readSession({ tenant: 'default', id: sessionId });
       const entries = session === null ? [] : await wholeLog(holdfast, session.id);
-      const comparison = compareConversation({ recording, session, entries, sent: sentTurns, seen }, run);
-      totals.turns += comparison.turns;
-      totals.toolCalls += comparison.toolCalls;
-      totals.unknown += comparison.unknown;
+      const operations = session === null ? [] : await allOperations(holdfast, session.id);
+      const comparison = compareConversation({ ...known, session, entries, operations }, run);
+      for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += comparison[name];
       differences.push(...comparison.differences);
     }
     const count = (name: Difference['count']): number => differences.filter((difference) => difference.count === name).length;
+    const { turns, toolCalls, unknown, ...beside } = totals;
     const summary: ReplaySummary = {
-      conversations: sent.length, turns: totals.turns, toolCalls: totals.toolCalls,
-      mismatches: count('mismatches'), lost: count('lost'), duplicated: count('duplicated'), unknown: totals.unknown, ...killed.counts,
-      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((totals.turns / seconds) * 10) / 10,
+      conversations: sent.length, turns, toolCalls, mismatches: count('mismatches'), lost: count('lost'), duplicated: count('duplicated'), unknown, ...killed.counts,
+      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside,
     };
     const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed.counts, this.#options.thresholds ?? killThresholds);
     return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };
@@ -259,6 +265,16 @@ async function wholeLog({ store }: Holdfast, id: string): Promise<readonly Entry
     const page = await store.readEntries({ tenant: 'default', id }, { afterSeq: entries.at(-1)?.seq ?? 0, limit: 1_000 });
     if (page.length === 0) return entries;
     entries.push(...page);
+  }
+}
+
+async function allOperations({ store }: Holdfast, id: string): Promise<readonly Operation[]> {
+  const operations: Operation[] = [];
+  for (let before: string | null = null; ;) {
+    const { items, nextCursor } = await store.listOperations({ tenant: 'default', id }, { limit: 100, before: before ?? undefined });
+    operations.push(...items);
+    if (nextCursor === null) return operations;
+    before = nextCursor;
   }
 }
 

@@ -1,16 +1,24 @@
+import type { ActionAnswer } from '../../core/action.ts';
+import type { Entry } from '../../core/entry.ts';
+import { HoldfastError } from '../../core/errors.ts';
 import type { Holdfast } from '../../create-holdfast.ts';
-import { HoldfastError, RefusedError } from '../../core/errors.ts';
-import type { SessionHandle, TurnHandle } from '../../library/handles.ts';
-import type { Difference, SentTurn } from './evidence.ts';
+import type { SessionHandle } from '../../library/handles.ts';
+import type { TurnHandle } from '../../library/turn-handle.ts';
+import type { Difference, SentSteer, SentTurn } from './evidence.ts';
 import { digestOf } from './log-turns.ts';
 import { passTime, type Pace } from './pace.ts';
+import { Person } from './person.ts';
+import { needsPerson } from './recording-place.ts';
 import type { RecordedTurn, Recording } from './recording.ts';
 import { agentName } from './replay-agents.ts';
+import { whileStoreRefuses } from './while-store-refuses.ts';
 
 export interface SendingOptions {
   readonly holdfast: Holdfast;
   readonly runId: string;
   readonly pace: Pace;
+  /** Of when and how actions are answered. */
+  readonly seed: number;
   /** A turn that takes longer is given up, with its conversation: nothing may be stuck (G7). */
   readonly turnTimeoutMs: number;
   /** Ends the sending between two messages, and the waiting at once. */
@@ -26,15 +34,15 @@ export interface SentConversation {
   readonly sessionId: string | null;
   readonly sent: readonly SentTurn[];
   readonly seen: ReadonlyMap<number, string>;
+  readonly steers: readonly SentSteer[];
+  /** Answers that were acknowledged, by action. */
+  readonly answers: ReadonlyMap<string, ActionAnswer>;
   readonly problems: readonly Difference[];
 }
 
-/** How often a call is made again, with the same key, while the store does not take it. */
-const storeTriesMax = 5;
-
 /**
- * Sends a conversation's user messages one after another, each with an idempotency key, waiting for each turn's end, and reads the log as it grows. Never
- * throws: what goes wrong is a problem of the conversation, which then ends here.
+ * Sends a conversation's user messages one after another, each with an idempotency key, waiting for each turn's end, and reads the log as it grows. Where the conversation
+ * needs one, a person answers its actions meanwhile. Never throws: what goes wrong is a problem of the conversation, which then ends here.
  */
 export async function sendConversation(options: SendingOptions, recording: Recording): Promise<SentConversation> {
   const sending = new Sending(options, recording);
@@ -43,8 +51,11 @@ export async function sendConversation(options: SendingOptions, recording: Recor
   } catch (error) {
     if (!options.signal.aborted) sending.failed(error);
   }
-  const { sessionId, sent, seen, problems } = sending;
-  return { recording, sessionId, sent, seen, problems };
+  const { sessionId, sent, seen, problems, person } = sending;
+  const own = (person?.findings ?? []).map((finding): Difference => ({ ...finding, conversation: recording.id }));
+  return {
+    recording, sessionId, sent, seen, steers: person?.steers ?? [], answers: person?.acknowledged ?? new Map(), problems: [...problems, ...own],
+  };
 }
 
 class Sending {
@@ -52,6 +63,7 @@ class Sending {
   readonly sent: SentTurn[] = [];
   readonly seen = new Map<number, string>();
   readonly problems: Difference[] = [];
+  person: Person | null = null;
   readonly #options: SendingOptions;
   readonly #recording: Recording;
   #lastSeq = 0;
@@ -63,13 +75,30 @@ class Sending {
   }
 
   async run(): Promise<void> {
-    const { holdfast, runId, pace, signal, mayGoOn } = this.#options;
+    const { holdfast, runId } = this.#options;
     const { place, turns } = this.#recording;
     const greets = turns[0]?.user === null;
     const name = `replay-${runId}-${place}`;
     const session = await whileStoreRefuses(() => holdfast.sessions.create({ agent: agentName(runId, greets), externalId: name, metadata: { run: runId, conversation: place } }, { idempotencyKey: name }));
     this.sessionId = session.id;
-    for (const [turn, recorded] of turns.entries()) {
+    if (!needsPerson(this.#recording)) return this.#runTurns(session, name);
+    const leaving = new AbortController();
+    const signal = AbortSignal.any([this.#options.signal, leaving.signal]);
+    this.person = new Person({ session, recording: this.#recording, name, pace: this.#options.pace, seed: this.#options.seed, signal, onEntry: (entry) => this.#shown(entry) });
+    const following = this.person.follow();
+    try {
+      await this.#runTurns(session, name);
+      await this.#within(session, this.person.rested(), 'has come to rest');
+      await this.#readOn(session);
+    } finally {
+      leaving.abort();
+      await following;
+    }
+  }
+
+  async #runTurns(session: SessionHandle & { readonly firstTurn: TurnHandle | null }, name: string): Promise<void> {
+    const { pace, signal, mayGoOn } = this.#options;
+    for (const [turn, recorded] of this.#recording.turns.entries()) {
       this.#turn = turn;
       await passTime(pace.pauseMs, signal);
       await mayGoOn();
@@ -94,37 +123,42 @@ class Sending {
   }
 
   async #waitForEnd(session: SessionHandle, turn: TurnHandle): Promise<void> {
+    const { person } = this;
+    if (person === null) return this.#within(session, turn.result, `turn ${turn.id} has ended`);
+    await this.#within(session, person.turnEnded(turn.id), `the feed has told that turn ${turn.id} has ended`);
+    await this.#within(session, turn.result, `turn ${turn.id} has ended`);
+  }
+
+  /** Waits for what must come in time (G7). */
+  async #within(session: SessionHandle, coming: Promise<unknown>, what: string): Promise<void> {
     const { turnTimeoutMs, signal } = this.#options;
     const waiting = new AbortController();
     const over = passTime(turnTimeoutMs, AbortSignal.any([signal, waiting.signal])).then(() => 'over' as const);
-    const ended = await Promise.race([turn.result, over]);
+    const ended = await Promise.race([coming, over]);
     waiting.abort();
     if (ended !== 'over') return;
     signal.throwIfAborted();
     const { status, retry, lastSeq } = await session.get();
-    throw new HoldfastError('turn_stuck', `turn ${turn.id} has not ended after ${turnTimeoutMs} ms: the session is ${status}, its log at ${lastSeq}${retry === null ? '' : `, with a retry at ${retry.atMs}`}`);
+    const known = this.person === null ? '' : `; ${this.person.describe()}`;
+    throw new HoldfastError('turn_stuck', `${turnTimeoutMs} ms later it is not so that ${what}: the session is ${status}, its log at ${lastSeq}${retry === null ? '' : `, with a retry at ${retry.atMs}`}${known}`);
   }
 
   /** Reads what is new: what a client was shown must be there for good. */
   async #readOn(session: SessionHandle): Promise<void> {
     for (;;) {
       const entries = await session.entries({ afterSeq: this.#lastSeq });
-      for (const entry of entries) this.seen.set(entry.seq, digestOf(entry));
+      for (const entry of entries) this.#shown(entry);
       const last = entries.at(-1);
       if (last === undefined) return;
       this.#lastSeq = last.seq;
     }
   }
-}
 
-/** A call that the store did not take had no effect, or will answer its repetition with the first reply (G2). */
-async function whileStoreRefuses<Result>(call: () => Promise<Result>): Promise<Result> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await call();
-    } catch (error) {
-      const unavailable = error instanceof HoldfastError && !(error instanceof RefusedError) && error.code === 'store_unavailable';
-      if (!unavailable || tries >= storeTriesMax) throw error;
-    }
+  /** Whoever is shown an entry is shown the same one. */
+  #shown(entry: Entry): void {
+    const digest = digestOf(entry);
+    const known = this.seen.get(entry.seq) ?? digest;
+    if (known !== digest) this.problems.push({ count: 'lost', conversation: this.#recording.id, where: '', problem: `entry ${entry.seq} was shown twice and not the same`, found: entry.kind });
+    this.seen.set(entry.seq, known);
   }
 }

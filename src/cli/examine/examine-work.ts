@@ -1,0 +1,92 @@
+import { callOfAction } from '../../core/action.ts';
+import type { CallResult, Entry } from '../../core/entry.ts';
+import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
+import { openActions, pauseOf, type OpenCall, type Session } from '../../core/session.ts';
+import type { Finding } from './finding.ts';
+
+/** An operation's row: its columns, and the operation in its body. */
+export interface OperationRow {
+  readonly columns: Readonly<Record<string, string | number | null>>;
+  readonly operation: Operation;
+}
+
+/** What a session's work in hand refers to, besides its log. */
+export interface WorkRows {
+  /** The operations that the session's row names, and those that live and say they are the session's. */
+  readonly operations: readonly OperationRow[];
+  /** Stored outcomes of the calls that are open. */
+  readonly outcomes: readonly CallResult[];
+  /** Workers that are known, dead or alive. */
+  readonly workers: ReadonlySet<string>;
+}
+
+/** Looks whether what a session waits for is there, so that somebody or something can bring it on (G7). Pure. */
+export function examineWork(session: Session, entries: readonly Entry[], rows: WorkRows): readonly Finding[] {
+  const found = (code: string) => (message: string): Finding => ({ code, message, sessionId: session.id });
+  return [
+    ...rows.operations.flatMap(columnFindings).map(found('row_mismatch')),
+    ...actionFindings(session, entries).map(found('action_without_call')),
+    ...operationFindings(session, rows.operations).map(found('operation_mismatch')),
+    ...outcomeFindings(session, rows.outcomes).map(found('outcome_missing')),
+    ...stuckFindings(session, rows).map(found('stuck')),
+  ];
+}
+
+function columnFindings({ columns, operation }: OperationRow): readonly string[] {
+  const { tenant, id, sessionId, owner, agent, status, worker, fence, key, createdAtMs } = operation;
+  const expected: OperationRow['columns'] = {
+    tenant, id, session_id: sessionId, owner, agent, status, worker, fence, due_at_ms: operationDueAtMs(operation), live_key: isLive(operation) ? key : null, created_at_ms: createdAtMs,
+  };
+  return Object.entries(expected).flatMap(([name, value]) =>
+    columns[name] === value ? [] : [`column ${name} of operation ${id} is ${JSON.stringify(columns[name] ?? null)}, its body says ${JSON.stringify(value)}`]);
+}
+
+/** Each open action decides an open call, which its step made. */
+function actionFindings({ turn }: Session, entries: readonly Entry[]): readonly string[] {
+  const step = entries.find((entry) => entry.seq === turn?.lastStep?.seq);
+  return openActions(turn).flatMap(({ id, index }) => {
+    const named = callOfAction(id);
+    const isMade = step?.kind === 'assistant-step' && step.parts.some((part) => part.type === 'tool-call' && part.index === index);
+    const isOpen = openCalls(turn).some((call) => call.index === index);
+    if (named?.stepSeq === step?.seq && named?.index === index && isMade && isOpen) return [];
+    return [`action ${id} waits, and there is no open call ${index} of the last step that it could decide`];
+  });
+}
+
+/** Calls without an outcome. */
+function openCalls(turn: Session['turn']): readonly OpenCall[] {
+  return turn?.lastStep?.openCalls.filter(({ ended }) => ended !== true) ?? [];
+}
+
+/** What the session's row says of its operations, and what they say of themselves. */
+function operationFindings(session: Session, rows: readonly OperationRow[]): readonly string[] {
+  const live = new Map(rows.flatMap(({ operation }) => (isLive(operation) && operation.sessionId === session.id ? [[operation.id, operation] as const] : [])));
+  const named = new Set(session.operations.map(({ id }) => id));
+  return [
+    ...session.operations.flatMap(({ id, stepSeq, index }) => {
+      const operation = live.get(id);
+      if (operation === undefined) return [`the session names operation ${id}, which does not live`];
+      return operation.stepSeq === stepSeq && operation.index === index ? [] : [`the session names operation ${id} as that of call ${stepSeq}-${index}, which it is not`];
+    }),
+    ...[...live.keys()].flatMap((id) => (named.has(id) ? [] : [`operation ${id} lives, and its session does not name it`])),
+  ];
+}
+
+function outcomeFindings({ turn }: Session, outcomes: readonly CallResult[]): readonly string[] {
+  return (turn?.lastStep?.openCalls ?? []).flatMap(({ index, ended }) =>
+    (ended === true && !outcomes.some((outcome) => outcome.index === index) ? [`call ${index} of the last step has ended, and its outcome is nowhere`] : []));
+}
+
+/** What nobody will ever bring on. */
+function stuckFindings({ claim, turn, operations }: Session, { operations: rows, workers }: WorkRows): readonly string[] {
+  const waits = turn !== null && claim === null && pauseOf(turn) !== null;
+  const messages = waits ? openCalls(turn).flatMap(({ index, operationId }) => (operationId !== undefined && !operations.some(({ id }) => id === operationId) ? [`call ${index} waits for operation ${operationId}, which has ended`] : [])) : [];
+  if (claim !== null && !workers.has(claim.worker)) messages.push(`worker ${claim.worker} has it, of which nothing is known`);
+  for (const { operation } of rows) {
+    if (!isLive(operation)) continue;
+    const { id, worker, external, tokenHashes } = operation;
+    if (worker !== null && !workers.has(worker)) messages.push(`worker ${worker} has operation ${id}, and nothing is known of it`);
+    if (external && tokenHashes.length === 0) messages.push(`operation ${id} is to be completed from outside, and nobody has a token for it`);
+  }
+  return messages;
+}

@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { createHoldfast, type Holdfast } from '../create-holdfast.ts';
+import { isWorkedOn } from './live-workers.ts';
+import { loadAgents } from './load-agents.ts';
+import { logToStderr } from './serve-until-stopped.ts';
+
+/** What commands take that show a turn, and do its work if nobody else does. */
+export interface TurnOptions {
+  readonly agents?: string;
+  readonly wait: boolean;
+  readonly worker?: true;
+}
+
+/** A person who waits for the prompt waits no longer than this for what else the process has taken on. */
+const stopGraceMs = 2_000;
+
+/** Adds `--agents`, `--no-wait` and `--worker`. */
+export function withTurnOptions(command: Command): Command {
+  return command
+    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent)')
+    .option('--no-wait', 'do not wait for what comes of it, and leave the work to another process')
+    .option('--worker', 'do the work here even if another process works on this store');
+}
+
+/** Opens a store to go on with a turn. Whoever works on the store already is the one to do it: it has its own models and settings. */
+export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions): Promise<Holdfast> {
+  const { agents } = await loadAgents(module);
+  const works = wait && (worker === true || !(await isWorkedOn(store)));
+  return createHoldfast({ agents, store, worker: works && { stopGraceMs }, log: logToStderr });
+}

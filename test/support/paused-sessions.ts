@@ -1,0 +1,46 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { Holdfast } from '../../src/create-holdfast.ts';
+import type { OperationView } from '../../src/core/operation.ts';
+import type { SessionHandle } from '../../src/library/handles.ts';
+import type { TurnHandle } from '../../src/library/turn-handle.ts';
+import { pauseAgent, pauseText, readLine, type PauseLine, type PauseRequest } from '../worker/children/pause-agent.ts';
+import type { PauseProcessConfig } from '../worker/children/pause-process.ts';
+import { startChild, type Child } from './child-process.ts';
+import { eventually } from './eventually.ts';
+import { openHoldfast, temporaryDatabase } from './open-holdfast.ts';
+
+export interface AskedSession {
+  readonly session: SessionHandle;
+  readonly turn: TurnHandle;
+  /** Its newest operation, once there is one. */
+  operation(): Promise<OperationView>;
+}
+
+/** A process that sends, decides and reads, and takes no work itself. */
+export interface Watcher {
+  readonly path: string;
+  readonly holdfast: Holdfast;
+  /** What the tools' runs have written so far. */
+  journal(): readonly PauseLine[];
+  /** The real runs of a session's calls, in order. */
+  begun(session: SessionHandle): readonly PauseLine[];
+  ask(...calls: PauseRequest['calls']): Promise<AskedSession>;
+  /** Starts a process that works. */
+  worker(config?: Omit<PauseProcessConfig, 'path'>): Child;
+}
+
+export async function watch(): Promise<Watcher> {
+  const path = await temporaryDatabase();
+  const holdfast = await openHoldfast({ agents: [pauseAgent()], store: `sqlite:${path}`, worker: false });
+  const journal = (): readonly PauseLine[] => (existsSync(`${path}.journal`) ? readFileSync(`${path}.journal`, 'utf8').split('\n').filter((line) => line !== '').map(readLine) : []);
+  return {
+    path, holdfast, journal,
+    begun: ({ id }) => journal().filter(({ phase, callKey }) => phase === 'begin' && callKey.startsWith(`${id}/`)),
+    ask: async (...calls) => {
+      const session = await holdfast.sessions.create({ agent: 'pause' });
+      const operation = (): Promise<OperationView> => eventually('the operation to start', async () => (await session.operations({ limit: 1 })).items[0]);
+      return { session, turn: await session.send(pauseText(...calls)), operation };
+    },
+    worker: (config = {}) => startChild('test/worker/children/pause-process.ts', { path, ...config }),
+  };
+}
