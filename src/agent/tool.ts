@@ -85,7 +85,7 @@ export interface ToolPolicy {
 /** A tool of Holdfast: the AI SDK's fields, and a {@link ToolPolicy}. */
 export interface Tool<Input, Output, Context = unknown> extends Omit<ToolPolicy, 'recovery' | 'background' | 'operationKey'> {
   readonly description?: string;
-  /** Any Standard Schema (zod, valibot, …) or the AI SDK's `jsonSchema()`. */
+  /** Any Standard Schema that can make its JSON Schema (zod, ArkType, valibot through `toStandardJsonSchema`), or the AI SDK's `jsonSchema()`. */
   readonly inputSchema: FlexibleSchema<Input>;
   /** Absent: a client tool. The turn waits until a client posts its result. */
   execute?(input: Input, options: ToolOptions<Context>): Output | PromiseLike<Output> | AsyncIterable<Output>;

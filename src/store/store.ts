@@ -78,9 +78,9 @@ export interface Store {
   findHeld(worker: string): Promise<readonly HeldSession[]>;
   /** Takes a worker away that has handed over all it had. */
   retireWorker(worker: string): Promise<void>;
-  /** Workers that are dead: their lease has run out, or their lock is free. They may still be named by sessions. */
+  /** Workers that are dead: their lease has run out, or their lock is free. They may still be named by sessions or operations. */
   findDeadWorkers(nowMs: number): Promise<readonly string[]>;
-  /** Forgets dead workers that no session names any more. */
+  /** Forgets dead workers that no session and no operation names any more. */
   removeDeadWorkers(workers: readonly string[]): Promise<void>;
   /** Sessions with something to do: due by now and unclaimed, or claimed by one of the dead. Oldest first, tenants in turn. A hint: the claim decides. */
   findClaimable(query: ClaimableQuery): Promise<readonly Claimable[]>;

@@ -1,4 +1,5 @@
 import { tool as sdkTool } from 'ai';
+import { type } from 'arktype';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { AgentTool } from '../../src/agent/tool.ts';
@@ -104,5 +105,19 @@ describe('a definition that cannot be honoured', () => {
   it('is refused: a tool named as those of an MCP server are', () => {
     const mcp = { docs: { transport: { type: 'stdio', command: 'docs' } } } as const;
     expect(() => agent({ name: 'one', model, mcp, tools: { docs__search: { inputSchema: nothing, execute: () => 1 } } })).toThrow(/docs__search/);
+  });
+});
+
+describe('a schema of another library (Standard Schema)', () => {
+  it('checks the input, fills it and is told to the model, as one of zod does', async () => {
+    const seen: unknown[] = [];
+    const book = tool({
+      inputSchema: type({ seat: 'string.trim', extras: 'number = 2' }),
+      execute: (input) => { seen.push(input); return 'booked'; },
+    });
+    const { entries, result } = await runTurn({ tools: { book }, script: [calling(['book', { seat: ' 12A ' }], ['book', { seat: 7 }]), 'done'] });
+    expect(result.reason).toBe('complete');
+    expect(seen).toEqual([{ seat: '12A', extras: 2 }]);
+    expect(ofKind(entries, 'tool-results')[0]?.results.map(({ outcome, code }) => [outcome, code])).toEqual([['done', undefined], ['failed', 'invalid_input']]);
   });
 });
