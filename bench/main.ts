@@ -1,4 +1,5 @@
-/** `npm run bench`: the benchmark that `holdfast bench` is. Further measurements (peers) stand beside this file. */
+/** `npm run bench`: the benchmark that `holdfast bench` is, and as subcommands further measurements, which stand beside this file. */
 import { benchCommand } from '../src/cli/commands/bench.ts';
+import { waitingSessionsCommand } from './waiting-sessions.ts';
 
-await benchCommand().parseAsync(process.argv);
+await benchCommand().enablePositionalOptions().addCommand(waitingSessionsCommand()).parseAsync(process.argv);

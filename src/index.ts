@@ -21,6 +21,8 @@ export type { ActionView } from './feed/action-view.ts';
 export type { QueuedMessageView } from './feed/queue-view.ts';
 export type { TurnView } from './feed/turn-view.ts';
 export type { TranscriptMessage, TranscriptPart, TranscriptToolPart } from './core/transcript.ts';
+export type { ResolvedAction, ResolveReply } from './core/accept/resolve.ts';
+export type { OperationViewPage } from './commands/operations.ts';
 export type { ActionAnswer, ActionResolution, ActionType } from './core/action.ts';
 export type { OperationMode, OperationProgress, OperationStatus, OperationView } from './core/operation.ts';
 export type { FeedEvent } from './core/feed-event.ts';

@@ -1,3 +1,4 @@
+import process from 'node:process';
 import type { Agent } from '../agent/agent.ts';
 import { createHoldfast, type Holdfast, type HoldfastOptions } from '../create-holdfast.ts';
 import { HoldfastError } from '../core/errors.ts';
@@ -6,6 +7,9 @@ import type { Hooks } from '../worker/hooks.ts';
 import type { Log } from '../worker/log.ts';
 import { stopRequest } from './stop-request.ts';
 import { note } from './terminal.ts';
+
+/** How long what is left behind may keep a stopped process alive, in milliseconds. */
+const leftBehindMs = 250;
 
 export interface ServeOptions {
   readonly agents: readonly Agent[];
@@ -46,6 +50,7 @@ export async function serveUntilStopped({ agents, authenticate, store, host, por
   } finally {
     await holdfast.close();
     stop.release();
+    endThoughBusy();
   }
 }
 
@@ -60,7 +65,13 @@ export async function workUntilStopped({ agents, store, onReady }: Pick<ServeOpt
   } finally {
     await holdfast.close();
     stop.release();
+    endThoughBusy();
   }
+}
+
+/** All is given back; a tool that does not heed its signal would keep the process alive for as long as it likes. Where nothing does, the process ends before this. */
+function endThoughBusy(): void {
+  setTimeout(() => process.exit(), leftBehindMs).unref();
 }
 
 async function listenOrSay(holdfast: Holdfast, host: string, port: number, authenticated: boolean): ReturnType<typeof listen> {
@@ -74,8 +85,10 @@ async function listenOrSay(holdfast: Holdfast, host: string, port: number, authe
 
 /** Why stopping may take a moment. */
 function saySoFar({ worker }: Holdfast): void {
-  const runs = worker?.runs ?? 0;
-  if (runs > 0) note(`stopping; ${runs} running ${runs === 1 ? 'turn is' : 'turns are'} brought to a safe point first, a second signal ends this at once`);
+  const { runs = 0, operationRuns = 0 } = worker ?? {};
+  const counted = ([count, what]: readonly [number, string]): readonly string[] => (count === 0 ? [] : [`${count} running ${what}${count === 1 ? '' : 's'}`]);
+  const work = ([[runs, 'turn'], [operationRuns, 'operation']] as const).flatMap(counted).join(' and ');
+  if (work !== '') note(`stopping; ${work} ${runs + operationRuns === 1 ? 'is' : 'are'} brought to a safe point first, a second signal ends this at once`);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -33,7 +33,8 @@ export interface Advancing extends Pick<Circumstances, 'mintId'> {
  * there is nothing to perform. So a turn with one tool call is four commits (design section 11).
  */
 export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): Work | null {
-  for (;;) {
+  for (let decisions = 0; ; decisions += 1) {
+    invariant(decisions < limits.decisionsPerCommitMax, 'what follows from facts comes to an end');
     const decision = decide(draft.session, rules, draft.outcomes, draft.nowMs);
     switch (decision.kind) {
       case 'pause':

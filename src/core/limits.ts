@@ -42,6 +42,8 @@ export const limits = {
   operationCrashesMax: 10,
   /** The key that keeps one operation from being started twice. */
   operationKeyCharsMax: 255,
+  /** Decisions that follow from one another in one commit; as many are a fault of the engine. */
+  decisionsPerCommitMax: 1_000,
   /** Answers in one request. */
   answersMax: 128,
   /** A tool's error text, as the model and the log see it. */

@@ -96,14 +96,14 @@ export function joinCalls(lease: Lease, stepSeq: number, inHand: CallsInHand, ru
 
 /**
  * A call that had been given up, by a stop or a takeover, has come to something after all. It changes nothing and is kept beside the call's outcome.
- * Not kept while the call is open and runs again, or is going to.
+ * Not kept while the call is open and runs again, or is going to; one that its own worker timed out does not.
  */
-export function recordLateResult(turnId: string, stepSeq: number, result: CallResult, nowMs: number): Transition<null> {
+export function recordLateResult(turnId: string, stepSeq: number, result: CallResult, nowMs: number, isTimedOut = false): Transition<null> {
   return ({ session }) => {
     const step = session.turn?.lastStep;
     const call = step?.seq === stepSeq ? step.openCalls.find(({ index }) => index === result.index) : undefined;
     const runsAgain = call?.ended !== true && (call?.dispatchedFence === undefined || call.dispatchedFence === session.fence);
-    if (call !== undefined && runsAgain) return refuse('fence_lost', 'the call is open and somebody else works on it');
+    if (call !== undefined && runsAgain && !isTimedOut) return refuse('fence_lost', 'the call is open and somebody else works on it');
     const draft = new Draft(session, nowMs);
     draft.append({ kind: 'late-result', turnId, stepSeq, result });
     return draft.done(null);

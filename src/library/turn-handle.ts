@@ -49,7 +49,7 @@ export class TurnHandle {
 
   /**
    * The turn once it has ended, whatever way (`reason` says which), or needs an action: then its `status` is `requires_action`, and its `actions` say which. Asked for again
-   * after the decision it waits anew; an end is kept. Rejects only when the store fails, when the turn is gone (`turn_not_found`), and when this Holdfast is closed before its
+   * after the decision, or after a rejection, it waits anew; an end is kept. Rejects only when the store fails, when the turn is gone (`turn_not_found`), and when this Holdfast is closed before its
    * end (`shutting_down`).
    */
   get result(): Promise<TurnResult> {
@@ -59,7 +59,7 @@ export class TurnHandle {
     const forget = (): void => {
       if (this.#waiting === waiting) this.#waiting = null;
     };
-    waiting.then(({ status }) => (status === 'ended' ? undefined : forget()), () => undefined);
+    waiting.then(({ status }) => (status === 'ended' ? undefined : forget()), forget);
     return waiting;
   }
 

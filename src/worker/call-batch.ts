@@ -10,7 +10,7 @@ import { approvedInputOf } from './approved-input.ts';
 import { recordLate } from './late-result.ts';
 import { runTool } from './run-tool.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
-import { stepScope } from './step-scope.ts';
+import { callScope } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
 export interface BatchStep {
@@ -119,23 +119,19 @@ export class CallBatch {
     const { toolCallId } = part;
     // An MCP server's tools come and go with it.
     if (definition === undefined) return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'tool_unavailable', errorText: `the tool ${toolName} cannot be reached now; it did not run` });
-    let scope: Awaited<ReturnType<typeof stepScope>>;
-    try {
-      scope = await stepScope(this.#run);
-    } catch (error) {
-      return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'context_failed', errorText: `the agent's context could not be made: ${error instanceof Error ? error.message : String(error)}` });
-    }
     const { ref, agent, abort, history } = this.#run;
+    const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
+    const made = await callScope(this.#run, part, bound);
+    if ('failed' in made) return this.#end(made.failed);
     this.#end(await runTool({
-      definition, call: part, clock: this.#host.system.clock, signal: abort.signal,
+      definition, call: part, ...bound,
       approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
       probes: this.#step.probe.includes(index),
-      timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs,
       resultBytesMax: definition.maxResultBytes ?? agent.limits.toolResultBytesMax,
       keepWhole: (text) => keepWhole(this.#host, ref, text),
-      onLate: (result) => this.#recordLate(result),
+      onLate: (result) => this.#recordLate(result, true),
       options: {
-        ...scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
+        ...made.scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
         progress: () => undefined, externalCompletion: notAnOperation,
       },
     }));
@@ -185,9 +181,9 @@ export class CallBatch {
     }
   }
 
-  #recordLate(result: CallResult): void {
+  #recordLate(result: CallResult, isTimedOut = false): void {
     const { tenant, id: sessionId } = this.#run.ref;
-    recordLate(this.#host, { tenant, sessionId, turnId: this.#step.turnId, stepSeq: this.#step.stepSeq }, result);
+    recordLate(this.#host, { tenant, sessionId, turnId: this.#step.turnId, stepSeq: this.#step.stepSeq }, result, isTimedOut);
   }
 
   /** While somebody may still decide on a sibling, looks for it after each hint, and now and then without one. */

@@ -11,9 +11,9 @@ export interface LateCall {
 }
 
 /** Keeps what a call came to after it had been given up. Nobody waits for this; a failure of it is said in the log. */
-export function recordLate({ store, system, committed, log }: WorkerHost, { tenant, sessionId, turnId, stepSeq }: LateCall, result: CallResult): void {
+export function recordLate({ store, system, committed, log }: WorkerHost, { tenant, sessionId, turnId, stepSeq }: LateCall, result: CallResult, isTimedOut = false): void {
   const ref = { tenant, id: sessionId };
-  store.update({ key: ref, transition: recordLateResult(turnId, stepSeq, result, system.clock.nowMs()) })
+  store.update({ key: ref, transition: recordLateResult(turnId, stepSeq, result, system.clock.nowMs(), isTimedOut) })
     .then((recorded) => {
       if (recorded.kind === 'committed') committed(ref, recorded.entries);
     })

@@ -1,6 +1,8 @@
 import type { Agent } from '../agent/agent.ts';
 import { claimOperation, releaseOperation, settleOperation, type ClaimedOperation, type OperationTransition } from '../core/operation-transitions.ts';
 import type { Operation } from '../core/operation.ts';
+import type { CallResult } from '../core/entry.ts';
+import { canonicalJson, type JsonValue } from '../core/json.ts';
 import type { Session } from '../core/session.ts';
 import type { ClaimableOperation, OperationUpdateResult } from '../store/store.ts';
 import { recordLate } from './late-result.ts';
@@ -33,6 +35,8 @@ export class OperationRunner {
   readonly #lease: RunnerLease;
   readonly #onSession: (session: Session) => void;
   readonly #runs = new Map<OperationRun, Promise<void>>();
+  /** Claims that the store said are ours at the last heartbeat and that no run has. */
+  #unheld = new Set<string>();
   #scanning: Promise<void> | null = null;
   #scanAgain = false;
   #stopped = false;
@@ -77,6 +81,27 @@ export class OperationRunner {
     for (const { operation, lease, abort } of runs) if (held.get(operation.id) !== lease.fence) abort.abort('fence-lost');
   }
 
+  /** A claim whose commit came back as an error may have landed all the same: the store says it is ours, and nobody here has it. Seen at two heartbeats, it is given back. */
+  giveBackUnheld(): void {
+    this.#giveBackUnheld().catch((error: unknown) => this.#host.log('error', 'give-back-failed', { error: error instanceof Error ? error.message : String(error) }));
+  }
+
+  async #giveBackUnheld(): Promise<void> {
+    const worker = this.#lease.id;
+    const held = await this.#host.store.findHeldOperations(worker);
+    const inHand = new Set([...this.#runs.keys()].map(({ operation, lease }) => `${operation.id} ${lease.fence}`));
+    const before = this.#unheld;
+    this.#unheld = new Set();
+    for (const { tenant, id, fence } of held) {
+      const key = `${id} ${fence}`;
+      if (inHand.has(key)) continue;
+      this.#unheld.add(key);
+      if (!before.has(key)) continue;
+      await this.#update(tenant, id, false, releaseOperation({ worker, fence }, false, this.#host.system.clock.nowMs()));
+      this.wake();
+    }
+  }
+
   abortAll(reason: AbortReason): void {
     for (const run of this.#runs.keys()) run.abort.abort(reason);
   }
@@ -118,6 +143,8 @@ export class OperationRunner {
   }
 
   #begin(agent: Agent, { operation, work }: ClaimedOperation): void {
+    // The commit of a claim may come after the lease that it was made under: what names the lost id is anybody's, and nothing of it begins here.
+    if (!this.#lease.held || operation.worker !== this.#lease.id) return;
     const run: OperationRun = { agent, operation, lease: { worker: this.#lease.id, fence: operation.fence }, probes: work === 'probe', abort: new AbortController() };
     const done = this.#perform(run)
       .catch((error: unknown) => this.#host.log('error', 'operation-failed', { operation: operation.id, error: error instanceof Error ? error.message : String(error) }))
@@ -147,9 +174,9 @@ export class OperationRunner {
       await this.#update(tenant, id, false, ending.transition);
       return;
     }
-    const { kind } = await this.#update(tenant, id, true, settleOperation(run.lease, ending.result, this.#circumstances()));
-    // It was cancelled, completed or given up before this process heard of it.
-    if (kind === 'refused' && ending.result.outcome !== 'unknown') recordLate(this.#host, run.operation, ending.result);
+    const settled = await this.#update(tenant, id, true, settleOperation(run.lease, ending.result, this.#circumstances()));
+    // It was cancelled, completed or given up before this process heard of it; or this very end has landed though its commit came back as an error.
+    if (settled.kind === 'refused' && ending.result.outcome !== 'unknown' && !isSame(settled.operation?.result ?? null, ending.result)) recordLate(this.#host, run.operation, ending.result);
   }
 
   /** null: it could not begin, and is given back after a while. */
@@ -188,6 +215,10 @@ export class OperationRunner {
     const { clock, ids } = this.#host.system;
     return { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) };
   }
+}
+
+function isSame(stored: CallResult | null, result: CallResult): boolean {
+  return canonicalJson(stored as unknown as JsonValue) === canonicalJson(result as unknown as JsonValue);
 }
 
 /** A tool may not hear that it is to end; nobody waits for it. */

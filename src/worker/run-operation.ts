@@ -1,5 +1,4 @@
 import type { ModelMessage } from '@ai-sdk/provider-utils';
-import type { StepScope } from '../agent/agent.ts';
 import { PromptHistory } from '../agent/prompt.ts';
 import { completionToken, completionTokenHash } from '../agent/completion-token.ts';
 import type { ExternalCompletion } from '../agent/tool.ts';
@@ -16,7 +15,7 @@ import type { OperationRun } from './operation-run.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import { runTool } from './run-tool.ts';
 import type { WorkerHost } from './session-run.ts';
-import { stepScope } from './step-scope.ts';
+import { callScope } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
 export type OperationEnding =
@@ -35,12 +34,9 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
   if (session === null || part === null || definition === undefined) {
     return { kind: 'ended', result: failedCall(operation, 'tool_changed', `the call of ${operation.toolName} can no longer be run`) };
   }
-  let scope: StepScope;
-  try {
-    scope = await stepScope({ agent, session });
-  } catch (error) {
-    return { kind: 'ended', result: failedCall(operation, 'context_failed', `the agent's context could not be made: ${error instanceof Error ? error.message : String(error)}`) };
-  }
+  const leftMs = Math.max(1, operation.timeoutAtMs - clock.nowMs());
+  const made = await callScope({ agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
+  if ('failed' in made) return { kind: 'ended', result: made.failed };
   const progress = new ProgressWriter(host, run);
   let isDelegated = false;
   const result = await runTool({
@@ -51,7 +47,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     resultBytesMax: definition.maxResultBytes ?? agent.limits.toolResultBytesMax,
     keepWhole: (text) => keepWhole(host, ref, text),
     options: {
-      ...scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
+      ...made.scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
       messages: await messagesUpTo(host.store, session, operation.stepSeq),
       progress: (fraction, text) => progress.report(fraction, text),
       externalCompletion: async () => {

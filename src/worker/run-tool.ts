@@ -59,9 +59,11 @@ function failed(code: string, errorText: string): Ending {
 /** From the input's check to what the model is told: all of it is the user's code, and all of it is bound in time. */
 async function complete(run: ToolRun, signal: AbortSignal): Promise<Ending> {
   const { call, definition } = run;
-  const checked = await checkInput(definition, run.approvedInput ?? call.input);
+  const checked = await checkInput(definition, run.approvedInput === undefined ? call.input : run.approvedInput);
   // It was valid when the model made the call: the tool has changed since.
   if (!checked.valid) return failed('tool_changed', `the tool changed since the call was made and no longer takes its input: ${checked.problem}`);
+  // What was told to end before it began has no effect.
+  if (signal.aborted) return failed('aborted', `${call.toolName} did not run: it was told to end before it began`);
   const probed = run.probes === true ? await probe(run, checked.value, signal) : null;
   if (probed === 'unknown') return unknownCall(call);
   const output = probed === null ? await execute(run, checked.value, signal) : probed.output;

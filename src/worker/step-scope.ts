@@ -1,7 +1,12 @@
 import type { StepScope } from '../agent/agent.ts';
 import type { Principal } from '../agent/tool.ts';
+import { failedCall, type CallName, type CallResult } from '../core/call-result.ts';
+import { wellFormedText } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
+import { redact } from './provider-failure.ts';
 import type { SessionRun } from './session-run.ts';
+import { withinTime, type TimeBound } from './within-time.ts';
 
 /** On whose behalf a session's agent acts: its owner. */
 export function principalOf({ tenant, owner }: Session): Principal {
@@ -13,4 +18,14 @@ export async function stepScope({ agent, session }: Pick<SessionRun, 'agent' | '
   const principal = principalOf(session);
   const context = agent.context === undefined ? undefined : await agent.context({ session, principal });
   return { session, principal, context };
+}
+
+/** {@link stepScope} for a call that is to run; where it fails, or is not made in time, how the call ends. It did not run. Never throws. */
+export async function callScope(run: Pick<SessionRun, 'agent' | 'session'>, call: CallName, bound: TimeBound): Promise<{ readonly scope: StepScope } | { readonly failed: CallResult }> {
+  try {
+    return { scope: await withinTime(stepScope(run), bound) };
+  } catch (error) {
+    const why = wellFormedText(redact(error instanceof Error ? error.message : String(error)).slice(0, limits.errorTextCharsMax));
+    return { failed: failedCall(call, 'context_failed', `the agent's context could not be made: ${why}`) };
+  }
 }

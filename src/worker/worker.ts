@@ -80,7 +80,10 @@ export class Worker {
       onCheck: () => this.#operations.checkHeld(),
       runs: () => [...this.#runs.keys()],
       onHeld: (held, runs) => dropLost(held, runs),
-      onRenewed: (held) => this.#giveUpUnheld(held),
+      onRenewed: (held) => {
+        this.#giveUpUnheld(held);
+        this.#operations.giveBackUnheld();
+      },
       onDead: () => this.wake(),
     });
     const solo = this.#solo;
@@ -96,6 +99,11 @@ export class Worker {
 
   get runs(): number {
     return this.#runs.size;
+  }
+
+  /** Operations that run in this process. */
+  get operationRuns(): number {
+    return this.#operations.runs;
   }
 
   get #inHand(): number {
@@ -305,6 +313,8 @@ export class Worker {
       this.#rested(session);
       return;
     }
+    // The commit of a claim may come after the lease that it was made under: what names the lost id is anybody's, and nothing of it begins here.
+    if (!this.#lease.held || session.claim?.worker !== this.#lease.id) return;
     const run: SessionRun = {
       ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null, clientTools: null,
       history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',

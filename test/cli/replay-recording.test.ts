@@ -4,8 +4,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { cutExecutions, ExecutionJournal, readJournals, readWorkerJournal } from '../../src/cli/replay/execution-journal.ts';
 import { generateConversations } from '../../src/cli/replay/generated-conversations.ts';
 import { atOnce, killPlan, passTime, toolMsOf } from '../../src/cli/replay/pace.ts';
-import { readRecording, readRecordings, RecordingError, toolNamesOf, type Recording } from '../../src/cli/replay/recording.ts';
-import { placeOf } from '../../src/cli/replay/recording-place.ts';
+import { actionAnswerOf, readRecording, readRecordings, RecordingError, toolNamesOf, type Recording } from '../../src/cli/replay/recording.ts';
+import { needsPerson, placeOf } from '../../src/cli/replay/recording-place.ts';
 import { inputOf } from '../../src/cli/replay/recording-tools.ts';
 import { SeededRandom } from '../../src/cli/replay/seeded-random.ts';
 import { toolKind } from '../../src/cli/replay/tool-kind.ts';
@@ -47,7 +47,28 @@ describe('a recording', () => {
     expect(recordingOf({ role: 'user', content: 'a\ud83cb\u0000' }).turns[0]?.user).toEqual(textOf('a\ufffdb\ufffd'));
   });
 
+  it('says how calls are answered that wait for somebody; those of which it says nothing go on', () => {
+    const { turns } = recordingOf(
+      { role: 'user', content: 'hi' },
+      { role: 'assistant', tool_calls: [call('asked_report_pay'), { ...call('client_locate'), answer: { type: 'error' } }, call('question_which'), call('rerun_read')] },
+      ...['paid', 'no signal', 'left', 'read'].map((content) => ({ role: 'tool', content })),
+    );
+    const calls = turns[0]?.steps[0]?.calls ?? [];
+    expect(calls.map((each) => each.answer)).toEqual([{ type: 'approve' }, { type: 'error' }, { type: 'answer' }, undefined]);
+    expect(calls.slice(0, 3).map(actionAnswerOf)).toEqual([{ type: 'approve' }, { type: 'error', errorText: 'no signal' }, { type: 'answer', value: 'left' }]);
+  });
+
+  it('may have messages that were steered into a turn after a step with calls', () => {
+    const { turns } = recordingOf(
+      { role: 'user', content: 'hi' }, { role: 'assistant', tool_calls: [call('f')] }, { role: 'tool', content: 'x' }, { role: 'user', content: 'hurry', steered: true }, { role: 'assistant', content: 'done' },
+    );
+    expect(turns).toMatchObject([{ user: textOf('hi'), steps: [{ calls: [{ name: 'f' }], steered: 'hurry' }, { texts: ['done'] }] }]);
+  });
+
   it.each<[string, object[]]>([
+    ['messages.1: a steered message is a text', [{ role: 'user', content: 'hi' }, { role: 'user', content: 'hurry', steered: true }]],
+    ['a steered message has the text of another user message', [{ role: 'user', content: 'hi' }, { role: 'assistant', tool_calls: [call('f')] }, { role: 'tool', content: 'x' }, { role: 'user', content: 'hi', steered: true }]],
+    ['messages.1: a call of f is not answered by approve', [{ role: 'user', content: 'hi' }, { role: 'assistant', tool_calls: [{ ...call('f'), answer: { type: 'approve' } }] }]],
     ['messages.1: a tool result without a call', [{ role: 'user', content: 'hi' }, { role: 'tool', content: 'x' }]],
     ['messages.2: the call of f before it has no result', [{ role: 'user', content: 'hi' }, { role: 'assistant', tool_calls: [call('f')] }, { role: 'user', content: 'hi' }]],
     ['the conversation ends before the call of f has a result', [{ role: 'user', content: 'hi' }, { role: 'assistant', tool_calls: [call('f'), call('f')] }, { role: 'tool', content: 'x' }]],
@@ -90,7 +111,36 @@ describe('the place in a recording', () => {
   });
 });
 
+describe('beside the turns of a recording', () => {
+  const beside = recordingOf(
+    { role: 'user', content: 'a' }, { role: 'assistant', tool_calls: [call('detached_rerun_crawl')] }, { role: 'tool', content: 'x' }, { role: 'user', content: 'hurry', steered: true },
+    { role: 'assistant', content: 'b' },
+  );
+  const user = (text: string) => ({ role: 'user', content: textOf(text) });
+  const assistant = { role: 'assistant' };
+  const ended = user('[operation op_01 of the tool detached_rerun_crawl has ended: done] It came to: x');
+
+  it('steered messages and results of detached operations move nothing, wherever they come', () => {
+    expect(placeOf(beside, [user('a'), assistant, { role: 'tool' }, user('hurry'), ended])).toMatchObject({ turn: 0, step: 1 });
+    expect(placeOf(beside, [user('a'), assistant, { role: 'tool' }, assistant, ended, user('hurry')])).toMatchObject({ turn: 0, step: 2 });
+    expect(placeOf(beside, [user('a'), assistant, { role: 'tool' }, assistant, user('c')])).toMatchObject({ turn: 1, step: 0 });
+  });
+
+  it('what only looks like one of them moves on', () => {
+    const plain = recordingOf({ role: 'user', content: 'a' }, { role: 'assistant', content: 'b' });
+    expect(placeOf(plain, [user('a'), assistant, ended])).toMatchObject({ turn: 1, step: 0 });
+    expect([needsPerson(beside), needsPerson(plain)]).toEqual([true, false]);
+  });
+});
+
 describe('a recorded tool', () => {
+  it('says in its name what it needs and how it runs', () => {
+    expect(['asked_detached_keyed_mail', 'awaited_report_import', 'asked_ask_wire', 'client_locate', 'question_which', 'search_direct_flight'].map(toolKind)).toEqual([
+      { asks: 'approval', background: 'detach', recovery: 'rerun-keyed' }, { asks: null, background: 'await', recovery: 'report' }, { asks: 'approval', background: null, recovery: 'ask' },
+      { asks: 'client-tool', background: null, recovery: 'report' }, { asks: 'question', background: null, recovery: 'report' }, { asks: null, background: null, recovery: 'rerun' },
+    ]);
+  });
+
   it('may not run twice where it changes the world', () => {
     const recoveries = ['book_reservation', 'cancel_reservation', 'update_reservation_flights', 'send_certificate', 'report_book', 'keyed_email', 'rerun_read', 'get_user_details'].map((name) => toolKind(name).recovery);
     expect(recoveries).toEqual(['report', 'report', 'report', 'report', 'report', 'rerun-keyed', 'rerun', 'rerun']);
@@ -122,7 +172,19 @@ describe('generated conversations', () => {
     expect(recordings.some(({ turns }) => turns.some((turn) => turn.steps.length === 0))).toBe(true);
     const results = steps.flatMap(({ calls }) => calls.flatMap(({ result }) => (typeof result === 'string' ? [result] : [])));
     for (const beginning of ['{', '[', 'Error: ']) expect(results.some((result) => result.startsWith(beginning))).toBe(true);
-    expect(toolNamesOf(recordings)).toHaveLength(6);
+    expect(toolNamesOf(recordings).filter((name) => toolKind(name).recovery === 'ask').length).toBeGreaterThan(0);
+  });
+
+  it('pause and go on beside: every kind of answer and of operation, in one step with plain calls, and messages steered in', () => {
+    const calls = steps.flatMap((step) => step.calls);
+    expect(new Set(calls.map(({ name, answer }) => `${toolKind(name).asks} ${answer?.type}`))).toEqual(new Set([
+      'null undefined', 'approval approve', 'approval deny', 'client-tool result', 'client-tool error', 'client-tool deny', 'question answer', 'question deny',
+    ]));
+    expect(calls.some(({ answer }) => answer?.type === 'approve' && answer.input !== undefined)).toBe(true);
+    expect(new Set(calls.map(({ name }) => `${toolKind(name).background} ${toolKind(name).recovery}`)).size).toBe(10);
+    expect(steps.some((step) => new Set(step.calls.map(({ name }) => `${toolKind(name).asks} ${toolKind(name).background}`)).size >= 4)).toBe(true);
+    const steered = steps.filter((step) => step.steered !== undefined);
+    expect(new Set(steered.map((step) => step.calls.some(({ answer }) => answer !== undefined)))).toEqual(new Set([true, false]));
   });
 });
 

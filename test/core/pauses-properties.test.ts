@@ -13,11 +13,11 @@ import { givenAnswer, textPart } from '../support/pure-session.ts';
 import { seedOf } from '../support/seed.ts';
 
 /** More of them: `HOLDFAST_PAUSES_RUNS=5000 npm run vitest -- test/core/pauses-properties.test.ts`. */
-const numRuns = Number(process.env['HOLDFAST_PAUSES_RUNS'] ?? 400);
+const numRuns = Number(process.env['HOLDFAST_PAUSES_RUNS'] ?? 1_200);
 const runs = { seed: seedOf('pauses'), numRuns };
 
 const weights: Readonly<Record<PauseHappening['kind'], number>> = {
-  claim: 10, die: 4, generate: 14, work: 24, join: 3, leave: 3, resolve: 16, operate: 14, send: 3, stop: 1, queue: 1, archive: 1, end: 1, deploy: 1, wait: 3,
+  claim: 10, die: 4, generate: 14, work: 24, join: 3, leave: 3, resolve: 16, operate: 14, send: 4, stop: 2, queue: 2, archive: 1, end: 1, deploy: 1, wait: 3,
 };
 
 const kinds = (Object.keys(weights) as PauseHappening['kind'][]).map((kind) => ({ weight: weights[kind], arbitrary: fc.constant(kind) }));

@@ -284,6 +284,14 @@ describe('results that are settled', () => {
     expect(pure.last('tool-results')?.results).toMatchObject([{ index: 0, output: 'result 0' }, { index: 1, output: 'paid' }]);
   });
 
+  it('count less than an outcome that is stored already: what has been kept stays as it is', () => {
+    const pure = generating();
+    pure.generated([callPart(0, 'pay'), callPart(1, 'pay')]);
+    pure.storeEarly({ index: 0, toolCallId: 'call_0', toolName: 'pay', outcome: 'done', output: 'the first' });
+    pure.results();
+    expect(pure.last('tool-results')?.results).toMatchObject([{ output: 'the first' }, { output: 'result 1' }]);
+  });
+
   it('of calls that are none of the step\'s are passed over', () => {
     const pure = generating();
     pure.generated([callPart(0, 'pay')]);

@@ -24,3 +24,10 @@ test('a card that was being charged when the process was killed is charged once,
   expect(output).toContain('It may have run');
   expect(output).toContain('the turn ended: complete; charges on the card: 1');
 });
+
+test('a refund that one process asked for runs when another one, later, has approved it', () => {
+  const output = example('approve-later.ts');
+  expect(output).toContain('[first process] requires_action: approval of refund; it exits');
+  expect(output).toContain('[second process] waiting: refund {"amount":50}');
+  expect(output).toContain('[second process] ended: complete: I refunded 50.');
+});

@@ -6,8 +6,8 @@ import { cancelOperation } from '../../src/core/operation-transitions.ts';
 import { openActions } from '../../src/core/session.ts';
 import { foldTranscript, type TranscriptMessage, type TranscriptToolPart } from '../../src/core/transcript.ts';
 import { readTranscript } from '../../src/feed/transcript-page.ts';
-import type { Store } from '../../src/store/store.ts';
 import { callPart, PureSession, textPart } from '../support/pure-session.ts';
+import { pureStore } from '../support/pure-store.ts';
 import { happen, happeningsOf, newborn, type Happening } from '../support/random-history.ts';
 import { seedOf } from '../support/seed.ts';
 
@@ -28,28 +28,10 @@ function toolParts(messages: readonly TranscriptMessage[]): readonly TranscriptT
   return messages.flatMap(({ parts }) => parts.filter((part): part is TranscriptToolPart => part.type.startsWith('tool-')));
 }
 
-/** As much of a store as the transcript reads, and what was read of it. */
-function storeOf({ log, operations }: Pick<PureSession, 'log' | 'operations'>): Store & { readonly read: { entries: number; operations: number } } {
-  const read = { entries: 0, operations: 0 };
-  const reads: Pick<Store, 'readEntries' | 'readOperation'> = {
-    readEntries: (_ref, { afterSeq = 0, beforeSeq = Number.POSITIVE_INFINITY, limit }) => {
-      const found = log.filter(({ seq }) => seq > afterSeq && seq < beforeSeq);
-      const page = beforeSeq === Number.POSITIVE_INFINITY ? found.slice(0, limit) : found.slice(-limit);
-      read.entries += page.length;
-      return Promise.resolve(page);
-    },
-    readOperation: ({ id }) => {
-      read.operations += 1;
-      return Promise.resolve(operations.get(id) ?? null);
-    },
-  };
-  return { ...(reads as Store), read };
-}
-
 async function allPages(pure: PureSession, limit: number): Promise<readonly (readonly TranscriptMessage[])[]> {
   const pages: (readonly TranscriptMessage[])[] = [];
   for (let before: number | undefined; ;) {
-    const { items, nextCursor } = await readTranscript(storeOf(pure), pure.session, { before, limit });
+    const { items, nextCursor } = await readTranscript(pureStore(pure), pure.session, { before, limit });
     pages.unshift(items);
     if (nextCursor === null) return pages;
     before = nextCursor;
@@ -109,7 +91,7 @@ describe('whatever happened to a session, its transcript', () => {
     await fc.assert(fc.asyncProperty(histories, fc.nat(), async (history, place) => {
       const pure = after(history);
       const whole = new Map(toolParts(wholeOf(pure)).map((part) => [part.callId, part]));
-      const { items } = await readTranscript(storeOf(pure), pure.session, { before: 1 + (place % pure.log.length), limit: 3 });
+      const { items } = await readTranscript(pureStore(pure), pure.session, { before: 1 + (place % pure.log.length), limit: 3 });
       for (const part of toolParts(items)) if (part.callId !== undefined) expect(part).toEqual(whole.get(part.callId));
     }), runs);
   });
@@ -129,7 +111,7 @@ describe('a page of the transcript', () => {
   }
 
   async function costOfFirstPage(pure: PureSession): Promise<{ readonly entries: number; readonly operations: number }> {
-    const store = storeOf(pure);
+    const store = pureStore(pure);
     const { items } = await readTranscript(store, pure.session, { before: pure.entries('turn-ended')[0]?.seq ?? 0, limit: 2 });
     expect(items).toHaveLength(2);
     return store.read;
@@ -152,7 +134,7 @@ describe('a page of the transcript', () => {
         pure.generated([textPart('hi')]);
       }
       pure.changeOperation(id, cancelOperation(pure.circumstances));
-      const store = storeOf(pure);
+      const store = pureStore(pure);
       const { items } = await readTranscript(store, pure.session, { before: pure.entries('user-message')[1]?.seq ?? 0, limit: 2 });
       expect(toolParts(items)).toMatchObject([{ operation: { id, status: 'cancelled' } }]);
       return store.read;
@@ -171,7 +153,7 @@ describe('a page of the transcript', () => {
         { ...head, seq: turn * 3 + 3, kind: 'turn-ended', turnId, reason: 'complete' },
       ];
     }).flat();
-    const store = storeOf({ log, operations: new Map() });
+    const store = pureStore({ log, operations: new Map() });
     const { items } = await readTranscript(store, { ...new PureSession().session, lastSeq: log.length }, { limit: 5 });
     expect(items.map(({ id }) => id)).toEqual(['turn_495', 'turn_496', 'turn_497', 'turn_498', 'turn_499']);
     expect(store.read.entries).toBeLessThan(60);

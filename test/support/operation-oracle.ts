@@ -55,7 +55,8 @@ export async function checkRecovered(watcher: Watcher, seen: Witness): Promise<v
   const { detached, finding }: PauseInput = input;
   const { status, attempts, runsAfter } = expectedOf(seen);
   expect(await turn.result).toMatchObject({ status: 'ended', reason: 'complete' });
-  await eventually('the session to rest', async () => (await session.get()).status === 'idle' && !isLive(await operation()));
+  // In this order: the commit that ends a detached operation opens the turn with its result.
+  await eventually('the session to rest', async () => !isLive(await operation()) && (await session.get()).status === 'idle');
   const entries = await session.entries();
   const about = `${tool} ${JSON.stringify(input)}, ${seen.atDeath} when its worker died`;
   expect(await operation(), about).toMatchObject({ status, attempts });

@@ -43,6 +43,7 @@ export class PauseChecks {
   readonly #operations = new Map<string, EntryOf<'operation-started'>>();
   readonly #ended = new Map<string, EntryOf<'operation-ended'>>();
   readonly #delivered = new Set<string>();
+  readonly #turns = new Set<string>();
   readonly #answered = new Set<number>();
   readonly #messages = new Map<string, 'waits' | 'said' | 'unqueued'>();
 
@@ -98,6 +99,10 @@ export class PauseChecks {
         return this.#operationResult(entry);
       case 'message-queued':
         this.#messages.set(entry.messageId, 'waits');
+        return;
+      case 'turn-started':
+        must(!this.#turns.has(entry.turnId), () => `turn ${entry.turnId} begins once`);
+        this.#turns.add(entry.turnId);
         return;
       case 'user-message':
         must(this.#messages.get(entry.messageId) === undefined || this.#messages.get(entry.messageId) === 'waits', () => `message ${entry.messageId} is said once`);
@@ -189,6 +194,9 @@ export class PauseChecks {
     const { session, operations } = this.#pure;
     const live = [...operations.values()].filter(isLive);
     must(session.operations.map(({ id }) => id).toSorted().join() === live.map(({ id }) => id).toSorted().join(), () => `the row names the operations that live: ${session.operations.map(({ id }) => id).join()}`);
+    must(!session.ended || live.length === 0, () => 'no operation outlives its session');
+    const keys = live.flatMap((operation) => (operation.key === null ? [] : [operation.key]));
+    must(new Set(keys).size === keys.length, () => 'one operation of a key lives');
     for (const id of this.#operations.keys()) must(this.#ended.has(id) !== live.some((operation) => operation.id === id), () => `operation ${id} lives, or its end is in the log`);
     for (const operation of live) {
       const due = operationDueAtMs(operation);

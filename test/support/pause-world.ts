@@ -11,7 +11,9 @@ import { claim } from '../../src/core/claim.ts';
 import type { AgentRules, ToolRules } from '../../src/core/decide.ts';
 import type { CallResult, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
-import { dispatchCalls, handOver, abandon, joinCalls, recordLateResult, settleCalls, settleGeneration, type Lease } from '../../src/core/settle.ts';
+import { isLive } from '../../src/core/operation.ts';
+import { awaitedOperations } from '../../src/core/session.ts';
+import { abandon, dispatchCalls, handOver, joinCalls, recordLateResult, settleCalls, settleGeneration, type Lease } from '../../src/core/settle.ts';
 import { PauseChecks } from './pause-checks.ts';
 import { OperationWorld } from './pause-operations.ts';
 import { callPart, givenAnswer, PureSession, rulesWith, textPart, toolDefaults } from './pure-session.ts';
@@ -53,7 +55,7 @@ const tools = new Map<string, ToolRules>([
 
 /** Every kind of call that a step may make. */
 const callKinds: readonly ((index: number, draw: Draw) => StepPart)[] = [
-  ...['look', 'book', 'pay', 'wire', 'wire', 'trace', 'finish', 'retired'].map((name) => (index: number) => callPart(index, name)),
+  ...['look', 'book', 'pay', 'wire', 'wire', 'trace', 'trace', 'finish', 'retired'].map((name) => (index: number) => callPart(index, name)),
   (index, draw) => callPart(index, ['pay', 'wire', 'trace', 'look'][draw(4)] ?? 'pay', { needs: { type: 'approval', ...expiry(draw), ...(draw(4) === 0 ? { roles: ['boss'] } : {}) }, inputHash: `hash ${index}` }),
   (index, draw) => callPart(index, 'where', { needs: { type: 'client-tool', ...expiry(draw) }, inputHash: `hash ${index}` }),
   (index, draw) => callPart(index, 'which', { needs: { type: 'question', ...expiry(draw) }, inputHash: `hash ${index}` }),
@@ -141,7 +143,7 @@ export class PauseWorld {
   /** A command, now and then in a process whose worker has a free place. */
   command<Reply>(accept: Accept<Reply>, draw: Draw, readsOutcomes = draw(2) === 0): Reply | Refusal {
     const { pure } = this;
-    const worker = draw(4) === 0 ? this.worker(draw) : null;
+    const worker = draw(3) === 0 ? this.worker(draw) : null;
     const slot = worker === null ? undefined : { worker, rulesOf: () => pure.rules };
     const accepted = pure.apply(acceptTransition(accept, pure.circumstances, { slot, readsOutcomes }), readsOutcomes);
     if (isRefusal(accepted)) return accepted;
@@ -224,7 +226,7 @@ export class PauseWorld {
     this.settle(hand, pure.apply(settleCalls(hand.lease, hand.work.stepSeq, hand.ended, pure.rules, pure.circumstances)), wasHolder);
   }
 
-  /** Takes in what may run since, approved meanwhile. */
+  /** Takes in what may run since, approved meanwhile. One that has lost the session takes in nothing. */
   join(hand: Hand): void {
     const { pure } = this;
     if (hand.work?.kind !== 'run-calls') return;
@@ -232,7 +234,8 @@ export class PauseWorld {
     const indexes = [...hand.waiting.map(({ index }) => index), ...hand.running, ...hand.ended.map(({ index }) => index)];
     const places = Math.max(0, pure.rules.parallelCalls - hand.running.length - hand.waiting.length);
     const joined = pure.apply(joinCalls(hand.lease, stepSeq, { indexes, places }, pure.rules, pure.circumstances));
-    if (isRefusal(joined)) throw new Error('calls join the holder');
+    if (isRefusal(joined) === (hand === this.holder)) throw new Error('calls join the holder, and nobody else');
+    if (isRefusal(joined)) return;
     this.checks.handedOut({ kind: 'run-calls', turnId: hand.work.turnId, stepSeq, run: joined, probe: [] }, hand.lease.fence);
     hand.waiting.push(...joined.map(({ index }, place) => ({ index, isDispatched: place < places })));
   }
@@ -253,6 +256,9 @@ export class PauseWorld {
   resolve(draw: Draw): void {
     const { pure } = this;
     const actions = pure.session.turn?.actions ?? [];
+    const expiring = actions.find(({ expiresAtMs, resolved }) => expiresAtMs !== null && resolved === undefined)?.expiresAtMs ?? null;
+    // To the millisecond: the last at which it may be answered, the first at which it may not.
+    if (expiring !== null && draw(6) === 0) pure.nowMs = Math.max(pure.nowMs, expiring - draw(2));
     const again = draw(5) === 0 && this.#lastAnswers.length > 0;
     const answers = again ? this.#lastAnswers : Array.from({ length: 1 + draw(2) }, () => this.#answer(actions[draw(Math.max(1, actions.length))], draw));
     const before = pure.session;
@@ -304,9 +310,12 @@ export const pauseHappenings = {
     return world.claim(world.worker(draw), draw(5) > 0);
   },
   die: (world: PauseWorld, draw: Draw) => {
-    const worker = world.pure.session.claim?.worker;
-    if (worker !== undefined) world.dead.add(worker);
-    if (draw(2) === 0) world.claim(world.worker(draw));
+    // Now and then everybody who takes it dies of it.
+    for (let deaths = draw(12) === 0 ? 6 : 1; deaths > 0; deaths -= 1) {
+      const worker = world.pure.session.claim?.worker;
+      if (worker !== undefined) world.dead.add(worker);
+      if (deaths > 1 || draw(2) === 0) world.claim(world.worker(draw));
+    }
   },
   generate: (world: PauseWorld, draw: Draw) => {
     const hand = world.someHand('generate', draw);
@@ -320,9 +329,9 @@ export const pauseHappenings = {
     else if (hand.running.length > 0) world.endCall(hand, draw);
     else if (hand.waiting.length === 0 || hand !== world.holder) world.settleResults(hand);
   },
-  join: (world: PauseWorld) => {
-    const { holder } = world;
-    if (holder !== undefined) world.join(holder);
+  join: (world: PauseWorld, draw: Draw) => {
+    const hand = world.someHand('run-calls', draw);
+    if (hand !== undefined) world.join(hand);
   },
   leave: (world: PauseWorld, draw: Draw) => {
     const hand = world.hands[draw(Math.max(1, world.hands.length))];
@@ -334,7 +343,13 @@ export const pauseHappenings = {
     const whenBusy = (['queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'] as const)[draw(6)] ?? 'queue';
     return world.command(acceptSend({ message: world.pure.message(`message ${draw(9)}`), whenBusy }), draw, whenBusy === 'interrupt' || whenBusy === 'replace' || draw(2) === 0);
   },
-  stop: (world: PauseWorld, draw: Draw) => world.command(acceptStop({ holdQueue: draw(4) === 0, keepOperations: draw(3) === 0 }), draw, true),
+  stop: (world: PauseWorld, draw: Draw) => {
+    const keepOperations = draw(3) === 0;
+    const awaited = awaitedOperations(world.pure.session);
+    world.command(acceptStop({ holdQueue: draw(4) === 0, keepOperations }), draw, true);
+    const going = awaited.filter(({ id }) => world.pure.operations.has(id) && isLive(world.pure.operation(id)));
+    if (going.length !== (keepOperations ? awaited.length : 0) && !world.pure.deleted) throw new Error('a stop cancels what its turn waits for, unless it is to be kept');
+  },
   queue: (world: PauseWorld, draw: Draw) => {
     const { queue } = world.pure.session;
     const id = queue[draw(Math.max(1, queue.length))]?.messageId ?? 'msg_none';

@@ -9,11 +9,12 @@ import { startChild, type Child } from './child-process.ts';
 import { eventually } from './eventually.ts';
 import { openHoldfast, temporaryDatabase } from './open-holdfast.ts';
 
+/** A session that has been asked for something. */
 export interface AskedSession {
   readonly session: SessionHandle;
   readonly turn: TurnHandle;
   /** Its newest operation, once there is one. */
-  operation(): Promise<OperationView>;
+  readonly operation: () => Promise<OperationView>;
 }
 
 /** A process that sends, decides and reads, and takes no work itself. */
@@ -21,14 +22,15 @@ export interface Watcher {
   readonly path: string;
   readonly holdfast: Holdfast;
   /** What the tools' runs have written so far. */
-  journal(): readonly PauseLine[];
+  readonly journal: () => readonly PauseLine[];
   /** The real runs of a session's calls, in order. */
-  begun(session: SessionHandle): readonly PauseLine[];
-  ask(...calls: PauseRequest['calls']): Promise<AskedSession>;
+  readonly begun: (session: SessionHandle) => readonly PauseLine[];
+  readonly ask: (...calls: PauseRequest['calls']) => Promise<AskedSession>;
   /** Starts a process that works. */
-  worker(config?: Omit<PauseProcessConfig, 'path'>): Child;
+  readonly worker: (config?: Omit<PauseProcessConfig, 'path'>) => Child;
 }
 
+/** Opens a {@link Watcher} on a new database. */
 export async function watch(): Promise<Watcher> {
   const path = await temporaryDatabase();
   const holdfast = await openHoldfast({ agents: [pauseAgent()], store: `sqlite:${path}`, worker: false });

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { agent } from '../../src/agent/agent.ts';
 import { limits } from '../../src/core/limits.ts';
+import { question, tool } from '../../src/index.ts';
 import type { Hooks } from '../../src/worker/hooks.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
 import { startChild } from '../support/child-process.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
+import { calling } from '../support/run-turn.ts';
 
 const overloaded = { error: Object.assign(new Error('overloaded'), { code: 'overloaded_error' }) };
 
@@ -18,6 +21,58 @@ async function bench(hooks: Hooks, options: { readonly system?: ReturnType<typeo
 }
 
 describe('hooks', () => {
+  it('hear of each action that a turn needs, and of each operation that ends, once each', async () => {
+    const heard: unknown[] = [];
+    const system = fakeSystem();
+    const model = scriptedModel([calling(['refund'], ['index'], ['ask', { question: 'Which?' }]), 'done', 'that too']);
+    const run = { inputSchema: z.object({}), execute: () => 'ok' };
+    const tools = { refund: tool({ ...run, needsApproval: true }), index: tool({ ...run, background: 'detach' }), ask: question() };
+    const holdfast = await openHoldfast({
+      agents: [agent({ name: 'one', model, tools })], system,
+      hooks: {
+        onActionRequired: async ({ tenant, sessionId, entry }) => {
+          const session = await holdfast.store.readSession({ tenant, id: sessionId });
+          heard.push([entry.kind, entry.type, entry.toolName, session?.turn?.actions.some(({ id }) => id === entry.actionId)]);
+        },
+        onOperationEnd: async ({ tenant, entry }) => {
+          const operation = await holdfast.store.readOperation({ tenant, id: entry.operationId });
+          heard.push([entry.kind, entry.status, operation?.status, entry.result?.output]);
+        },
+      },
+    });
+    const session = await holdfast.sessions.create({ agent: 'one', message: { text: 'go' } });
+    await system.runUntil(() => heard.length === 3);
+    await session.respondAll([{ actionId: 'act_3_0', type: 'deny' }, { actionId: 'act_3_2', type: 'answer', value: 'left' }]);
+    await system.advance(60_000);
+    expect(heard).toHaveLength(3);
+    expect(heard).toEqual(expect.arrayContaining([['action-opened', 'approval', 'refund', true], ['action-opened', 'question', 'ask', true], ['operation-ended', 'succeeded', 'succeeded', 'ok']]));
+  });
+
+  it('get to the others however many there are that never get through', async () => {
+    const system = fakeSystem();
+    const delivered: string[] = [];
+    const called = new Map<string, number>();
+    let last = '';
+    const { create } = await bench({
+      onTurnEnd: ({ sessionId }) => {
+        called.set(sessionId, (called.get(sessionId) ?? 0) + 1);
+        if (sessionId !== last || called.get(sessionId) === 1) throw new Error('no');
+        delivered.push(sessionId);
+      },
+    }, { system });
+    for (let count = 0; count < 130; count += 1) {
+      const session = await create();
+      last = session.id;
+      await (await session.send('go')).result;
+      await system.advance(1);
+    }
+    await system.advance(55_000);
+    expect(delivered).toEqual([last]);
+    // And those are called again and again, each of them.
+    await system.advance(60_000);
+    expect(Math.min(...[...called].flatMap(([id, times]) => (id === last ? [] : [times])))).toBeGreaterThan(2);
+  });
+
   it('are called after the commit they tell of, once each', async () => {
     const heard: unknown[] = [];
     const { system, holdfast, create } = await bench({

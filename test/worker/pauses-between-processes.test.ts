@@ -111,7 +111,7 @@ describe('a worker that only seems dead', { timeout }, () => {
   it('loses its operations when its lease has run out; what it does with them when it wakes changes nothing, and their signals abort', async () => {
     const watcher = await watch();
     const holdFile = `${watcher.path}.go`;
-    const first = watcher.worker({ leaseMs: 1_000, holds: true });
+    const first = watcher.worker({ leaseMs: 2_000, holds: true });
     const told = await watcher.ask(['rerun', { hold: 'never' }]);
     const deaf = await watcher.ask(['rerun', { hold: 'late', deaf: true }]);
     const prompt = await watcher.ask(['rerun', { holdFile }]);
@@ -122,7 +122,7 @@ describe('a worker that only seems dead', { timeout }, () => {
     const { id: firstId } = await first.hears('ready');
     // Stopped, it keeps its lock: only its lease can say that it is gone.
     await stopBetweenCommits(first, watcher.path);
-    const second = watcher.worker({ leaseMs: 1_000 });
+    const second = watcher.worker({ leaseMs: 2_000 });
     await eventually('the second one to run what may run again', () => [told, deaf, prompt].every(({ session }) => watcher.begun(session).at(-1)?.pid === second.pid));
     writeFileSync(holdFile, '');
     for (const { turn } of all) expect(await turn.result).toMatchObject({ status: 'ended', reason: 'complete' });
@@ -131,7 +131,8 @@ describe('a worker that only seems dead', { timeout }, () => {
 
     first.tell({ event: 'release', name: 'late' });
     await first.signal('SIGCONT');
-    for (const { session } of [told, deaf, deafReport]) await first.hears('aborted', ({ callKey }) => String(callKey).startsWith(session.id));
+    // Those that are let go may end before they are told to.
+    await first.hears('aborted', ({ callKey }) => String(callKey).startsWith(told.session.id));
     for (const { session } of [deaf, prompt, deafReport, promptReport]) await first.hears('end', ({ callKey }) => String(callKey).startsWith(session.id));
     await eventually('the first one to be a worker again', () => {
       first.tell({ event: 'who' });

@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
 import type { Holdfast } from '../../src/create-holdfast.ts';
 import type { FeedEvent } from '../../src/core/feed-event.ts';
@@ -9,6 +8,7 @@ import { startChild, type Child } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { stopBetweenCommits } from '../support/stop-between-commits.ts';
 import { probeAgent, probeText, silentPort, type ProbeRequest } from './children/probe-agent.ts';
 
 const script = 'test/worker/children/worker-process.ts';
@@ -38,26 +38,6 @@ async function ask(holdfast: Holdfast, request: ProbeRequest): Promise<{ readonl
 
 function worker(path: string, waits: readonly string[], leaseMs = 20_000): Child {
   return startChild(script, { path, leaseMs, waits });
-}
-
-/** A process that is stopped in the middle of a commit keeps the whole file locked, which no design of ours can help; so it is let go on until it is not. */
-async function stopBetweenCommits(child: Child, path: string): Promise<void> {
-  const probe = new Sqlite(path, { timeout: 0 });
-  try {
-    await eventually('the process to stand between two commits', async () => {
-      await child.signal('SIGSTOP');
-      try {
-        probe.exec('BEGIN IMMEDIATE; ROLLBACK');
-        return true;
-      } catch (error) {
-        if (!(error instanceof Sqlite.SqliteError) || error.code !== 'SQLITE_BUSY') throw error;
-        await child.signal('SIGCONT');
-        return false;
-      }
-    });
-  } finally {
-    probe.close();
-  }
 }
 
 describe('after kill -9 of the worker', () => {

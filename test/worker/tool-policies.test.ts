@@ -58,6 +58,24 @@ describe('a real result that comes after its call was given up', () => {
     expect(ofKind(await session.entries(), 'tool-results')[0]?.results[0]).toMatchObject({ outcome: 'failed', code: 'tool_timeout' });
   });
 
+  it('by its timeout while a sibling still runs, as well', async () => {
+    const sibling = gate();
+    const slow = tool({
+      inputSchema: nothing, timeoutMs: 30,
+      execute: async (_input, { abortSignal }) => {
+        await new Promise((resolve) => abortSignal.addEventListener('abort', resolve));
+        return 'paid';
+      },
+    });
+    const other = tool({ inputSchema: nothing, execute: async () => { await sibling.pass(); return 'other'; } });
+    const { session, turn } = await startTurn({ tools: { slow, other }, script: [calling(['slow'], ['other']), 'done'] });
+    await sibling.reached;
+    await eventually('the late result', async () => ofKind(await session.entries(), 'late-result')[0]);
+    sibling.open();
+    await turn.result;
+    expect(ofKind(await session.entries(), 'tool-results')[0]?.results.map(({ outcome }) => outcome)).toEqual(['failed', 'done']);
+  });
+
   it('is none when the tool only hears that it is to end', async () => {
     const ended = gate();
     const slow = tool({

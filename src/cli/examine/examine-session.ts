@@ -63,7 +63,7 @@ function foldEntry(session: Session, entry: Entry): Session {
 }
 
 function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
-  const { fence: _fence, claim: _claim, crashes: _crashes, endsAtMs: _endsAtMs, updatedAtMs: _updatedAtMs, turn, ...derived } = session;
+  const { fence: _fence, claim: _claim, crashes: _crashes, endAfterInactivityMs: _endAfterInactivityMs, endsAtMs: _endsAtMs, updatedAtMs: _updatedAtMs, turn, ...derived } = session;
   return { ...(derived as unknown as Record<string, JsonValue>), turn: turnFromLog(turn) };
 }
 
@@ -71,7 +71,7 @@ function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
 function turnFromLog(turn: Session['turn']): JsonValue {
   if (turn === null) return null;
   const { attempt: _attempt, retry: _retry, lastStep, ...rest } = turn;
-  const openCalls = lastStep?.openCalls.map(({ dispatchedFence: _dispatchedFence, ended: _ended, ...call }) => call);
+  const openCalls = lastStep?.openCalls.map(({ dispatchedFence: _dispatchedFence, mayHaveRun: _mayHaveRun, ended: _ended, ...call }) => call);
   return { ...rest, lastStep: lastStep === null ? null : { ...lastStep, openCalls } } as unknown as JsonValue;
 }
 

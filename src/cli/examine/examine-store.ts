@@ -76,9 +76,8 @@ function examineDatabase(database: Database, progress: ExamineProgress): Examina
   const total = Number(database.prepare('SELECT count(*) FROM session').pluck().get());
   progress.onSessions(total);
   const found: Finding[] = [];
-  const workers = new Set(database.prepare('SELECT id FROM worker').pluck().all() as string[]);
   for (const row of sessionRows(database)) {
-    found.push(...examineSession(row, wholeLog(database, row.session), workRows(database, row.session, workers)));
+    found.push(...examineSession(row, wholeLog(database, row.session), workRows(database, row.session)));
     progress.onSession();
   }
   check('sessions', found, `${total} agree with their logs`);
@@ -129,13 +128,12 @@ function wholeLog(database: Database, ref: SessionRef): readonly Entry[] {
   }
 }
 
-function workRows(database: Database, session: Session, workers: ReadonlySet<string>): WorkRows {
+function workRows(database: Database, session: Session): WorkRows {
   const named = JSON.stringify(session.operations.map(({ id }) => id));
   const rows = database.prepare("SELECT * FROM operation WHERE tenant = ? AND ((session_id = ? AND status IN ('queued', 'running')) OR id IN (SELECT value FROM json_each(?))) ORDER BY id")
     .all(session.tenant, session.id, named) as (Record<string, string | number | null> & { body: string })[];
   return {
     operations: rows.map(({ body, ...columns }) => ({ columns, operation: JSON.parse(body) as Operation })),
     outcomes: new SessionRows(new PreparedStatements(database)).outcomes(session),
-    workers,
   };
 }

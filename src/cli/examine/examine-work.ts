@@ -1,7 +1,7 @@
 import { callOfAction } from '../../core/action.ts';
 import type { CallResult, Entry } from '../../core/entry.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
-import { openActions, pauseOf, type OpenCall, type Session } from '../../core/session.ts';
+import { openActions, type OpenCall, type Session } from '../../core/session.ts';
 import type { Finding } from './finding.ts';
 
 /** An operation's row: its columns, and the operation in its body. */
@@ -16,8 +16,6 @@ export interface WorkRows {
   readonly operations: readonly OperationRow[];
   /** Stored outcomes of the calls that are open. */
   readonly outcomes: readonly CallResult[];
-  /** Workers that are known, dead or alive. */
-  readonly workers: ReadonlySet<string>;
 }
 
 /** Looks whether what a session waits for is there, so that somebody or something can bring it on (G7). Pure. */
@@ -28,7 +26,7 @@ export function examineWork(session: Session, entries: readonly Entry[], rows: W
     ...actionFindings(session, entries).map(found('action_without_call')),
     ...operationFindings(session, rows.operations).map(found('operation_mismatch')),
     ...outcomeFindings(session, rows.outcomes).map(found('outcome_missing')),
-    ...stuckFindings(session, rows).map(found('stuck')),
+    ...stuckFindings(session).map(found('stuck')),
   ];
 }
 
@@ -77,16 +75,8 @@ function outcomeFindings({ turn }: Session, outcomes: readonly CallResult[]): re
     (ended === true && !outcomes.some((outcome) => outcome.index === index) ? [`call ${index} of the last step has ended, and its outcome is nowhere`] : []));
 }
 
-/** What nobody will ever bring on. */
-function stuckFindings({ claim, turn, operations }: Session, { operations: rows, workers }: WorkRows): readonly string[] {
-  const waits = turn !== null && claim === null && pauseOf(turn) !== null;
-  const messages = waits ? openCalls(turn).flatMap(({ index, operationId }) => (operationId !== undefined && !operations.some(({ id }) => id === operationId) ? [`call ${index} waits for operation ${operationId}, which has ended`] : [])) : [];
-  if (claim !== null && !workers.has(claim.worker)) messages.push(`worker ${claim.worker} has it, of which nothing is known`);
-  for (const { operation } of rows) {
-    if (!isLive(operation)) continue;
-    const { id, worker, external, tokenHashes } = operation;
-    if (worker !== null && !workers.has(worker)) messages.push(`worker ${worker} has operation ${id}, and nothing is known of it`);
-    if (external && tokenHashes.length === 0) messages.push(`operation ${id} is to be completed from outside, and nobody has a token for it`);
-  }
-  return messages;
+/** A call that nothing will ever bring on: its operation is no more, and has left it no outcome. A worker that is gone is none of this: others find what it left. */
+function stuckFindings({ turn, operations }: Session): readonly string[] {
+  return openCalls(turn).flatMap(({ index, operationId }) =>
+    (operationId !== undefined && !operations.some(({ id }) => id === operationId) ? [`call ${index} of the last step waits for operation ${operationId}, which has ended`] : []));
 }

@@ -3,7 +3,7 @@ import { canonicalJson } from '../../core/json.ts';
 import { localPrincipal } from '../../create-holdfast.ts';
 import type { PlacedCall } from './call-log.ts';
 import type { ConversationEvidence, Finding, RunEvidence } from './evidence.ts';
-import { isCutByKill } from './expected-result.ts';
+import { isAskedForKill } from './expected-result.ts';
 import type { RecordedAnswer } from './recording.ts';
 import { toolKind } from './tool-kind.ts';
 
@@ -43,13 +43,12 @@ function askedFindings({ where, part, step, recorded, entries }: PlacedCall): re
 
 /** Whether a call is to run again is asked only where it may have run, once for each kill. */
 function recoveryFindings(call: PlacedCall, sessionId: string, run: RunEvidence): readonly Finding[] {
-  const { where, part, entries } = call;
+  const { where, entries } = call;
   const asked = entries.opened.filter(({ type }) => type === 'recovery');
   const findings: Finding[] = [];
-  if (asked.length > 0 && (toolKind(part.toolName).recovery !== 'ask' || !isCutByKill(call, sessionId, run))) {
-    findings.push({ count: 'mismatches', where, problem: 'somebody was asked whether the call is to run again, and no kill explains it', found: JSON.stringify(asked) });
-  }
-  for (const { actionId } of asked) {
+  for (const action of asked) {
+    if (!isAskedForKill(call, action, sessionId, run)) findings.push({ count: 'mismatches', where, problem: 'somebody was asked whether the call is to run again, and no kill explains it', found: JSON.stringify(action) });
+    const { actionId } = action;
     const answers = entries.resolved.filter((resolved) => resolved.actionId === actionId);
     if (answers.length !== 1) findings.push({ count: 'mismatches', where, problem: `${actionId} was answered ${answers.length} times`, found: JSON.stringify(answers) });
   }

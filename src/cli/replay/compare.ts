@@ -1,6 +1,5 @@
 import type { ToolCallPart } from '../../core/entry.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
-import type { Session } from '../../core/session.ts';
 import { CallLog, placedCalls, whereOf, type PlacedCall } from './call-log.ts';
 import { checkActions } from './check-actions.ts';
 import { checkExecutions, type LoggedConversation } from './check-executions.ts';
@@ -43,7 +42,7 @@ export function compareConversation(evidence: ConversationEvidence, run: RunEvid
   const turns = all.filter((turn) => isRecordedTurn(recording, turn));
   const logged: LoggedConversation = { sessionId: session.id, turns: all, places: stepPlaces(recording, all), calls: new CallLog(entries) };
   const calls = placedCalls(recording, all, logged.places, logged.calls);
-  const comparing = new TranscriptComparison(calls, session, run);
+  const comparing = new TranscriptComparison(calls, session.id, run);
   for (const [place, recorded] of recording.turns.entries()) {
     const turnId = sent.find(({ turn }) => turn === place)?.turnId;
     const found = turnId === undefined ? undefined : turns.find((turn) => turn.turnId === turnId);
@@ -75,12 +74,12 @@ class TranscriptComparison {
   readonly findings: Finding[] = [];
   unknown = 0;
   readonly #calls: readonly PlacedCall[];
-  readonly #session: Session;
+  readonly #sessionId: string;
   readonly #run: RunEvidence;
 
-  constructor(calls: readonly PlacedCall[], session: Session, run: RunEvidence) {
+  constructor(calls: readonly PlacedCall[], sessionId: string, run: RunEvidence) {
     this.#calls = calls;
-    this.#session = session;
+    this.#sessionId = sessionId;
     this.#run = run;
   }
 
@@ -158,8 +157,9 @@ class TranscriptComparison {
     }
     const { outcome, code, errorText } = result;
     const expected = expectedResult(call);
-    const isCut = outcome === 'unknown' && isCutByKill(call, this.#session.id, this.#run);
-    if (isCut && (expected.outcome === 'unknown' || expected.outcome === 'done')) this.unknown += 1;
+    // What a person left unknown, they were asked for a kill.
+    const isKnown = outcome !== 'unknown' || (expected.outcome !== 'unknown' && (expected.outcome !== 'done' || !isCutByKill(call, this.#sessionId, this.#run)));
+    if (!isKnown) this.unknown += 1;
     else if (outcome !== expected.outcome) {
       this.report(where, outcome === 'unknown' ? 'the outcome is unknown, and no kill explains it' : `the call did not end ${expected.outcome}`, { recorded: recorded.result, found: { outcome, code, errorText } });
     } else if (outcome === 'done') {

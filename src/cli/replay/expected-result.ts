@@ -1,6 +1,6 @@
 import type { CallResult } from '../../core/entry.ts';
 import type { JsonValue } from '../../core/json.ts';
-import type { PlacedCall } from './call-log.ts';
+import type { CallEntries, PlacedCall } from './call-log.ts';
 import type { RunEvidence } from './evidence.ts';
 import { toolKind } from './tool-kind.ts';
 
@@ -28,18 +28,33 @@ function textOf(result: JsonValue): string {
   return typeof result === 'string' ? result : JSON.stringify(result);
 }
 
+type CutCall = Pick<PlacedCall, 'part' | 'place' | 'step' | 'entries'>;
+
+/** Whether a kill explains that nobody knows how a call ended. */
+export function isCutByKill(call: CutCall, sessionId: string, run: RunEvidence): boolean {
+  const { recovery, asks, background } = toolKind(call.part.toolName);
+  if (recovery !== 'report' || asks === 'client-tool' || asks === 'question') return false;
+  const { step, entries } = call;
+  return isCut(call, sessionId, run, 0, background === null ? step.resultsAtMs : (entries.ended.at(-1)?.atMs ?? step.resultsAtMs));
+}
+
+/** Whether a kill explains that somebody was asked, by this entry, whether a call is to run again: since it was last decided that it runs. */
+export function isAskedForKill(call: CutCall, asked: CallEntries['opened'][number], sessionId: string, run: RunEvidence): boolean {
+  const { opened, resolved } = call.entries;
+  const recoveries = new Set(opened.flatMap(({ type, actionId }) => (type === 'recovery' ? [actionId] : [])));
+  const decided = resolved.findLast(({ actionId, seq }) => recoveries.has(actionId) && seq < asked.seq);
+  return toolKind(call.part.toolName).recovery === 'ask' && isCut(call, sessionId, run, decided?.atMs ?? 0, asked.atMs);
+}
+
 /**
- * Whether a kill explains that nobody knows how a call ended: it cut the process that ran it, or that was about to. Which one was about to run what was approved, and what went on
- * as an operation, nobody wrote down: there it may have been any.
+ * Whether a kill cut the process that ran the call in that time, or that was about to. Which one was about to run what somebody had let run, and what went on as an operation,
+ * nobody wrote down: there it may have been any.
  */
-export function isCutByKill({ part, place, step, entries }: Pick<PlacedCall, 'part' | 'place' | 'step' | 'entries'>, sessionId: string, run: RunEvidence): boolean {
-  const { recovery, asks, background } = toolKind(part.toolName);
-  if ((recovery !== 'report' && recovery !== 'ask') || asks === 'client-tool' || asks === 'question') return false;
-  const endedAtMs = background === null ? step.resultsAtMs : (entries.ended.at(-1)?.atMs ?? step.resultsAtMs);
-  const runs = run.runsOf(`${sessionId}/${step.seq}/${part.index}`);
-  if (runs.length > 0) return runs.some((line) => run.isCutByKill(line, endedAtMs));
-  const approved = entries.resolved.find(({ resolution }) => resolution === 'approved');
-  const begunAtMs = background === null ? approved?.atMs : entries.started[0]?.atMs;
-  if (begunAtMs !== undefined) return run.anyKilledBetween(begunAtMs, endedAtMs);
-  return run.generationsOf(place, 'end').some((line) => run.isCutByKill(line, endedAtMs));
+function isCut({ part, place, step, entries: { resolved, started } }: CutCall, sessionId: string, run: RunEvidence, fromMs: number, untilMs: number): boolean {
+  const runs = run.runsOf(`${sessionId}/${step.seq}/${part.index}`).filter(({ atMs }) => atMs >= fromMs && atMs <= untilMs);
+  if (runs.length > 0) return runs.some((line) => run.isCutByKill(line, untilMs));
+  const approved = resolved.findLast(({ resolution, atMs }) => resolution === 'approved' && atMs <= untilMs);
+  const begunAtMs = toolKind(part.toolName).background === null ? approved?.atMs : started[0]?.atMs;
+  if (begunAtMs !== undefined) return run.anyKilledBetween(begunAtMs, untilMs);
+  return run.generationsOf(place, 'end').some((line) => run.isCutByKill(line, untilMs));
 }

@@ -22,6 +22,8 @@ export interface PauseInput {
   /** It does not end when it is told to, and a timer of it goes on for minutes. */
   readonly deaf?: boolean;
   readonly detached?: boolean;
+  /** At its end it kills its process. */
+  readonly kills?: boolean;
 }
 
 /** What a user message to the agent asks for, as JSON: tools to call in one step. */
@@ -64,6 +66,7 @@ export function pauseAgent(port: ProbePort = silentPort, name = 'pause'): Agent 
     if (asked.deaf === true) setTimeout(() => undefined, 600_000);
     const held = hold(port, asked, options);
     await (asked.deaf === true ? held : Promise.race([held, told]));
+    if (asked.kills === true) process.kill(process.pid, 'SIGKILL');
     options.progress(0.9, `nearly done by ${process.pid}`);
     note('end', toolName, options);
     return `${toolName} by ${options.callKey}`;
@@ -77,7 +80,7 @@ export function pauseAgent(port: ProbePort = silentPort, name = 'pause'): Agent 
     model: scriptedModel([], { otherwise: ({ prompt }) => answer(prompt), clock: realSystem().clock }),
     instructions: 'pause',
     tools: {
-      quick: server('quick'), held: server('held'), refund: { ...server('refund'), needsApproval: true },
+      quick: server('quick'), held: server('held'), again: { ...server('again'), recovery: 'rerun' as const }, refund: { ...server('refund'), needsApproval: true },
       rerun: operation('rerun', 'rerun'), keyed: operation('keyed', 'rerun-keyed'), report: operation('report', 'report'),
       probe: tool({
         inputSchema: input, background,
