@@ -92,21 +92,24 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),
     settings: options.settings ?? {},
-    rules: rulesOf(name, version, limits, toolMap, mcp),
+    rules: rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined),
   };
 }
 
-function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>, mcp: Readonly<Record<string, McpServerOptions>>): AgentRules {
+function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>, mcp: Readonly<Record<string, McpServerOptions>>, isHeadless: boolean): AgentRules {
+  // Nobody is there to say whether what may have run is to run again: the model is told that it may have.
+  const unasked = (own: ToolRules): ToolRules => (isHeadless && own.recovery === 'ask' ? { ...own, recovery: 'report' } : own);
   return {
     agent: name, version, maxSteps: limits.maxSteps, parallelCalls: limits.parallelCalls, endAfterInactivityMs: limits.endAfterInactivityMs,
-    tools: new Map([...tools].filter(([, definition]) => !isProviderExecuted(definition)).map(([toolName, definition]) => [toolName, toolRulesOf(definition)])),
-    servers: new Map(Object.entries(mcp).map(([server, { recovery = 'report' }]) => [server, { recovery, exclusive: false, stopAfter: false }])),
+    tools: new Map([...tools].filter(([, definition]) => !isProviderExecuted(definition)).map(([toolName, definition]) => [toolName, unasked(toolRulesOf(definition))])),
+    servers: new Map(Object.entries(mcp).map(([server, { recovery = 'report' }]) => [server, unasked({ recovery, exclusive: false, stopAfter: false })])),
   };
 }
 
-function toolRulesOf({ recovery = 'report', exclusive = false, stopAfter = false, background, timeoutMs }: AgentTool): ToolRules {
+function toolRulesOf({ recovery = 'report', exclusive = false, stopAfter = false, background, timeoutMs, actionRoles }: AgentTool): ToolRules {
   return {
     exclusive, stopAfter, recovery: typeof recovery === 'function' ? 'probe' : recovery,
+    ...(actionRoles === undefined ? {} : { actionRoles }),
     ...(background !== undefined && timeoutMs !== undefined ? { operationTimeoutMs: timeoutMs } : {}),
   };
 }

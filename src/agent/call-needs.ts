@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ModelMessage } from '@ai-sdk/provider-utils';
 import type { CallNeed } from '../core/action.ts';
 import type { ToolCallPart } from '../core/entry.ts';
-import { canonicalJson, type JsonValue } from '../core/json.ts';
+import { canonicalJson, wellFormedText, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import type { Agent, StepScope } from './agent.ts';
 import type { ToolApprovalStatus } from './tool-approval.ts';
@@ -47,12 +47,12 @@ async function askedOf(agent: Agent, definition: AgentTool, call: CallToRule, sc
 async function needOf(agent: Agent, definition: AgentTool, call: CallToRule, scope: StepScope, messages: ModelMessage[]): Promise<CallNeed | { readonly denied: NonNullable<ToolCallPart['denied']> } | null> {
   const { actionExpiresAfterMs, actionRoles: roles } = definition;
   const bound = (type: CallNeed['type'], expiresAfterMs: number | null, reason?: string): CallNeed => ({
-    type, ...(expiresAfterMs === null ? {} : { expiresAfterMs }), ...(roles === undefined ? {} : { roles }), ...(reason === undefined ? {} : { reason }),
+    type, ...(expiresAfterMs === null ? {} : { expiresAfterMs }), ...(roles === undefined ? {} : { roles }), ...(reason === undefined ? {} : { reason: wellFormedText(reason.slice(0, limits.actionReasonCharsMax)) }),
   });
   if (definition.isQuestion === true) return bound('question', actionExpiresAfterMs ?? null);
   if (isClientTool(definition)) return bound('client-tool', actionExpiresAfterMs === undefined ? limits.clientToolExpiryMs : actionExpiresAfterMs);
   const status = await approvalOf(agent, definition, call, scope, messages);
-  if (status.type === 'denied') return { denied: { code: 'denied', reason: status.reason ?? 'the agent does not allow it' } };
+  if (status.type === 'denied') return { denied: { code: 'denied', reason: wellFormedText((status.reason ?? 'the agent does not allow it').slice(0, limits.actionReasonCharsMax)) } };
   return status.type === 'user-approval' ? bound('approval', actionExpiresAfterMs ?? null, status.reason) : null;
 }
 

@@ -80,7 +80,7 @@ export function prepareCalls(draft: Draft, rules: AgentRules, advancing: Advanci
 }
 
 function openCallsUp(draft: Draft, rules: AgentRules, decision: Extract<Decision, { kind: 'open-actions' | 'expire-actions' | 'start-operations' }>, advancing: Advancing): void {
-  if (decision.kind === 'open-actions') for (const { call, recovery } of decision.asked) openAction(draft, decision.stepSeq, call, recovery);
+  if (decision.kind === 'open-actions') for (const { call, recovery } of decision.asked) openAction(draft, rules, decision.stepSeq, call, recovery);
   else if (decision.kind === 'expire-actions') for (const action of decision.actions) expireAction(draft, action);
   else for (const call of decision.calls) startOperation(draft, rules, decision.stepSeq, call, advancing);
 }
@@ -118,14 +118,14 @@ export function dispatch(draft: Draft, rules: AgentRules, indexes: readonly numb
   if (changed) draft.set({ turn: { ...turn, lastStep: { ...step, openCalls } } });
 }
 
-function openAction(draft: Draft, stepSeq: number, call: OpenCall, recovery: boolean): void {
+function openAction(draft: Draft, rules: AgentRules, stepSeq: number, call: OpenCall, recovery: boolean): void {
   const { turn } = stepOf(draft);
   const { index, toolCallId, toolName, needs, inputHash = '' } = call;
   const again = turn.actions.some((action) => action.index === index) ? draft.session.fence : undefined;
   const asked = { kind: 'action-opened', turnId: turn.id, actionId: actionIdOf(stepSeq, index, again), stepSeq, index, toolCallId, toolName, inputHash } as const;
   if (recovery || needs === undefined) {
-    const roles = needs?.roles === undefined ? {} : { roles: needs.roles };
-    draft.append({ ...asked, type: 'recovery', expiresAtMs: null, ...roles, reason: 'The process that ran this call died before it reported. It may have run.' });
+    const roles = needs?.roles ?? toolRules(rules, toolName)?.actionRoles;
+    draft.append({ ...asked, type: 'recovery', expiresAtMs: null, ...(roles === undefined ? {} : { roles }), reason: 'The process that ran this call died before it reported. It may have run.' });
     return;
   }
   const { type, expiresAfterMs, roles, reason } = needs;

@@ -27,6 +27,8 @@ export interface ToolRules {
   readonly exclusive: boolean;
   /** Its success ends the turn. */
   readonly stopAfter: boolean;
+  /** Only a principal with one of these roles decides what becomes of a call that may have run. */
+  readonly actionRoles?: readonly string[];
   /** How long an operation of it may take. Default: `limits.operationTimeoutMs`. */
   readonly operationTimeoutMs?: number;
 }

@@ -38,6 +38,10 @@ export const limits = {
   progressTextCharsMax: 500,
   /** How long an operation may take from its start, unless its tool says otherwise: a day. */
   operationTimeoutMs: 86_400_000,
+  /** Tokens with which an operation may be completed from outside: one for each time it was begun, the last ones. */
+  completionTokensMax: 20,
+  /** Why an agent asks, as the person who decides is told. */
+  actionReasonCharsMax: 500,
   /** Workers that may die under one operation before it is given up. */
   operationCrashesMax: 10,
   /** The key that keeps one operation from being started twice. */

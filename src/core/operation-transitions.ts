@@ -89,7 +89,7 @@ export function reportProgress(lease: OperationLease, progress: OperationProgres
 
 /** Lets somebody outside complete the operation, with the token of which this is the hash. */
 export function allowCompletion(lease: OperationLease, tokenHash: string, nowMs: number): OperationTransition<null> {
-  return whenHeld(lease, ({ operation }) => only({ ...operation, tokenHashes: [...operation.tokenHashes, tokenHash], updatedAtMs: nowMs }, null));
+  return whenHeld(lease, ({ operation }) => only({ ...operation, tokenHashes: [...operation.tokenHashes, tokenHash].slice(-limits.completionTokensMax), updatedAtMs: nowMs }, null));
 }
 
 /** The tool has returned and somebody outside goes on: no worker is held until the completion, or until its time is over. */

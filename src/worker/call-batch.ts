@@ -10,7 +10,7 @@ import { approvedInputOf } from './approved-input.ts';
 import { recordLate } from './late-result.ts';
 import { runTool } from './run-tool.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
-import { callScope } from './step-scope.ts';
+import { scopeOfCall } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
 export interface BatchStep {
@@ -121,7 +121,7 @@ export class CallBatch {
     if (definition === undefined) return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'tool_unavailable', errorText: `the tool ${toolName} cannot be reached now; it did not run` });
     const { ref, agent, abort, history } = this.#run;
     const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
-    const made = await callScope(this.#run, part, bound);
+    const made = await scopeOfCall(this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
     this.#end(await runTool({
       definition, call: part, ...bound,

@@ -4,7 +4,7 @@ import type { Operation } from '../core/operation.ts';
 import type { CallResult } from '../core/entry.ts';
 import { canonicalJson, type JsonValue } from '../core/json.ts';
 import type { Session } from '../core/session.ts';
-import type { ClaimableOperation, OperationUpdateResult } from '../store/store.ts';
+import { StoreError, type ClaimableOperation, type OperationUpdateResult } from '../store/store.ts';
 import { recordLate } from './late-result.ts';
 import type { OperationRun } from './operation-run.ts';
 import { runOperation, type OperationEnding } from './run-operation.ts';
@@ -138,8 +138,15 @@ export class OperationRunner {
     const agent = this.#host.agents.get(name);
     if (agent === undefined || this.#stopped || !this.#lease.held || this.#runs.size >= this.#host.operationsMax) return;
     const { id: worker } = this.#lease;
-    const result = await this.#update(tenant, id, true, claimOperation(worker, (other) => deadWorkers.includes(other), agent.rules, this.#circumstances()));
-    if (result.kind === 'committed' && result.reply.work !== 'none') this.#begin(agent, result.reply);
+    const transition = claimOperation(worker, (other) => deadWorkers.includes(other), agent.rules, this.#circumstances());
+    try {
+      const result = await this.#update(tenant, id, true, transition, (error) => error instanceof StoreError);
+      if (result.kind === 'committed' && result.reply.work !== 'none') this.#begin(agent, result.reply);
+    } catch (error) {
+      // One that cannot be claimed keeps no others waiting; a store that fails is the matter of all.
+      if (error instanceof StoreError) throw error;
+      this.#host.log('error', 'operation-claim-failed', { operation: id, error: error instanceof Error ? error.message : String(error) });
+    }
   }
 
   #begin(agent: Agent, { operation, work }: ClaimedOperation): void {
@@ -194,7 +201,7 @@ export class OperationRunner {
   }
 
   /** Tries until the store answers: an operation that has ended must not stay open for want of one commit. */
-  async #update<Reply>(tenant: string, id: string, withSession: boolean, transition: OperationTransition<Reply>): Promise<OperationUpdateResult<Reply>> {
+  async #update<Reply>(tenant: string, id: string, withSession: boolean, transition: OperationTransition<Reply>, triesAgain: (error: unknown) => boolean = () => true): Promise<OperationUpdateResult<Reply>> {
     for (let delayMs = 100; ; delayMs = Math.min(delayMs * 2, 5_000)) {
       try {
         const result = await this.#host.store.updateOperation({ key: { tenant, id }, reads: { session: withSession }, transition });
@@ -204,7 +211,7 @@ export class OperationRunner {
         }
         return result;
       } catch (error) {
-        if (this.#stopped || !this.#lease.held) throw error;
+        if (this.#stopped || !this.#lease.held || !triesAgain(error)) throw error;
         this.#host.log('error', 'operation-not-stored', { operation: id, error: error instanceof Error ? error.message : String(error) });
         await new Promise<void>((resolve) => this.#host.system.clock.after(delayMs, resolve));
       }

@@ -15,7 +15,7 @@ import type { OperationRun } from './operation-run.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import { runTool } from './run-tool.ts';
 import type { WorkerHost } from './session-run.ts';
-import { callScope } from './step-scope.ts';
+import { scopeOfCall } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
 export type OperationEnding =
@@ -35,10 +35,10 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     return { kind: 'ended', result: failedCall(operation, 'tool_changed', `the call of ${operation.toolName} can no longer be run`) };
   }
   const leftMs = Math.max(1, operation.timeoutAtMs - clock.nowMs());
-  const made = await callScope({ agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
+  const made = await scopeOfCall({ agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
   if ('failed' in made) return { kind: 'ended', result: made.failed };
   const progress = new ProgressWriter(host, run);
-  let isDelegated = false;
+  let completion: Promise<ExternalCompletion> | null = null;
   const result = await runTool({
     definition, call: part, clock, signal: abort.signal,
     approvedInput: await approvedInputOf(host.store, ref, operation.inputSeq),
@@ -50,15 +50,11 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
       ...made.scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
       messages: await messagesUpTo(host.store, session, operation.stepSeq),
       progress: (fraction, text) => progress.report(fraction, text),
-      externalCompletion: async () => {
-        const completion = await openCompletion(host, run);
-        isDelegated = true;
-        return completion;
-      },
+      externalCompletion: () => (completion ??= openCompletion(host, run)),
     },
   });
   await progress.close();
-  if (isDelegated && result.outcome === 'done') return { kind: 'delegated', transition: delegateOperation(run.lease, clock.nowMs()) };
+  if (completion !== null && result.outcome === 'done') return { kind: 'delegated', transition: delegateOperation(run.lease, clock.nowMs()) };
   return { kind: 'ended', result };
 }
 

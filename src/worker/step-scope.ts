@@ -21,7 +21,7 @@ export async function stepScope({ agent, session }: Pick<SessionRun, 'agent' | '
 }
 
 /** {@link stepScope} for a call that is to run; where it fails, or is not made in time, how the call ends. It did not run. Never throws. */
-export async function callScope(run: Pick<SessionRun, 'agent' | 'session'>, call: CallName, bound: TimeBound): Promise<{ readonly scope: StepScope } | { readonly failed: CallResult }> {
+export async function scopeOfCall(run: Pick<SessionRun, 'agent' | 'session'>, call: CallName, bound: TimeBound): Promise<{ readonly scope: StepScope } | { readonly failed: CallResult }> {
   try {
     return { scope: await withinTime(stepScope(run), bound) };
   } catch (error) {

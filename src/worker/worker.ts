@@ -5,7 +5,7 @@ import type { WorkerSlot } from '../core/accept/transition.ts';
 import { abandon, type Lease } from '../core/settle.ts';
 import type { Operation } from '../core/operation.ts';
 import { dueAtMs, pauseOf, statusOf, type Session } from '../core/session.ts';
-import type { Claimable, HeldSession, SessionRef, UpdateResult } from '../store/store.ts';
+import { StoreError, type Claimable, type HeldSession, type SessionRef, type UpdateResult } from '../store/store.ts';
 import { dropLost } from './drop-lost.ts';
 import { HistoryCache } from './history-cache.ts';
 import { WorkerLease } from './lease.ts';
@@ -39,10 +39,7 @@ export interface ReservedSlot extends WorkerSlot {
   readonly release: () => void;
 }
 
-/**
- * The process that does the work: claims sessions that have something to do, runs their steps, gives them back in order when it stops. Losing its
- * lease, it drops everything and goes on under a new id.
- */
+/** The process that does the work: claims sessions that have something to do, runs their steps, gives them back in order when it stops. Losing its lease, it drops everything and goes on under a new id. */
 export class Worker {
   readonly #host: WorkerOptions;
   readonly #lease: WorkerLease;
@@ -270,7 +267,7 @@ export class Worker {
     }
   }
 
-  /** Claims one session that may be taken, in a place kept for it. */
+  /** Claims one session that may be taken, in a place kept for it. One that cannot be claimed keeps no others waiting; a store that fails is the matter of all. */
   async #claim(ref: Claimable, deadWorkers: readonly string[]): Promise<void> {
     const agent = this.#host.agents.get(ref.agent);
     if (agent === undefined || !this.ready || !this.#solo.mayTake(ref, this.#inProgress)) return;
@@ -286,6 +283,9 @@ export class Worker {
         await this.#solo.claiming(async () => void await this.#claimAs(true, ref, agent, deadWorkers));
       }
       this.#solo.forget(ref);
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      this.#host.log('error', 'claim-failed', { session: ref.id, error: error instanceof Error ? error.message : String(error) });
     } finally {
       this.#reserved -= 1;
     }

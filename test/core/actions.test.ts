@@ -259,6 +259,13 @@ describe('a call of a tool that lets a person decide, when its worker has died',
     expect([pure.status, dueAtMs(pure.session)]).toEqual(['requires_action', null]);
   });
 
+  it('is asked of those whose role the tool names, though its call needed no approval', () => {
+    const pure = called([callPart(0, 'wire', { inputHash: 'hash' })]);
+    pure.rules = rulesWith({ tools: new Map([['wire', { recovery: 'ask', exclusive: false, stopAfter: false, actionRoles: ['treasurer'] }]]) });
+    pure.takeOver();
+    expect(openActions(pure.session.turn)).toMatchObject([{ type: 'recovery', roles: ['treasurer'] }]);
+  });
+
   it('is asked about once, however often its session is claimed', () => {
     const pure = crashed();
     pure.takeOver();

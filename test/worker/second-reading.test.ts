@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { InvariantError } from '../../src/core/errors.ts';
 import { agent, tool } from '../../src/index.ts';
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
-import type { OperationUpdateRequest, OperationUpdateResult, Store } from '../../src/store/store.ts';
+import type { OperationUpdateRequest, OperationUpdateResult, Store, UpdateRequest } from '../../src/store/store.ts';
 import { StoreError } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
-import { temporaryDatabase } from '../support/open-holdfast.ts';
+import { scriptedModel } from '../../src/testing/scripted-model.ts';
+import { eventually } from '../support/eventually.ts';
+import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { calling, ofKind, runTurn } from '../support/run-turn.ts';
 import { wrappedStore, type StoreOverrides } from '../support/wrapped-store.ts';
 
@@ -56,6 +59,18 @@ describe('an operation', () => {
     expect((await session.operations()).items).toMatchObject([{ status: 'failed', result: { code: 'context_failed' } }]);
   });
 
+  it('is given one token, however often its tool asks for one', async () => {
+    const tokens = new Set<string>();
+    const index = tool({
+      inputSchema: nothing, background: 'await',
+      execute: async (_input, { externalCompletion }) => { for (let asked = 0; asked < 3; asked += 1) tokens.add((await externalCompletion()).token); throw new Error('done with them'); },
+    });
+    const { session, holdfast } = await runTurn({ tools: { index }, script: [calling(['index']), 'done'] });
+    const [{ id } = { id: '' }] = (await session.operations()).items;
+    expect(tokens.size).toBe(1);
+    expect((await holdfast.store.readOperation({ tenant: 'default', id }))?.tokenHashes).toHaveLength(1);
+  });
+
   it('whose claim was committed and came back as an error runs, once', async () => {
     let runs = 0;
     let failed = false;
@@ -68,7 +83,7 @@ describe('an operation', () => {
       }) as never,
     });
     const index = tool({ inputSchema: nothing, background: 'await', execute: () => { runs += 1; return 'indexed'; } });
-    const { result, session } = await runTurn({ store, tools: { index }, script: [calling(['index']), 'done'], worker: { pollMs: 50 } });
+    const { result, session } = await runTurn({ store, tools: { index }, script: [calling(['index']), 'done'], worker: { pollMs: 50, leaseMs: 600 } });
     expect(result.reason).toBe('complete');
     expect((await session.operations()).items).toMatchObject([{ status: 'succeeded' }]);
     expect(runs).toBe(1);
@@ -79,5 +94,35 @@ describe('an agent with nobody to ask', () => {
   it('asks nobody what to do with a call that may have run either', () => {
     const wire = tool({ inputSchema: nothing, recovery: 'ask', execute: () => 'sent' });
     expect(agent({ name: 'alone', model: { specificationVersion: 'v4', doStream: () => undefined } as never, tools: { wire }, headless: { allow: [] } }).rules.tools.get('wire')?.recovery).toBe('report');
+  });
+});
+
+describe('what cannot be claimed', () => {
+  it('keeps no other session waiting', async () => {
+    const inner = await sqliteStore({ path: await temporaryDatabase(), system: realSystem() });
+    const tester = agent({ name: 'tester', model: scriptedModel(['done', 'done']) });
+    const sender = await openHoldfast({ agents: [tester], store: inner, worker: false });
+    const broken = await sender.sessions.create({ agent: 'tester', message: { text: 'first' } });
+    const sound = await sender.sessions.create({ agent: 'tester', message: { text: 'second' } });
+    const store = wrappedStore(inner, {
+      update: ((_inner: Store, request: UpdateRequest<unknown>) => (request.key.id === broken.id ? Promise.reject(new InvariantError('a fault of ours')) : inner.update(request))) as never,
+    });
+    await openHoldfast({ agents: [tester], store, worker: { pollMs: 20 } });
+    await eventually('the other one', async () => (await sound.get()).status === 'idle');
+    expect((await broken.get()).status).toBe('ready');
+  });
+
+  it('keeps no other operation waiting', async () => {
+    let broken: string | null = null;
+    const store = await storeWith({
+      updateOperation: ((inner: Store, request: OperationUpdateRequest<unknown>) => {
+        broken ??= request.key.id;
+        return request.key.id === broken ? Promise.reject(new InvariantError('a fault of ours')) : inner.updateOperation(request);
+      }) as never,
+    });
+    const index = tool({ inputSchema: nothing, background: 'detach', execute: () => 'indexed' });
+    const { session } = await runTurn({ store, tools: { index }, script: [calling(['index'], ['index']), 'started', 'done'], worker: { pollMs: 20 } });
+    await eventually('the other one', async () => (await session.operations()).items.some(({ status }) => status === 'succeeded'));
+    expect((await session.operations()).items.filter(({ status }) => status === 'queued').map(({ id }) => id)).toEqual([broken]);
   });
 });

@@ -52,6 +52,7 @@ export class Person {
   constructor(options: PersonOptions) {
     this.#options = options;
     const { session, pace, seed, signal } = options;
+    signal.addEventListener('abort', () => this.#wake(), { once: true });
     this.#answers = new ActionAnswers({ session, pace, seed, signal, report: (finding) => this.findings.push(finding) });
   }
 
@@ -118,7 +119,6 @@ export class Person {
     while (!condition() && !this.#options.signal.aborted) {
       await new Promise<void>((resolve) => {
         this.#waiting.add(resolve);
-        this.#options.signal.addEventListener('abort', () => resolve(), { once: true });
       });
     }
   }

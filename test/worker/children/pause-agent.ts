@@ -51,8 +51,8 @@ export function readLine(line: string): PauseLine {
 const input = jsonSchema<PauseInput>({ type: 'object' });
 
 /**
- * An agent that does what its messages ask for: server tools (`quick`, `held`), one that needs approval (`refund`), and operations of each recovery (`rerun`,
- * `keyed`, `report`, `probe`), and one that somebody outside completes (`delegate`). The answer after tools repeats what the model was told of them.
+ * An agent that does what its messages ask for: server tools (`quick`, `held`, `again`, `asked`), one that needs approval (`refund`), one that runs at the client (`locate`), operations of each recovery (`rerun`,
+ * `keyed`, `report`, `probe`), and two that somebody outside completes (`delegate`, `delegate_again`). The answer after tools repeats what the model was told of them.
  */
 export function pauseAgent(port: ProbePort = silentPort, name = 'pause'): Agent {
   const note = (phase: PauseLine['phase'], toolName: string, { callKey }: Pick<ToolOptions, 'callKey'>): void => {
@@ -75,12 +75,23 @@ export function pauseAgent(port: ProbePort = silentPort, name = 'pause'): Agent 
   const background = (asked: PauseInput) => (asked.detached === true ? 'detach' as const : 'await' as const);
   const operation = (toolName: string, recovery: 'rerun' | 'rerun-keyed' | 'report') =>
     tool({ inputSchema: input, recovery, background, execute: (asked, options: ToolOptions) => run(toolName, asked, options) });
+  const delegating = (toolName: string, recovery: 'rerun' | 'report') => tool({
+    inputSchema: input, recovery, background,
+    execute: async (asked, options: ToolOptions) => {
+      note('begin', toolName, options);
+      const { operationId, token } = await options.externalCompletion();
+      port.say('delegated', { operationId, token, callKey: options.callKey });
+      await Promise.race([hold(port, asked, options), aborted(options.abortSignal, () => port.say('aborted', { tool: toolName, callKey: options.callKey }))]);
+      return 'handed on';
+    },
+  });
   return agent({
     name,
     model: scriptedModel([], { otherwise: ({ prompt }) => answer(prompt), clock: realSystem().clock }),
     instructions: 'pause',
     tools: {
-      quick: server('quick'), held: server('held'), again: { ...server('again'), recovery: 'rerun' as const }, refund: { ...server('refund'), needsApproval: true },
+      quick: server('quick'), held: server('held'), again: { ...server('again'), recovery: 'rerun' as const }, asked: { ...server('asked'), recovery: 'ask' as const },
+      refund: { ...server('refund'), needsApproval: true }, locate: { inputSchema: input, actionExpiresAfterMs: 600 },
       rerun: operation('rerun', 'rerun'), keyed: operation('keyed', 'rerun-keyed'), report: operation('report', 'report'),
       probe: tool({
         inputSchema: input, background,
@@ -91,15 +102,7 @@ export function pauseAgent(port: ProbePort = silentPort, name = 'pause'): Agent 
         },
         execute: (asked, options: ToolOptions) => run('probe', asked, options),
       }),
-      delegate: tool({
-        inputSchema: input, background,
-        execute: async (_asked, options: ToolOptions) => {
-          note('begin', 'delegate', options);
-          const { operationId, token } = await options.externalCompletion();
-          port.say('delegated', { operationId, token, callKey: options.callKey });
-          return 'handed on';
-        },
-      }),
+      delegate: delegating('delegate', 'report'), delegate_again: delegating('delegate_again', 'rerun'),
     },
   });
 }
