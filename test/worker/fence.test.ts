@@ -95,6 +95,12 @@ async function everything({ other, session }: Bench) {
   return { entries: await session.entries(), row: await other.store.readSession(key), outcomes, chunks };
 }
 
+/** All but the real results of calls that were given up: they are kept beside, and change nothing. */
+function withoutLate({ entries, row, ...rest }: Awaited<ReturnType<typeof everything>>) {
+  const { lastSeq: _seq, updatedAtMs: _at, ...kept } = row ?? { lastSeq: 0, updatedAtMs: 0 };
+  return { ...rest, row: kept, entries: entries.filter(({ kind }) => kind !== 'late-result') };
+}
+
 describe('work whose claim was superseded (G4)', () => {
   const cases = Object.keys(writes).flatMap((what) => Object.keys(takings).map((why) => [what, why] as const));
   it.each(cases)('lands nowhere: %s, after %s', async (what, why) => {
@@ -106,7 +112,7 @@ describe('work whose claim was superseded (G4)', () => {
     const before = await everything(bench);
     bench.late.open();
     await bench.system.settle();
-    expect(await everything(bench)).toEqual(before);
+    expect(withoutLate(await everything(bench))).toEqual(withoutLate(before));
     expect(bench.answers).toEqual([what === 'live output' || what === 'an outcome ahead of its step' ? 'fence-lost' : expect.objectContaining({ kind: 'refused' })]);
     // What depended on that commit did not happen, and the worker has let go.
     expect(bench.ran).not.toContain('pay 3');
