@@ -57,7 +57,7 @@ async function resolve(host: CommandHost, sessionId: string, body: JsonValue, de
     const session = await host.store.readSession({ tenant: principal.tenant, id: sessionId, owner: ownerScope(principal) });
     if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
     const places: Place[] = [];
-    for (const decision of decisions) places.push(await placeOf(host, session, decision, principal));
+    for (const decision of decisions) places.push(await placeOf(host, session, decision, options));
     const result = await runCommand(host, {
       name: 'resolve', sessionId, body, httpStatus: 200, reads: { outcomes: true }, accept: acceptDecisions(decisions, places, principal),
     }, options);
@@ -67,12 +67,14 @@ async function resolve(host: CommandHost, sessionId: string, body: JsonValue, de
   }
 }
 
-async function placeOf(host: CommandHost, session: Session, decision: Decision, principal: Principal): Promise<Place> {
+async function placeOf(host: CommandHost, session: Session, decision: Decision, { principal, expectedRevision }: CommandOptions): Promise<Place> {
   const { actionId } = decision;
   const action = session.turn?.actions.find(({ id }) => id === actionId);
   if (action !== undefined) {
-    // What its transition refuses is not looked at.
-    const isRefused = action.resolved !== undefined || !answersOf[action.type].includes(decision.answer.type) || refuseRole(actionId, action.roles, principal.roles) !== null;
+    // What its transition refuses is not looked at, and nothing is kept for it.
+    const isPassed = (expectedRevision !== undefined && session.revision > expectedRevision) || (action.expiresAtMs !== null && action.expiresAtMs <= host.system.clock.nowMs());
+    const isOther = decision.inputHash !== undefined && decision.inputHash !== action.inputHash;
+    const isRefused = isPassed || isOther || action.resolved !== undefined || !answersOf[action.type].includes(decision.answer.type) || refuseRole(actionId, action.roles, principal.roles) !== null;
     return isRefused ? { kind: 'open', given: decision, problem: null } : { kind: 'open', ...(await prepare(host, session, action, decision)) };
   }
   const earlier = await earlierResolution(host.store, session, actionId);

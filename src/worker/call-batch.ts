@@ -45,6 +45,8 @@ export class CallBatch {
   #waiting: CallToRun[] = [];
   #running = 0;
   #joining = false;
+  /** The look for decided siblings that was begun last. */
+  #joined: Promise<void> = Promise.resolve();
   #joinAgain = false;
   #over = false;
 
@@ -75,6 +77,8 @@ export class CallBatch {
       unwatch();
       for (const cancel of this.#timers) cancel();
       this.#timers.clear();
+      // What a commit under way dispatches did not begin, and is to be taken back.
+      await this.#joined;
     }
   }
 
@@ -191,12 +195,12 @@ export class CallBatch {
     if (openActions(this.#run.session.turn).length === 0) return () => undefined;
     const { store, system: { clock }, pollMs } = this.#host;
     const unsubscribe = store.onChange((change) => {
-      if (change === null || change.id === this.#run.ref.id) void this.#join();
+      if (change === null || change.id === this.#run.ref.id) this.#joinSoon();
     });
     let cancel: () => void = () => undefined;
     const poll = (): void => {
       cancel = clock.after(pollMs, () => {
-        void this.#join();
+        this.#joinSoon();
         poll();
       });
     };
@@ -207,10 +211,14 @@ export class CallBatch {
     };
   }
 
-  async #join(): Promise<void> {
+  #joinSoon(): void {
     this.#joinAgain = true;
     if (this.#joining || this.#over || this.#run.handingOver) return;
     this.#joining = true;
+    this.#joined = this.#join();
+  }
+
+  async #join(): Promise<void> {
     try {
       while (this.#joinAgain && !this.#over && !this.#run.abort.signal.aborted) {
         this.#joinAgain = false;

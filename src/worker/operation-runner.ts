@@ -141,7 +141,10 @@ export class OperationRunner {
     const transition = claimOperation(worker, (other) => deadWorkers.includes(other), agent.rules, this.#circumstances());
     try {
       const result = await this.#update(tenant, id, true, transition, (error) => error instanceof StoreError);
-      if (result.kind === 'committed' && result.reply.work !== 'none') this.#begin(agent, result.reply);
+      if (result.kind !== 'committed' || result.reply.work === 'none') return;
+      // The process goes away meanwhile: nothing begins any more, and nobody would end it.
+      if (this.#stopped) await this.#update(tenant, id, false, releaseOperation({ worker, fence: result.operation.fence }, false, this.#host.system.clock.nowMs()));
+      else this.#begin(agent, result.reply);
     } catch (error) {
       // One that cannot be claimed keeps no others waiting; a store that fails is the matter of all.
       if (error instanceof StoreError) throw error;

@@ -42,7 +42,7 @@ describe('an operation whose worker is killed', { timeout }, () => {
     const found: Witness[] = [];
     let worker = watcher.worker({ pollMs: 30 });
     await worker.hears('ready');
-    for (let kills = 0; kills < 5; kills += 1) {
+    for (let kills = 0; kills < 4; kills += 1) {
       const asked = await askAll(watcher, 60 + Math.floor(random() * 120));
       await new Promise((resolve) => setTimeout(resolve, random() * 350));
       await worker.signal('SIGKILL');

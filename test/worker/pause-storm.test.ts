@@ -11,7 +11,7 @@ import { seedOf } from '../support/seed.ts';
 import { pauseText, type PauseRequest } from './children/pause-agent.ts';
 
 const sessions = 40;
-const kills = 7;
+const kills = 6;
 const tools = ['quick', 'held', 'again', 'refund', 'rerun', 'keyed', 'report', 'probe', 'delegate'];
 /** A call of these runs at most once, whoever dies. */
 const once = new Set(['quick', 'held', 'refund', 'report', 'delegate']);

@@ -1,21 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { InvariantError } from '../../src/core/errors.ts';
+import type { Clock } from '../../src/core/system.ts';
 import { agent, tool } from '../../src/index.ts';
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { OperationUpdateRequest, OperationUpdateResult, Store, UpdateRequest } from '../../src/store/store.ts';
 import { StoreError } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
+import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
 import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
-import { calling, ofKind, runTurn } from '../support/run-turn.ts';
+import { calling, ofKind, runTurn, startTurn } from '../support/run-turn.ts';
 import { wrappedStore, type StoreOverrides } from '../support/wrapped-store.ts';
 
 const nothing = z.object({});
 
 async function storeWith(overrides: StoreOverrides): Promise<Store> {
   return wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system: realSystem() }), overrides);
+}
+
+const graceMs = 12_345;
+
+/** The grace time of a stop is over at once, and is told of. */
+function graceClock(clock: Clock, over: () => void): Clock {
+  return { ...clock, after: (delayMs, callback) => (delayMs === graceMs ? clock.after(0, () => { callback(); over(); }) : clock.after(delayMs, callback)) };
 }
 
 describe('a call', () => {
@@ -87,6 +96,69 @@ describe('an operation', () => {
     expect(result.reason).toBe('complete');
     expect((await session.operations()).items).toMatchObject([{ status: 'succeeded' }]);
     expect(runs).toBe(1);
+  });
+});
+
+describe('a worker that stops', () => {
+  it('takes back the dispatch of an approved call that had joined its siblings and did not begin', async () => {
+    const system = realSystem();
+    const inner = await sqliteStore({ path: await temporaryDatabase(), system });
+    const [held, grace] = [gate(), gate()];
+    const store = wrappedStore(inner, {
+      update: (async (_inner: Store, request: UpdateRequest<unknown>) => {
+        const result = await inner.update(request);
+        if (result.kind === 'committed' && Array.isArray(result.reply) && result.reply.length > 0) await held.pass();
+        return result;
+      }) as never,
+    });
+    const slow = tool({ inputSchema: z.object({}), recovery: 'rerun', execute: () => new Promise<never>(() => undefined) });
+    let paid = 0;
+    const pay = tool({ inputSchema: z.object({}), needsApproval: true, execute: () => { paid += 1; return 'paid'; } });
+    const { session, holdfast } = await startTurn({ store, tools: { slow, pay }, script: [calling(['slow'], ['pay'])], system: { ...system, clock: graceClock(system.clock, () => grace.open()) }, worker: { stopGraceMs: graceMs, pollMs: 20 } });
+    await eventually('the action', async () => (await session.actions()).length === 1);
+    await session.approve((await session.actions())[0]?.id ?? '');
+    await held.reached;
+    const stopped = holdfast.worker?.stop();
+    await grace.pass();
+    held.open();
+    await stopped;
+    const row = await inner.readSession({ tenant: 'default', id: session.id });
+    expect(paid).toBe(0);
+    expect(row?.turn?.lastStep?.openCalls.find(({ toolName }) => toolName === 'pay')?.dispatchedFence).toBeUndefined();
+  });
+
+  it('does not begin an operation whose claim comes back after the grace time', async () => {
+    const [claim, grace] = [gate(), gate()];
+    let begun = 0;
+    const store = await storeWith({
+      updateOperation: (async (inner: Store, request: OperationUpdateRequest<unknown>) => {
+        const result: OperationUpdateResult<unknown> = await inner.updateOperation(request);
+        if (result.kind === 'committed' && result.operation.worker !== null) await claim.pass();
+        return result;
+      }) as never,
+    });
+    const index = tool({ inputSchema: nothing, background: 'await', execute: () => { begun += 1; return new Promise<never>(() => undefined); } });
+    const system = realSystem();
+    const { holdfast, session } = await startTurn({ store, system: { ...system, clock: graceClock(system.clock, () => grace.open()) }, tools: { index }, script: [calling(['index'])], worker: { stopGraceMs: graceMs } });
+    await claim.reached;
+    const closing = holdfast.worker?.stop();
+    await grace.pass();
+    claim.open();
+    await closing;
+    expect(begun).toBe(0);
+    expect((await session.operations()).items).toMatchObject([{ status: 'queued', attempts: 0 }]);
+  });
+});
+
+describe('a large answer', () => {
+  it('that are refused leave nothing behind', async () => {
+    let kept = 0;
+    const store = wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system: realSystem() }), { storeWholeResult: (inner, whole) => { kept += 1; return inner.storeWholeResult(whole); } });
+    const locate = tool({ inputSchema: z.object({}), maxResultBytes: 100 });
+    const { session, result } = await runTurn({ store, tools: { locate }, script: [calling(['locate']), 'done'] });
+    const id = result.actions[0]?.id ?? '';
+    for (let time = 0; time < 3; time += 1) await expect(session.respond(id, { type: 'result', output: 'x'.repeat(1_000), inputHash: 'wrong' })).rejects.toMatchObject({ code: 'action_mismatch' });
+    expect(kept).toBe(0);
   });
 });
 

@@ -29,7 +29,9 @@ Holdfast is running at ${url}
 
   Open it in a browser and talk to the agent "demo". Try:
     count to 100
-    weather in Lisbon
+    weather in Lisbon and refund 20
+    locate me
+    index 50 in the background
     sleep 5000 once
     fail overloaded 2
 

@@ -38,11 +38,12 @@ const statements = {
   insertIdempotency: `INSERT OR REPLACE INTO idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms, created_session_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   deleteIdempotency: 'DELETE FROM idempotency WHERE tenant = ? AND session_id = ?',
-  // A reply is kept as long as its session's turn is open, however old it is.
-  expiredIdempotency: `SELECT tenant, session_id, scope FROM idempotency WHERE expires_at_ms < ?
-    AND NOT EXISTS (SELECT 1 FROM session WHERE session.tenant = idempotency.tenant
+  // A reply is kept as long as its session's turn is open, however old it is. Those of turns that wait for days are passed, in order, and not looked at each time.
+  expiredIdempotency: `SELECT tenant, session_id, scope, expires_at_ms, EXISTS (SELECT 1 FROM session WHERE session.tenant = idempotency.tenant
       AND session.id = coalesce(idempotency.created_session_id, idempotency.session_id)
-      AND session.status IN ('ready', 'running', 'requires_action', 'waiting')) LIMIT ?`,
+      AND session.status IN ('ready', 'running', 'requires_action', 'waiting')) AS is_open
+    FROM idempotency WHERE expires_at_ms < ? AND (expires_at_ms, tenant, session_id, scope) > (?, ?, ?, ?)
+    ORDER BY expires_at_ms, tenant, session_id, scope LIMIT ?`,
   deleteExpired: 'DELETE FROM idempotency WHERE tenant = ? AND session_id = ? AND scope = ?',
 
   insertOperation: `INSERT INTO operation (tenant, id, session_id, owner, agent, created_at_ms, status, worker, fence, due_at_ms, live_key, body)

@@ -11,6 +11,8 @@ export type Replay =
 /** The replies that are kept under idempotency keys (G2). A session id of `''` stands for keys that are the tenant's: of creations, and of deletions. */
 export class StoredReplies {
   readonly #statements: PreparedStatements;
+  /** The last one that a sweep has looked at. */
+  #swept: Place = beginning;
 
   constructor(statements: PreparedStatements) {
     this.#statements = statements;
@@ -33,10 +35,26 @@ export class StoredReplies {
     }
   }
 
-  /** Drops what has expired, at most `limit`; returns how many. */
+  /** Drops what has expired; returns how much. Looks at no more than `limit`, from where the last sweep left off: replies that are kept because their turns wait cost none of the others. */
   sweep(nowMs: number, limit: number): number {
-    const rows = this.#statements.get('expiredIdempotency').all(nowMs, limit) as { tenant: string; session_id: string; scope: string }[];
-    for (const row of rows) this.#statements.get('deleteExpired').run(row.tenant, row.session_id, row.scope);
-    return rows.length;
+    const rows = this.#statements.get('expiredIdempotency').all(nowMs, ...this.#swept, limit) as ExpiredRow[];
+    const last = rows.at(-1);
+    this.#swept = last === undefined || rows.length < limit ? beginning : [last.expires_at_ms, last.tenant, last.session_id, last.scope];
+    const over = rows.filter((row) => row.is_open === 0);
+    for (const row of over) this.#statements.get('deleteExpired').run(row.tenant, row.session_id, row.scope);
+    return over.length;
   }
+}
+
+/** Of an expired reply: when it expired, tenant, session and scope. */
+type Place = readonly [expiresAtMs: number, tenant: string, sessionId: string, scope: string];
+
+const beginning: Place = [0, '', '', ''];
+
+interface ExpiredRow {
+  readonly tenant: string;
+  readonly session_id: string;
+  readonly scope: string;
+  readonly expires_at_ms: number;
+  readonly is_open: 0 | 1;
 }
