@@ -38,7 +38,7 @@ export interface AgentOptions<Context = unknown> {
   readonly mcp?: Readonly<Record<string, McpServerOptions>>;
   /** The AI SDK's rule of which calls need a person's approval, or are denied; it goes before a tool's own `needsApproval`. */
   readonly toolApproval?: ToolApproval;
-  /** The agent runs with nobody to ask: what would wait for a person or a client is denied, except approvals of the tools named here, which run. Default: it asks. */
+  /** The agent runs with nobody to ask: what would wait for a person or a client is denied, except approvals of the tools named here, which run; the recovery `ask` is `report`. Default: it asks. */
   readonly headless?: { readonly allow: readonly string[] };
   /** A new session opens with a turn that has no user message. Default false. */
   readonly greet?: boolean;

@@ -1,8 +1,9 @@
 import type { CallResult, Entry, EntryDraft, ErrorInfo, MessageContent, TurnEndReason, UserMessage } from './entry.ts';
 import { entryFormats } from './entry-format.ts';
 import { invariant, type Refusal } from './errors.ts';
-import { cutBefore, openAt } from './intervals.ts';
-import type { LiveOperation, Operation, OperationResult } from './operation.ts';
+import { limits } from './limits.ts';
+import { cutBefore, isVisible, openAt } from './intervals.ts';
+import type { Delivery, LiveOperation, Operation, OperationResult } from './operation.ts';
 import { project } from './project.ts';
 import type { QueuedMessage, Session } from './session.ts';
 import type { StreamSegment } from './stream-parts.ts';
@@ -157,11 +158,11 @@ export class Draft {
     if (this.session.turn === null && reason !== 'stopped') this.startDelivery();
   }
 
-  /** At rest, opens the turn of a detached operation's result that waits to be given to the model. */
+  /** At rest, opens the turn of a detached operation's result that waits to be given to the model, unless too many in a row have been opened so. */
   startDelivery(): void {
-    const { turn, archived, ended, deliveries } = this.session;
+    const { turn, archived, ended, deliveries, turnsUnasked } = this.session;
     const turnId = deliveries.find((delivery) => delivery.turnId !== null)?.turnId;
-    if (turn === null && !archived && !ended && typeof turnId === 'string') this.append({ kind: 'turn-started', turnId, origin: 'operation' });
+    if (turn === null && !archived && !ended && turnsUnasked < limits.turnsUnaskedMax && typeof turnId === 'string') this.append({ kind: 'turn-started', turnId, origin: 'operation' });
   }
 
   /** At rest, begins to wait for the end by inactivity, if the agent has one. An operation that lives is activity. */
@@ -199,11 +200,12 @@ export class Draft {
     this.append({ kind: 'user-message', turnId, ...content });
   }
 
-  /** Leaves the history from `seq` on; it stays in the log as a branch (G10). */
-  discardFrom(seq: number, fromTurnId: string, turns: number, branchId: string): void {
+  /** Leaves the history from `seq` on; it stays in the log as a branch (G10). `given`: results that the model was given in it. */
+  discardFrom(seq: number, fromTurnId: string, turns: number, branchId: string, given: readonly Delivery[] = []): void {
     const { kept, cut } = cutBefore(this.session.visible, seq, this.session.lastSeq);
     this.set({ visible: kept });
-    this.append({ kind: 'branch-discarded', branchId, fromTurnId, intervals: cut, turns });
+    const deliveries = given.filter(({ stepSeq }) => isVisible(kept, stepSeq));
+    this.append({ kind: 'branch-discarded', branchId, fromTurnId, intervals: cut, turns, ...(deliveries.length === 0 ? {} : { deliveries }) });
   }
 
   done<Reply>(reply: Reply, deletesSession = false): Change<Reply> {

@@ -1,7 +1,7 @@
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { JsonObject, JsonValue } from './json.ts';
-import type { LateResult, OperationEnded, OperationMode, OperationResult, OperationStarted } from './operation.ts';
+import type { Delivery, LateResult, OperationEnded, OperationMode, OperationResult, OperationStarted } from './operation.ts';
 
 /**
  * The entries of a session's log: one immutable fact each. A kind is either *timeline* (it belongs to the
@@ -357,6 +357,8 @@ export interface BranchDiscarded {
   readonly fromTurnId: string;
   readonly intervals: readonly Interval[];
   readonly turns: number;
+  /** Results that were given in it and whose calls are not in it: the model is given them again. */
+  readonly deliveries?: readonly Delivery[];
 }
 
 /** A stretch of the log, both ends included. `toSeq: null` reaches to the log's end. */

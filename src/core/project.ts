@@ -50,10 +50,10 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   })),
   'attempt-lost': (session) => withTurn(countUsage(session, null), failedOnce),
   'attempt-stopped': (session) => withTurn(countUsage(session, null), (turn) => ({ ...turn, attempt: null })),
-  'branch-discarded': (session, { intervals }) => ({
+  'branch-discarded': (session, { intervals, deliveries = [] }) => ({
     ...session, branches: session.branches + 1,
-    // A result belongs to the branch that holds its call.
-    deliveries: session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq)),
+    // A result belongs to the branch that holds its call, wherever it was given.
+    deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
@@ -90,7 +90,11 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     operations: session.operations.filter(({ id }) => id !== operationId),
     deliveries: deliveryTurnId === undefined ? session.deliveries : [...session.deliveries, { operationId, seq, stepSeq, turnId: deliveryTurnId }],
   }),
-  'operation-result': (session, { operationId }) => withTurn({ ...session, deliveries: session.deliveries.filter((delivery) => delivery.operationId !== operationId) }, (turn) => ({ ...turn, lastStep: null })),
+  'operation-result': (session, { operationId }) => {
+    const given = session.deliveries.filter((delivery) => delivery.operationId === operationId).map((delivery) => ({ ...delivery, turnId: null }));
+    const deliveries = session.deliveries.filter((delivery) => delivery.operationId !== operationId);
+    return withTurn({ ...session, deliveries }, (turn) => ({ ...turn, lastStep: null, given: [...turn.given, ...given] }));
+  },
   'late-result': (session) => session,
 };
 
@@ -155,11 +159,12 @@ function openTurn(session: Session, entry: Entry & { readonly turnId: string }, 
   return {
     ...session,
     turns: session.turns + 1,
+    turnsUnasked: opening.origin === 'operation' ? session.turnsUnasked + 1 : 0,
     activeAtMs: entry.atMs,
     endsAtMs: null,
     turn: {
       ...opening, id: entry.turnId, startedSeq: entry.seq, startedAtMs: entry.atMs, steps: 0, failedAttempts: 0, stepAttempts: 0,
-      lastStep: null, stopAfterTool: false, actions: [], attempt: null, retry: null,
+      lastStep: null, stopAfterTool: false, actions: [], given: [], attempt: null, retry: null,
     },
   };
 }

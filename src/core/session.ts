@@ -47,6 +47,8 @@ export interface Session {
   readonly operations: readonly LiveOperation[];
   /** Results of detached operations that the model has not been given yet. */
   readonly deliveries: readonly Delivery[];
+  /** Turns in a row that an operation's result opened, with no message between. */
+  readonly turnsUnasked: number;
   readonly claim: Claim | null;
   /** Claims in a row that ended by the death of their worker. */
   readonly crashes: number;
@@ -88,6 +90,8 @@ export interface Turn {
   readonly stopAfterTool: boolean;
   /** What the last step's calls wait for, or waited for, from outside; empty once they are answered. */
   readonly actions: readonly OpenAction[];
+  /** Results of detached operations that the model was given in this turn: given again if the turn is left and the branch of their call is not. */
+  readonly given: readonly Delivery[];
   /** The generation in flight, or the one that died with its worker. */
   readonly attempt: Attempt | null;
   /** A failed attempt waits for its next try. */
@@ -231,16 +235,16 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
   return {
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
-    revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], claim: null,
+    revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
     crashes: 0, endAfterInactivityMs: null, endsAtMs: null, turns: 0, usage: noUsage,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries'> = { operations: [], deliveries: [] };
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked'> = { operations: [], deliveries: [], turnsUnasked: 0 };
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('deliveries' in stored && (stored.turn === null || 'clientToolsSeq' in stored.turn)) return stored;
-  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq'> | null };
-  return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, ...turn } };
+  if ('turnsUnasked' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
+  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
+  return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
 }

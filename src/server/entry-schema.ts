@@ -106,6 +106,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({
     ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string(),
     intervals: z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() })), turns: z.int(),
+    deliveries: z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() })).exactOptional(),
   }),
   z.object({
     ...head, kind: z.literal('action-opened'), turnId, actionId: z.string(), type: actionType, ...namedCall, inputHash: z.string(), expiresAtMs: z.number().nullable(),

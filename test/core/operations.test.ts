@@ -4,6 +4,7 @@ import { acceptSettings } from '../../src/core/accept/settings.ts';
 import { toolRules, type ToolRules } from '../../src/core/decide.ts';
 import type { CallResult, StepPart } from '../../src/core/entry.ts';
 import { isRefusal } from '../../src/core/errors.ts';
+import { isVisible } from '../../src/core/intervals.ts';
 import { limits } from '../../src/core/limits.ts';
 import { isLive, operationDueAtMs, type OperationMode } from '../../src/core/operation.ts';
 import {
@@ -39,6 +40,20 @@ function claimed(pure: PureSession, id: string, worker = 'wrk_o', dead: readonly
 function end(pure: PureSession, id: string, rest: Partial<CallResult> = {}): void {
   pure.changeOperation(id, settleOperation(claimed(pure, id).lease, result(rest), pure.circumstances));
 }
+
+describe('a result that was given in a turn which is then replaced', () => {
+  it('is given again in the turn that replaces it, since the branch of its call is still the visible one', () => {
+    const [pure, id] = started('detach');
+    pure.generated([textPart('started')]);
+    end(pure, id);
+    pure.claim();
+    expect(pure.entries('operation-result')).toHaveLength(1);
+    pure.send('something else', 'replace');
+    pure.claim();
+    const shown = pure.entries('operation-result').filter(({ seq }) => isVisible(pure.session.visible, seq));
+    expect(shown).toMatchObject([{ operationId: id, result: { output: 'indexed' }, turnId: pure.session.turn?.id }]);
+  });
+});
 
 describe('an operation', () => {
   it('begins in the commit of its step, and its session says so', () => {
@@ -167,7 +182,7 @@ describe('an operation whose worker died', () => {
     expect(pure.operation(id)).toMatchObject({ crashes: limits.operationCrashesMax - 1, attempts: limits.operationCrashesMax });
     expect(pure.claimOperation(id, 'wrk_o', ['wrk_o'])).toMatchObject({ work: 'none' });
     expect(pure.operation(id)).toMatchObject({ status: 'unknown', result: { code: 'poisoned' } });
-    expect(limits.operationCrashesMax).toBe(10);
+    expect(limits.operationCrashesMax).toBeLessThan(limits.crashesBeforeSolo + limits.soloCrashesMax);
   });
 
   it('of a tool that is gone since ends as unknown, and as tool_changed if it had not begun', () => {
@@ -543,5 +558,22 @@ describe('the number of operations of a session', () => {
     end(pure, [...pure.operations.keys()][0] ?? '');
     pure.generated([operation(0, 'detach')]);
     expect(pure.last('tool-results')?.results).toMatchObject([{ output: { status: 'started' } }]);
+  });
+});
+
+describe('results of operations that open turns in a row', () => {
+  it('open no more than so many without a message between; further ones wait for it', () => {
+    const [pure] = started('detach');
+    for (let turns = 0; turns <= limits.turnsUnaskedMax; turns += 1) {
+      pure.generated([textPart('started')]);
+      end(pure, pure.last('operation-started')?.operationId ?? '');
+      if (turns === limits.turnsUnaskedMax) break;
+      pure.claim();
+      pure.generated([operation(0, 'detach')]);
+    }
+    expect([pure.status, pure.entries('turn-started').length, pure.session.deliveries.length]).toEqual(['idle', limits.turnsUnaskedMax, 1]);
+    pure.send('go on');
+    pure.claim();
+    expect([pure.session.turnsUnasked, pure.session.deliveries]).toEqual([0, []]);
   });
 });

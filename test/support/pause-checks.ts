@@ -97,6 +97,12 @@ export class PauseChecks {
         return see(`operation: ${entry.status}`);
       case 'operation-result':
         return this.#operationResult(entry);
+      case 'branch-discarded':
+        for (const { operationId } of entry.deliveries ?? []) {
+          see('given again');
+          must(this.#delivered.delete(operationId), () => `the result of ${operationId} is given again only if it was given`);
+        }
+        return;
       case 'message-queued':
         this.#messages.set(entry.messageId, 'waits');
         return;

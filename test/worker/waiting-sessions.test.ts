@@ -15,8 +15,11 @@ interface Workers {
   readonly operations: Child;
 }
 
+/** So long that no heartbeat comes and mends what a commit has left wrong. */
+const leaseMs = 120_000;
+
 async function start(watcher: Watcher): Promise<Workers> {
-  const workers = { turns: watcher.worker({ operationsMax: 0 }), operations: watcher.worker({ runsMax: 0, holds: true }) };
+  const workers = { turns: watcher.worker({ leaseMs, operationsMax: 0 }), operations: watcher.worker({ leaseMs, runsMax: 0, holds: true }) };
   await Promise.all([workers.turns.hears('ready'), workers.operations.hears('ready')]);
   return workers;
 }

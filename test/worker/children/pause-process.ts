@@ -21,8 +21,8 @@ export interface PauseProcessConfig {
   /** Default 200. */
   readonly pollMs?: number;
   readonly stopGraceMs?: number;
-  /** What calls are held at waits for the test; else they are let through. */
-  readonly holds?: boolean;
+  /** What calls are held at waits for the test, all of it or these; else they are let through. */
+  readonly holds?: boolean | readonly string[];
   readonly standsStill?: StandStill;
   /** false: the store tells of no change. */
   readonly hints?: boolean;
@@ -37,7 +37,7 @@ const released = new Set<string>();
 const port: ProbePort = {
   journal: `${path}.journal`,
   say: (event, fields = {}) => void process.send?.({ event, ...fields }),
-  wait: (name) => (!holds || released.has(name) ? Promise.resolve() : new Promise((resolve) => waiting.set(name, [...(waiting.get(name) ?? []), resolve]))),
+  wait: (name) => (!(typeof holds === 'boolean' ? holds : holds.includes(name)) || released.has(name) ? Promise.resolve() : new Promise((resolve) => waiting.set(name, [...(waiting.get(name) ?? []), resolve]))),
 };
 
 function standStill(operationId: string): Promise<never> {
