@@ -127,6 +127,10 @@ function requireRunnable(agentName: string, toolName: string, definition: AgentT
   const { background, recovery, isQuestion } = definition;
   const isRun = typeof definition.execute === 'function';
   const wrong = (what: string): HoldfastError => invalid(`tool ${toolName} of agent ${agentName} ${what}`);
+  for (const name of ['timeoutMs', 'maxResultBytes', 'actionExpiresAfterMs'] as const) {
+    const value = definition[name];
+    if (value !== undefined && value !== null && !(Number.isFinite(value) && value > 0)) throw wrong(`has ${name} ${String(value)}; it must be a positive number`);
+  }
   if (isQuestion === true && isRun) throw wrong('is a question and has execute: a person answers it');
   if (background !== undefined && !isRun) throw wrong('has background and no execute: what a client runs is no operation');
   if (background === undefined && definition.operationKey !== undefined) throw wrong('has operationKey and no background: only operations have keys');

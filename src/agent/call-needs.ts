@@ -4,6 +4,7 @@ import type { CallNeed } from '../core/action.ts';
 import type { ToolCallPart } from '../core/entry.ts';
 import { canonicalJson, wellFormedText, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
+import type { Session } from '../core/session.ts';
 import type { Agent, StepScope } from './agent.ts';
 import type { ToolApprovalStatus } from './tool-approval.ts';
 import { isClientTool, type AgentTool, type ApprovalOptions } from './tool.ts';
@@ -22,7 +23,7 @@ export interface CallToRule {
 /** What a valid call needs before it can run or end. Throws what the agent's own predicates throw. */
 export async function callRules(agent: Agent, definition: AgentTool, call: CallToRule, scope: StepScope, messages: ModelMessage[]): Promise<CallRules> {
   const { needs, denied } = await askedOf(agent, definition, call, scope, messages);
-  const operation = denied === undefined ? operationOf(definition, call, scope) : undefined;
+  const operation = denied === undefined ? operationOf(definition, call, scope.session) : undefined;
   return {
     ...(needs === undefined ? {} : { needs }), ...(denied === undefined ? {} : { denied }), ...(operation === undefined ? {} : { operation }),
     ...(needs !== undefined || definition.recovery === 'ask' ? { inputHash: inputHashOf(call.input) } : {}),
@@ -79,7 +80,8 @@ function normalized(status: ToolApprovalStatus): Extract<ToolApprovalStatus, obj
   return typeof status === 'string' ? { type: status } : status;
 }
 
-function operationOf({ background, operationKey }: AgentTool, { toolName, checkedInput }: CallToRule, { session }: StepScope): ToolCallPart['operation'] {
+/** How a call of a `background` tool runs, by its input; undefined: not as an operation. Throws what the tool's own functions throw. */
+export function operationOf({ background, operationKey }: AgentTool, { toolName, checkedInput }: Pick<CallToRule, 'toolName' | 'checkedInput'>, session: Pick<Session, 'owner' | 'agent'>): ToolCallPart['operation'] {
   if (background === undefined) return undefined;
   const mode = typeof background === 'function' ? background(checkedInput as never) : background;
   const key = operationKey?.(checkedInput as never);

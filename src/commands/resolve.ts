@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Agent } from '../agent/agent.ts';
+import { operationOf } from '../agent/call-needs.ts';
 import { checkInput, checkOutput, type SchemaIssue } from '../agent/model-tools.ts';
 import type { Principal } from '../agent/tool.ts';
 import { acceptResolve, refuseRole, resolvedAlready, type GivenAnswer, type ResolveReply } from '../core/accept/resolve.ts';
@@ -59,12 +60,17 @@ async function resolve(host: CommandHost, sessionId: string, body: JsonValue, de
     const places: Place[] = [];
     for (const decision of decisions) places.push(await placeOf(host, session, decision, options));
     const result = await runCommand(host, {
-      name: 'resolve', sessionId, body, httpStatus: 200, reads: { outcomes: true }, accept: acceptDecisions(decisions, places, principal),
+      name: 'resolve', sessionId, body, httpStatus: 200, reads: { outcomes: true, operationKeys: keysOf(places) }, accept: acceptDecisions(decisions, places, principal),
     }, options);
     // An action that waited when it was looked at and does not any more is in the log now; each can go only once.
     const isGone = isRefusal(result) && result.refused === 'action_not_found' && decisions.some(({ actionId }, place) => result.details?.['actionId'] === actionId && places[place]?.kind === 'open');
     if (!isGone || tries >= decisions.length) return result;
   }
+}
+
+/** The keys of operations that approved inputs start. */
+function keysOf(places: readonly Place[]): readonly string[] {
+  return places.flatMap((place) => (place.kind === 'open' && place.given.operation?.key !== undefined ? [place.given.operation.key] : []));
 }
 
 async function placeOf(host: CommandHost, session: Session, decision: Decision, { principal, expectedRevision }: CommandOptions): Promise<Place> {
@@ -87,10 +93,13 @@ async function placeOf(host: CommandHost, session: Session, decision: Decision, 
 async function prepare(host: CommandHost, session: Session, action: OpenAction, decision: Decision): Promise<{ readonly given: GivenAnswer; readonly problem: Refusal | null }> {
   const { answer } = decision;
   const agent = host.agents.get(session.agent);
-  const problem = await problemOf(agent, action, decision);
+  const looked = await lookAt(agent, session, action, decision);
+  if (isRefusal(looked)) return { given: decision, problem: looked };
   const output = outputOf(answer);
-  if (problem !== null || output === undefined) return { given: decision, problem };
-  return { given: { ...decision, capped: await capAnswer(host, session, agent, action.toolName, output) }, problem };
+  const given = { ...decision, ...looked };
+  const problem = null;
+  if (output === undefined) return { given, problem };
+  return { given: { ...given, capped: await capAnswer(host, session, agent, action.toolName, output) }, problem };
 }
 
 function outputOf(answer: ActionAnswer): JsonValue | undefined {
@@ -98,14 +107,21 @@ function outputOf(answer: ActionAnswer): JsonValue | undefined {
   return answer.type === 'answer' ? answer.value : undefined;
 }
 
-/** What the action's tool, if it is known here, does not take of an answer. */
-async function problemOf(agent: Agent | undefined, { toolName }: OpenAction, { answer, path }: Decision): Promise<Refusal | null> {
+/** What the action's tool, if it is known here, does not take of an answer; or how the call runs with an input that the answer gives it. */
+async function lookAt(agent: Agent | undefined, session: Session, { toolName }: OpenAction, { answer, path }: Decision): Promise<Refusal | Pick<GivenAnswer, 'operation'>> {
   const tool = agent?.tools.get(toolName);
-  if (tool === undefined || answer.type === 'deny' || answer.type === 'error') return null;
-  if (answer.type === 'approve' && answer.input === undefined) return null;
+  if (tool === undefined || answer.type === 'deny' || answer.type === 'error') return {};
+  if (answer.type === 'approve' && answer.input === undefined) return {};
   const field = answer.type === 'approve' ? 'input' : answer.type === 'result' ? 'output' : 'value';
   const checked = answer.type === 'approve' ? await checkInput(tool, answer.input) : await checkOutput(tool, outputOf(answer));
-  return checked.valid ? null : refuseValue(`${path}${field}`, toolName, checked);
+  if (!checked.valid) return refuseValue(`${path}${field}`, toolName, checked);
+  if (answer.type !== 'approve') return {};
+  try {
+    const operation = operationOf(tool, { toolName, checkedInput: checked.value }, session);
+    return operation === undefined ? {} : { operation };
+  } catch (error) {
+    return refuseValue(`${path}${field}`, toolName, { problem: error instanceof Error ? error.message : String(error), issues: [] });
+  }
 }
 
 /** A value that a tool's schema does not take: the refusal names each place that is wrong. */

@@ -1,4 +1,5 @@
 import type { JsonValue } from './json.ts';
+import type { CallOperation } from './operation.ts';
 
 /**
  * What a turn waits for from outside: a person's approval of a call, the result of a tool that runs at the client, an answer
@@ -84,6 +85,8 @@ export interface ActionResolved {
   readonly by?: string;
   /** With `approved`: the call runs with this input. */
   readonly input?: JsonValue;
+  /** With such an `input`: how it runs with that, where it runs as an operation. */
+  readonly operation?: CallOperation;
   /** With `denied`. */
   readonly reason?: string;
 }

@@ -1,7 +1,7 @@
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { JsonObject, JsonValue } from './json.ts';
-import type { Delivery, LateResult, OperationEnded, OperationMode, OperationResult, OperationStarted } from './operation.ts';
+import type { CallOperation, Delivery, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
 
 /**
  * The entries of a session's log: one immutable fact each. A kind is either *timeline* (it belongs to the
@@ -201,7 +201,7 @@ export interface ToolCallPart {
   /** Nobody is asked: the agent's own rules deny it. */
   readonly denied?: { readonly code: string; readonly reason: string };
   /** It runs as an operation. */
-  readonly operation?: { readonly mode: OperationMode; readonly key?: string };
+  readonly operation?: CallOperation;
   /** The MCP server whose tool it is. */
   readonly mcpServer?: string;
   readonly providerMetadata?: ProviderMetadata;

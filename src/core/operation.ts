@@ -3,6 +3,12 @@ import type { CallResult, Outcome } from './call-result.ts';
 /** `await`: the turn waits for its result, which is the call's. `detach`: the call is answered at once, the result comes later. */
 export type OperationMode = 'await' | 'detach';
 
+/** How a call runs that runs as an operation. */
+export interface CallOperation {
+  readonly mode: OperationMode;
+  readonly key?: string;
+}
+
 export type OperationStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'unknown';
 
 /** How far an operation says it is. */

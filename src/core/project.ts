@@ -104,12 +104,12 @@ function openedAction(entry: EntryOf<'action-opened'>): OpenAction {
 }
 
 /** An approved call may run: with the input it was approved with, and as if it had never begun. */
-function actionResolved(turn: Turn, { seq, actionId, index, resolution, fingerprint, input }: EntryOf<'action-resolved'>): Turn {
+function actionResolved(turn: Turn, { seq, actionId, index, resolution, fingerprint, input, operation }: EntryOf<'action-resolved'>): Turn {
   const resolved = { resolution, ...(fingerprint === undefined ? {} : { fingerprint }) };
   const decided: Turn = { ...turn, actions: turn.actions.map((action) => (action.id === actionId ? { ...action, resolved } : action)) };
   if (resolution !== 'approved') return decided;
   const isRecovery = turn.actions.some((action) => action.id === actionId && action.type === 'recovery');
-  return withCall(decided, index, ({ dispatchedFence: _dispatched, ...call }) => ({ ...call, ...(isRecovery ? { mayHaveRun: true } : {}), ...(input === undefined ? {} : { inputSeq: seq }) }));
+  return withCall(decided, index, ({ dispatchedFence: _dispatched, ...call }) => ({ ...call, ...(isRecovery ? { mayHaveRun: true } : {}), ...(input === undefined ? {} : { inputSeq: seq }), ...(operation === undefined ? {} : { operation }) }));
 }
 
 function withCall(turn: Turn, index: number, change: (call: OpenCall) => OpenCall): Turn {

@@ -114,7 +114,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({
     ...head, kind: z.literal('action-resolved'), turnId, actionId: z.string(), ...call, resolution: actionResolution, fingerprint: optionalText, by: optionalText,
-    input: z.exactOptional(json), reason: optionalText,
+    input: z.exactOptional(json), operation: z.exactOptional(z.object({ mode: operationMode, key: optionalText })), reason: optionalText,
   }),
   z.object({ ...head, kind: z.literal('operation-started'), turnId, operationId: z.string(), ...namedCall, mode: operationMode }),
   z.object({

@@ -8,8 +8,8 @@ import type { StandStill } from './children/pause-process.ts';
 
 const timeout = 60_000;
 
-async function askAll(watcher: Watcher, forMs = 0): Promise<readonly (readonly [OperationKind, AskedSession])[]> {
-  return Promise.all(operationKinds.map(async (kind) => [kind, await watcher.ask([kind[0], { ...kind[1], forMs }])] as const));
+async function askAll(watcher: Watcher, forMs: () => number = () => 0): Promise<readonly (readonly [OperationKind, AskedSession])[]> {
+  return Promise.all(operationKinds.map(async (kind) => [kind, await watcher.ask([kind[0], { ...kind[1], forMs: forMs() }])] as const));
 }
 
 function witnesses(watcher: Watcher, asked: readonly (readonly [OperationKind, AskedSession])[]): Promise<readonly Witness[]> {
@@ -42,9 +42,9 @@ describe('an operation whose worker is killed', { timeout }, () => {
     const found: Witness[] = [];
     let worker = watcher.worker({ pollMs: 30 });
     await worker.hears('ready');
-    for (let kills = 0; kills < 4; kills += 1) {
-      const asked = await askAll(watcher, 60 + Math.floor(random() * 120));
-      await new Promise((resolve) => setTimeout(resolve, random() * 350));
+    for (let kills = 0; kills < 5; kills += 1) {
+      const asked = await askAll(watcher, () => Math.floor(random() * 400));
+      await new Promise((resolve) => setTimeout(resolve, 50 + random() * 300));
       await worker.signal('SIGKILL');
       const seen = await witnesses(watcher, asked);
       worker = watcher.worker({ pollMs: 30 });

@@ -80,6 +80,22 @@ describe('an awaited operation', () => {
     expect(runs).toEqual([2]);
   });
 
+  it('has the key of the input it was approved with, under which no other runs', async () => {
+    const work = gate();
+    const runs: string[] = [];
+    const index = tool({
+      inputSchema: z.object({ project: z.string() }), background: 'detach', needsApproval: ({ project }) => project !== 'b', operationKey: ({ project }) => project,
+      execute: async ({ project }) => { runs.push(project); await work.pass(); return 'indexed'; },
+    });
+    const { session, turn, result } = await runTurn({ tools: { index }, script: [calling(['index', { project: 'b' }], ['index', { project: 'a' }]), 'done', 'done', 'done'] });
+    await work.reached;
+    await session.approve(result.actions[0]?.id ?? '', { input: { project: 'b' } });
+    await turn.result;
+    const [running] = (await session.operations()).items;
+    expect(ofKind(await session.entries(), 'tool-results')[0]?.results.map(({ output }) => output)).toMatchObject([{ operationId: running?.id, status: 'started' }, { operationId: running?.id, status: 'in_progress' }]);
+    expect(runs).toEqual(['b']);
+  });
+
   it('of a key that lives already is answered in_progress, with the one that runs', async () => {
     const work = gate();
     let runs = 0;

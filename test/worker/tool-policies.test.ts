@@ -115,6 +115,8 @@ describe('a definition that cannot be honoured', () => {
     ['background without execute', { inputSchema: nothing, background: 'await' }],
     ['operationKey without background', { inputSchema: nothing, operationKey: () => 'k', execute: () => 1 }],
     ['background with the recovery ask', { inputSchema: nothing, background: 'detach', recovery: 'ask', execute: () => 1 }],
+    ['a timeout that is no time', { inputSchema: nothing, timeoutMs: Number.NaN, execute: () => 1 }],
+    ['an expiry in the past', { inputSchema: nothing, actionExpiresAfterMs: 0 }],
     ['a question with execute', { inputSchema: nothing, isQuestion: true, execute: () => 1 }],
   ])('is refused: %s', (_what, definition) => {
     expect(() => agent({ name: 'one', model, tools: { it: definition } })).toThrow(expect.objectContaining({ code: 'agent_invalid' }) as Error);

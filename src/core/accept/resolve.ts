@@ -4,6 +4,7 @@ import type { Draft } from '../draft.ts';
 import type { CallResult } from '../entry.ts';
 import { invariant, isRefusal, refuse, type Refusal } from '../errors.ts';
 import type { JsonValue } from '../json.ts';
+import type { CallOperation } from '../operation.ts';
 import { statusOf } from '../session.ts';
 import type { Accept } from './transition.ts';
 
@@ -15,6 +16,8 @@ export interface GivenAnswer {
   readonly fingerprint: string;
   /** The input that was looked at; the answer is refused if the action is bound to another. */
   readonly inputHash?: string;
+  /** With `approve` and an input of its own: how the call runs with that, where it runs as an operation. */
+  readonly operation?: CallOperation;
   /** With `result` and `answer`: the output as the log keeps it. */
   readonly capped?: Pick<CallResult, 'output' | 'wholeBytes' | 'wholeId'>;
 }
@@ -72,7 +75,7 @@ function resolve(draft: Draft, action: OpenAction, given: GivenAnswer, by: strin
   invariant(turn !== null && stepSeq !== undefined, 'an action belongs to a step');
   const { answer, fingerprint } = given;
   const resolution = resolutions[answer.type];
-  draft.append({ kind: 'action-resolved', turnId: turn.id, actionId, stepSeq, index: action.index, resolution, fingerprint, by, ...noteOf(answer) });
+  draft.append({ kind: 'action-resolved', turnId: turn.id, actionId, stepSeq, index: action.index, resolution, fingerprint, by, ...noteOf(answer), ...(given.operation === undefined ? {} : { operation: given.operation }) });
   const outcome = outcomeOf(action, given);
   if (outcome !== null) draft.keepOutcome(outcome);
   return resolution;
