@@ -44,7 +44,7 @@ describe('an operation whose worker is killed', { timeout }, () => {
     await worker.hears('ready');
     for (let kills = 0; kills < 5; kills += 1) {
       const asked = await askAll(watcher, () => Math.floor(random() * 400));
-      await new Promise((resolve) => setTimeout(resolve, 50 + random() * 300));
+      await new Promise((resolve) => setTimeout(resolve, random() * 300));
       await worker.signal('SIGKILL');
       const seen = await witnesses(watcher, asked);
       worker = watcher.worker({ pollMs: 30 });
