@@ -42,8 +42,8 @@ export const limits = {
   completionTokensMax: 20,
   /** Why an agent asks, as the person who decides is told. */
   actionReasonCharsMax: 500,
-  /** Workers that may die under one operation before it is given up: fewer than park a session, so that one which dies with them each time is not parked for it. */
-  operationCrashesMax: 4,
+  /** Workers that may die under one operation before it is given up. */
+  operationCrashesMax: 10,
   /** Turns in a row that results of operations open; further results wait for a message. */
   turnsUnaskedMax: 20,
   /** The key that keeps one operation from being started twice. */
