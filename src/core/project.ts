@@ -30,7 +30,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     const taken = { ...session, ...previewAfter(session, entry), queue: withoutMessage(session.queue, entry.messageId) };
     const clientToolsSeq = entry.clientTools === undefined ? null : entry.seq;
     if (entry.steered !== true) return openTurn(taken, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null, clientToolsSeq });
-    return withTurn(taken, (turn) => ({ ...turn, lastStep: null, clientToolsSeq: clientToolsSeq ?? turn.clientToolsSeq }));
+    return withTurn(taken, (turn) => ({ ...turn, lastStep: null, model: entry.model ?? turn.model, clientToolsSeq: clientToolsSeq ?? turn.clientToolsSeq }));
   },
   'assistant-step': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
   'tool-results': (session, entry) => withTurn(session, (turn) => ({

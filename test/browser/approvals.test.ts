@@ -114,8 +114,9 @@ describe.skipIf(!hasChromium)(`approvals on the chat page ${needsChromium}`, () 
     });
     await tab.get('approve').click();
     await arrived.promise;
+    // Shown with the next picture of the page; a second press before that is not sent either.
+    await expect.poll(() => tab.get('action').getAttribute('data-state')).toBe('sending');
     for (const testId of ['approve', 'deny', 'edit']) expect(await tab.get(testId).isDisabled()).toBe(true);
-    expect(await tab.get('action').getAttribute('data-state')).toBe('sending');
     held.resolve();
     await tab.is('idle');
     await tab.close();

@@ -100,6 +100,18 @@ describe('a message that steers', () => {
     expect(said(pure)).toEqual(['first', '+now']);
   });
 
+  it('that asks for a model gives the rest of the turn to it', () => {
+    const pure = running();
+    pure.generated([callPart(0, 'look')]);
+    pure.send('with the large one', 'steer', { model: 'large' });
+    pure.results();
+    expect([pure.session.turn?.model, pure.work?.kind]).toEqual(['large', 'generate']);
+    pure.generated([callPart(0, 'look')]);
+    steer(pure, 'and go on');
+    pure.results();
+    expect(pure.session.turn?.model).toBe('large');
+  });
+
   it('gives the turn the tools that its client brought', () => {
     const pure = running();
     pure.send('use this', 'steer', { clientTools: [{ name: 'where', inputSchema: {} }] });
