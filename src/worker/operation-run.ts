@@ -10,4 +10,6 @@ export interface OperationRun {
   /** It may have run before: its tool finds out first. */
   readonly probes: boolean;
   readonly abort: AbortController;
+  /** Its tool may have been called: from here on its recovery decides what becomes of it elsewhere. */
+  begun: boolean;
 }

@@ -155,7 +155,7 @@ export class OperationRunner {
   #begin(agent: Agent, { operation, work }: ClaimedOperation): void {
     // The commit of a claim may come after the lease that it was made under: what names the lost id is anybody's, and nothing of it begins here.
     if (!this.#lease.held || operation.worker !== this.#lease.id) return;
-    const run: OperationRun = { agent, operation, lease: { worker: this.#lease.id, fence: operation.fence }, probes: work === 'probe', abort: new AbortController() };
+    const run: OperationRun = { agent, operation, lease: { worker: this.#lease.id, fence: operation.fence }, probes: work === 'probe', abort: new AbortController(), begun: false };
     const done = this.#perform(run)
       .catch((error: unknown) => this.#host.log('error', 'operation-failed', { operation: operation.id, error: error instanceof Error ? error.message : String(error) }))
       .finally(() => {
@@ -176,8 +176,7 @@ export class OperationRunner {
       return;
     }
     if (ending === 'aborted' || (reason === 'hand-over' && ending.kind === 'ended' && ending.result.outcome !== 'done')) {
-      // What becomes of it elsewhere, its tool's recovery decides.
-      await this.#update(tenant, id, false, releaseOperation(run.lease, true, this.#host.system.clock.nowMs()));
+      await this.#update(tenant, id, false, releaseOperation(run.lease, run.begun, this.#host.system.clock.nowMs()));
       return;
     }
     if (ending.kind === 'delegated') {

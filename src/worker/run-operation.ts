@@ -10,7 +10,6 @@ import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
-
 import type { OperationRun } from './operation-run.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import { runTool } from './run-tool.ts';
@@ -39,6 +38,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
   if ('failed' in made) return { kind: 'ended', result: made.failed };
   const progress = new ProgressWriter(host, run);
   let completion: Promise<ExternalCompletion> | null = null;
+  run.begun = true;
   const result = await runTool({
     definition, call: part, clock, signal: abort.signal,
     approvedInput: await approvedInputOf(host.store, ref, operation.inputSeq),

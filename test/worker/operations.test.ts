@@ -216,3 +216,29 @@ describe('an operation whose process goes away in order', () => {
     expect(runs).toBe(2);
   });
 });
+
+describe('an operation whose process goes away before its tool was called', () => {
+  it('is run by the next one, though its tool may not run twice', async () => {
+    const store = `sqlite:${await temporaryDatabase()}`;
+    const context = gate();
+    let runs = 0;
+    const index = tool({ inputSchema: count, background: 'await', execute: () => { runs += 1; return 'indexed'; } });
+    let contexts = 0;
+    const tester = (script: readonly ScriptedGeneration[], isStuck: boolean) => agent({
+      name: 'tester', model: scriptedModel(script), tools: { index },
+      // The context of the operation, after that of the call's own rules.
+      context: async () => { contexts += 1; if (isStuck && contexts === 2) await context.pass(); },
+    });
+    const holdfast = await openHoldfast({ store, agents: [tester([calling(['index', { count: 3 }])], true)], worker: { stopGraceMs: 20 } });
+    const session = await holdfast.sessions.create({ agent: 'tester' });
+    await session.send('go');
+    await context.reached;
+    await holdfast.close();
+    expect(runs).toBe(0);
+    const next = await openHoldfast({ store, agents: [tester(['done'], false)] });
+    const again = await next.sessions.get(session.id);
+    await eventually('the end', async () => (await again.get()).status === 'idle');
+    expect((await again.operations()).items).toMatchObject([{ status: 'succeeded', attempts: 1 }]);
+    expect(runs).toBe(1);
+  });
+});
