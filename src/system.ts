@@ -12,6 +12,7 @@ export function realSystem(): System {
   return {
     clock: {
       nowMs: () => Date.now(),
+      monotonicMs: () => performance.now(),
       after: (delayMs, callback) => {
         const timer = setTimeout(callback, Math.min(delayMs, timerMsMax));
         return () => clearTimeout(timer);

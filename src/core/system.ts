@@ -11,6 +11,8 @@ export interface System {
 export interface Clock {
   /** Milliseconds since the epoch. */
   nowMs(): number;
+  /** Milliseconds since some moment, for measuring how long something took: never steps, whoever sets the clock. */
+  monotonicMs(): number;
   /** Calls back once after `delayMs`; the returned function cancels it. A process stays alive until then. */
   after(delayMs: number, callback: () => void): () => void;
   /** Calls back once what is running now, and what it leads to at once, is done. */

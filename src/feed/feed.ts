@@ -108,8 +108,8 @@ export class Feed {
   }
 
   #acquire(ref: SessionRef): SharedTail {
-    this.#unsubscribe ??= this.#store.onChange((change) => {
-      if (change !== null) this.#tails.get(keyOf(change))?.wake();
+    this.#unsubscribe ??= this.#store.onChange(({ ref: changed }) => {
+      if (changed !== null) this.#tails.get(keyOf(changed))?.wake();
       else for (const tail of this.#tails.values()) tail.wake();
     });
     const key = keyOf(ref);

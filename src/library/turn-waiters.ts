@@ -101,8 +101,10 @@ export class TurnWaiters {
 
   #listen(): void {
     if (this.#unsubscribe !== null) return;
-    this.#unsubscribe = this.#store.onChange((change) => {
-      if (change === null) void this.#lookAtAll();
+    this.#unsubscribe = this.#store.onChange(({ ref, elsewhere }) => {
+      if (!elsewhere) return;
+      if (ref === null) void this.#lookAtAll();
+      else void this.#look([...(this.#waiters.get(keyOf(ref)) ?? [])]);
     });
     this.#poll();
   }

@@ -1,7 +1,7 @@
 import { createCases } from './conformance/create-cases.ts';
 import { deleteCases } from './conformance/delete-cases.ts';
 import { idempotencyCases } from './conformance/idempotency-cases.ts';
-import { Kit, type ConformanceCase, type OpenConformanceStore, type TestApi, type Traits } from './conformance/kit.ts';
+import { CaseClock, Kit, type ConformanceCase, type OpenConformanceStore, type TestApi, type Traits } from './conformance/kit.ts';
 import { listCases } from './conformance/list-cases.ts';
 import { liveCases } from './conformance/live-cases.ts';
 import { operationCases } from './conformance/operation-cases.ts';
@@ -60,15 +60,16 @@ export async function storeConformance({ name, open, api }: ConformanceOptions):
 }
 
 async function traitsOf(open: OpenConformanceStore): Promise<Traits> {
-  const opened = await open({ outboxKinds: [] });
+  const opened = await open({ outboxKinds: [], nowMs: () => 0 });
   const { capabilities } = opened.store;
   await opened.close();
   return { ...capabilities, reopens: opened.reopen !== undefined, hasPeers: opened.peer !== undefined };
 }
 
 async function runCase(open: OpenConformanceStore, api: TestApi, each: ConformanceCase): Promise<void> {
-  const opened = await open({ outboxKinds: each.outboxKinds ?? [] });
-  const kit = new Kit(opened, api.expect);
+  const clock = new CaseClock();
+  const opened = await open({ outboxKinds: each.outboxKinds ?? [], nowMs: () => clock.nowMs });
+  const kit = new Kit(opened, api.expect, clock);
   try {
     await kit.store.migrate();
     await each.run(kit);

@@ -19,8 +19,11 @@ export interface Store {
   readonly name: string;
   readonly capabilities: StoreCapabilities;
 
-  /** Brings the schema up to date. Safe to call from many processes at once and again. */
+  /** Brings the schema up to date. Safe to call from many processes at once and again. Rejects with code `store_unsupported` when the data asks for a newer version of Holdfast than this. */
   migrate(): Promise<void>;
+
+  /** The store's time in milliseconds since the epoch, by which leases, expiries and due times go: where many machines share a store it is the store's, as far as this process knows it. */
+  nowMs(): number;
 
   /**
    * Creates a session by a change that `build` makes of nothing. An external id that is in use already returns the session
@@ -37,7 +40,7 @@ export interface Store {
   /** Stores live output of an attempt, if its fence and attempt are still the session's. */
   appendChunkIfHeld(chunk: ChunkWrite): Promise<'stored' | 'fence-lost'>;
 
-  /** Stores a call's outcome ahead of its step, if the fence is still the session's. Repeating it is harmless. */
+  /** Stores a call's outcome ahead of its step, if the fence is still the session's. Repeating it is harmless. With `transaction` it lands with that, or not at all. */
   storeOutcomeIfHeld(outcome: OutcomeWrite): Promise<'stored' | 'fence-lost'>;
 
   /** Keeps the whole of a result of which the log has only head and tail, under its own id. Goes with its session. `session-gone`: there is none. */
@@ -67,19 +70,18 @@ export interface Store {
   readTail(key: SessionKey, from: TailFrom): Promise<Tail | null>;
   listSessions(filter: SessionFilter): Promise<SessionPage>;
 
-  /** Announces a worker process, its lease ending at `leaseUntilMs`. It holds an OS-level lock from here on where the store has them. */
+  /** Announces a worker process. Its lease begins now, by the store's clock. It holds an OS-level lock from here on where the store has them. */
   registerWorker(worker: WorkerRow): Promise<void>;
-  /**
-   * Renews a lease that has not expired. `lost` when it has: the process must drop everything and take a new id.
-   * `held` lists the sessions that are still the worker's, with their fences, so that it hears of what it lost.
-   */
-  renewWorker(worker: string, leaseUntilMs: number, nowMs: number): Promise<{ readonly held: readonly HeldSession[] } | 'lost'>;
+  /** Renews a lease that has not expired by the store's clock. `lost` when it has: the process must drop everything and take a new id. */
+  renewWorker(worker: string, leaseMs: number): Promise<Renewal | 'lost'>;
   /** The sessions that name the worker, with their fences. */
   findHeld(worker: string): Promise<readonly HeldSession[]>;
   /** Takes a worker away that has handed over all it had. */
   retireWorker(worker: string): Promise<void>;
-  /** Workers that are dead: their lease has run out, or their lock is free. They may still be named by sessions or operations. */
-  findDeadWorkers(nowMs: number): Promise<readonly string[]>;
+  /** Workers that are dead: their lease has run out by the store's clock, or their lock is free. They may still be named by sessions or operations. */
+  findDeadWorkers(): Promise<DeadWorkers>;
+  /** The workers that are announced, dead ones included. */
+  listWorkers(): Promise<readonly AnnouncedWorker[]>;
   /** Forgets dead workers that no session and no operation names any more. */
   removeDeadWorkers(workers: readonly string[]): Promise<void>;
   /** Sessions with something to do: due by now and unclaimed, or claimed by one of the dead. Oldest first, tenants in turn. A hint: the claim decides. */
@@ -94,10 +96,19 @@ export interface Store {
   sweep(nowMs: number, limit: number): Promise<number>;
 
   /**
-   * Tells of changed sessions soon after their commit, by any process as far as the store can hear of them; `null` means
-   * "something changed somewhere". A hint that may be lost, doubled or late: whoever needs certainty also polls.
+   * Tells of changed sessions soon after their commit, by any process as far as the store can hear of them. A hint that may be lost, doubled or late: whoever needs
+   * certainty also polls.
    */
-  onChange(listener: (change: SessionRef | null) => void): () => void;
+  onChange(listener: (hint: ChangeHint) => void): () => void;
+  /** Whether hints of other processes come within moments now, so that polling is only needed for those that get lost. */
+  readonly hearsOthers: boolean;
+
+  /**
+   * Runs `work` in one transaction of the database, in which the caller's own statements and those writes of this port that take a `transaction` take part: all of it lands, or nothing.
+   * Rolled back when `work` rejects. Not tried again: `work` may have effects elsewhere. Rejects with `StoreError` code `store_unsupported` where `capabilities.transactions` is false, and
+   * `commit_unknown` when the connection broke in the commit.
+   */
+  transaction<Result>(work: (transaction: StoreTransaction) => Promise<Result>): Promise<Result>;
 
   /** Finishes what is queued and closes. Idempotent. Whatever is asked afterwards rejects with code `store_closed`; a listener hears nothing more. */
   close(): Promise<void>;
@@ -108,6 +119,23 @@ export interface StoreCapabilities {
   readonly processLocks: boolean;
   /** Survives the end of the process. */
   readonly durable: boolean;
+  /** The caller's own statements can be part of a commit. */
+  readonly transactions: boolean;
+}
+
+/** A transaction of the user's database: what their driver calls a client, with which they began it. The user begins and ends it. */
+export interface StoreTransaction {
+  query(statement: { readonly text: string; readonly values?: unknown[] }): Promise<{ readonly rows: unknown[] }>;
+}
+
+/** What `onChange` tells of. */
+export interface ChangeHint {
+  /** null: something changed somewhere. */
+  readonly ref: SessionRef | null;
+  /** Another process has committed it. */
+  readonly elsewhere: boolean;
+  /** It may have left work that nobody holds. */
+  readonly leavesWork: boolean;
 }
 
 export interface SessionRef {
@@ -170,6 +198,8 @@ export interface UpdateRequest<Reply> {
   /** All keys are checked before the transition and stored with its commit. Those of a deletion outlive the session: their scope must name it. */
   readonly idempotency?: readonly Idempotency[];
   readonly transition: Transition<Reply>;
+  /** The commit is the caller's: the change is written in this transaction, and seen by nobody before it. The transition runs once. */
+  readonly transaction?: StoreTransaction | undefined;
   /** What the transition needs besides the session. Operations under the keys of its open calls (`keysOfOpenCalls`) are read unasked, where there are any. */
   readonly reads?: { readonly chunks?: boolean; readonly outcomes?: boolean; readonly operationKeys?: readonly string[] };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
@@ -196,6 +226,7 @@ export interface OutcomeWrite {
   readonly fence: number;
   readonly stepSeq: number;
   readonly result: CallResult;
+  readonly transaction?: StoreTransaction | undefined;
 }
 
 export interface WholeResult {
@@ -289,7 +320,30 @@ export interface SessionPage {
 
 export interface WorkerRow {
   readonly id: string;
-  readonly leaseUntilMs: number;
+  readonly leaseMs: number;
+  /** The agents that it defines. */
+  readonly agents: readonly string[];
+}
+
+export interface Renewal {
+  /** The sessions that are still the worker's, with their fences, so that it hears of what it lost. */
+  readonly held: readonly HeldSession[];
+  /** The data asks for a newer version than this process is: it hands over what it has and takes nothing more. */
+  readonly outdated: boolean;
+}
+
+export interface DeadWorkers {
+  readonly dead: readonly string[];
+  /** In how many milliseconds the next of the living would be dead if it were not renewed; null: there is none. */
+  readonly nextEndMs: number | null;
+}
+
+export interface AnnouncedWorker {
+  readonly id: string;
+  readonly agents: readonly string[];
+  /** The schema version that it was made for. */
+  readonly schemaVersion: number;
+  readonly isDead: boolean;
 }
 
 export interface HeldSession extends SessionRef {

@@ -59,7 +59,7 @@ class Simulated implements FakeSystem {
   constructor(startMs: number, seed: number) {
     this.seed = seed;
     this.#nowMs = startMs;
-    this.clock = { nowMs: () => this.#nowMs, after: (delayMs, callback) => this.#after(delayMs, callback), soon: (callback) => this.#soon(callback) };
+    this.clock = { nowMs: () => this.#nowMs, monotonicMs: () => this.#nowMs, after: (delayMs, callback) => this.#after(delayMs, callback), soon: (callback) => this.#soon(callback) };
     this.ids = { mint: (prefix) => this.#mint(prefix), secret: () => this.#mint('res') };
     this.random = { next: seededRandom(seed) };
   }

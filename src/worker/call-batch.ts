@@ -194,8 +194,8 @@ export class CallBatch {
   #watch(): () => void {
     if (openActions(this.#run.session.turn).length === 0) return () => undefined;
     const { store, system: { clock }, pollMs } = this.#host;
-    const unsubscribe = store.onChange((change) => {
-      if (change === null || change.id === this.#run.ref.id) this.#joinSoon();
+    const unsubscribe = store.onChange(({ ref }) => {
+      if (ref === null || ref.id === this.#run.ref.id) this.#joinSoon();
     });
     let cancel: () => void = () => undefined;
     const poll = (): void => {

@@ -7,6 +7,8 @@ export interface LeaseOptions {
   readonly store: Store;
   readonly system: System;
   readonly leaseMs: number;
+  /** The agents that this process defines. */
+  readonly agents: readonly string[];
   readonly log: Log;
 }
 
@@ -23,10 +25,14 @@ export interface LeaseEvents {
   readonly onCheck: () => Promise<void>;
   /** There are dead workers, whose sessions wait for somebody. */
   readonly onDead: () => void;
+  /** The data asks for a newer version than this process is. */
+  readonly onOutdated: () => void;
 }
 
-/** With locks, a death is seen as often as this; without them after its lease. */
-const deathCheckMsMax = 250;
+/** With locks, a death is seen as often as this; without them as a lease ends. */
+const deathCheckMs = 250;
+/** Workers look at the end of a lease one after the other, within this. */
+const deathCheckSpreadMs = 100;
 const heldCheckMs = 50;
 
 /**
@@ -93,37 +99,37 @@ export class WorkerLease {
   }
 
   async #register(): Promise<void> {
-    const { store, system, leaseMs } = this.#options;
+    const { store, system, leaseMs, agents } = this.#options;
     this.#id = system.ids.mint('wrk');
-    const nowMs = system.clock.nowMs();
-    await store.registerWorker({ id: this.#id, leaseUntilMs: nowMs + leaseMs });
-    this.#renewedAt(nowMs);
+    const askedAtMs = system.clock.monotonicMs();
+    await store.registerWorker({ id: this.#id, leaseMs, agents });
+    this.#renewedAt(askedAtMs);
   }
 
-  #renewedAt(nowMs: number): void {
+  #renewedAt(askedAtMs: number): void {
     const { leaseMs, system } = this.#options;
     if (this.#stopped) return;
     this.#held = true;
-    const sinceMs = system.clock.nowMs() - nowMs;
+    const sinceMs = system.clock.monotonicMs() - askedAtMs;
     // From when it was asked for, as the self-stop: on a slow store the next renewal would else come after it.
     this.#after('renew', Math.max(0, leaseMs / 3 - sinceMs), () => this.#renew());
-    this.#after('self-stop', Math.max(0, (leaseMs * 2) / 3 - sinceMs), () => this.#selfStop(nowMs));
+    this.#after('self-stop', Math.max(0, (leaseMs * 2) / 3 - sinceMs), () => this.#selfStop(askedAtMs));
   }
 
   /** A process that only woke late finds both timers due: the renewal that it has begun may still make it before the lease ends. */
   #selfStop(renewedAtMs: number): void {
     const { leaseMs, system } = this.#options;
-    const leftMs = renewedAtMs + (leaseMs * 5) / 6 - system.clock.nowMs();
+    const leftMs = renewedAtMs + (leaseMs * 5) / 6 - system.clock.monotonicMs();
     if (this.#renewing && leftMs > 0) this.#after('self-stop', leftMs, () => this.#lost('not renewed in time'));
     else this.#lost('not renewed in time');
   }
 
   async #renew(): Promise<void> {
     const { store, system, leaseMs } = this.#options;
-    const nowMs = system.clock.nowMs();
+    const askedAtMs = system.clock.monotonicMs();
     const runs = this.#events.runs();
     this.#renewing = true;
-    const renewed = await store.renewWorker(this.#id, nowMs + leaseMs, nowMs).finally(() => {
+    const renewed = await store.renewWorker(this.#id, leaseMs).finally(() => {
       this.#renewing = false;
     });
     if (!this.#held) return;
@@ -131,7 +137,8 @@ export class WorkerLease {
       this.#lost('expired');
       return;
     }
-    this.#renewedAt(nowMs);
+    this.#renewedAt(askedAtMs);
+    if (renewed.outdated) this.#events.onOutdated();
     this.#events.onHeld(renewed.held, runs);
     this.#events.onRenewed(renewed.held);
     await this.#events.onCheck();
@@ -155,16 +162,25 @@ export class WorkerLease {
   }
 
   async #findDead(): Promise<void> {
-    const { store, system, leaseMs } = this.#options;
-    const everyMs = store.capabilities.processLocks ? Math.min(deathCheckMsMax, leaseMs / 3) : leaseMs / 3;
+    const { store, leaseMs } = this.#options;
+    let nextMs = leaseMs / 3;
     try {
-      const dead = await store.findDeadWorkers(system.clock.nowMs());
+      const { dead, nextEndMs } = await store.findDeadWorkers();
       this.#deadWorkers = dead.filter((worker) => worker !== this.#id);
       this.#forgotten.clear();
       if (this.#deadWorkers.length > 0) this.#events.onDead();
+      nextMs = this.#nextDeathCheckMs(nextEndMs);
     } finally {
-      if (!this.#stopped) this.#after('dead', everyMs, () => this.#findDead());
+      if (!this.#stopped) this.#after('dead', nextMs, () => this.#findDead());
     }
+  }
+
+  /** Without locks nobody is dead before the next lease ends; most are renewed by then. The dead that are known are looked at soon, until they are forgotten. */
+  #nextDeathCheckMs(nextEndMs: number | null): number {
+    const { store, system, leaseMs } = this.#options;
+    if (store.capabilities.processLocks) return Math.min(deathCheckMs, leaseMs / 3);
+    if (this.#deadWorkers.length > 0) return leaseMs / 3;
+    return Math.min(leaseMs, nextEndMs ?? leaseMs) + system.random.next() * Math.min(deathCheckSpreadMs, leaseMs / 10);
   }
 
   /** One timer of a name at a time. A failure is said and, for what must go on, tried again at the next turn of the same timer. */

@@ -4,7 +4,7 @@ import type { Operation } from '../core/operation.ts';
 import type { CallResult } from '../core/entry.ts';
 import { canonicalJson, type JsonValue } from '../core/json.ts';
 import type { Session } from '../core/session.ts';
-import { StoreError, type ClaimableOperation, type OperationUpdateResult } from '../store/store.ts';
+import { StoreError, type ClaimableOperation, type OperationUpdateResult, type SessionRef } from '../store/store.ts';
 import { recordLate } from './late-result.ts';
 import type { OperationRun } from './operation-run.ts';
 import { runOperation, type OperationEnding } from './run-operation.ts';
@@ -59,6 +59,12 @@ export class OperationRunner {
     this.#scanning ??= this.#scanUntilQuiet().finally(() => {
       this.#scanning = null;
     });
+  }
+
+  /** Whether it has an operation of the session in hand. */
+  worksFor({ tenant, id }: SessionRef): boolean {
+    for (const { operation } of this.#runs.keys()) if (operation.sessionId === id && operation.tenant === tenant) return true;
+    return false;
   }
 
   /** A commit of this process changed the operation: a run under an older fence ends at once. */

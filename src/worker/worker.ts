@@ -2,11 +2,11 @@ import type { Agent } from '../agent/agent.ts';
 import { claim, needsSolo, type Claimed } from '../core/claim.ts';
 import type { Entry } from '../core/entry.ts';
 import type { WorkerSlot } from '../core/accept/transition.ts';
-import { abandon, type Lease } from '../core/settle.ts';
 import type { Operation } from '../core/operation.ts';
 import { dueAtMs, pauseOf, statusOf, type Session } from '../core/session.ts';
-import { StoreError, type Claimable, type HeldSession, type SessionRef, type UpdateResult } from '../store/store.ts';
+import { StoreError, type Claimable, type SessionRef } from '../store/store.ts';
 import { dropLost } from './drop-lost.ts';
+import { GivenUp } from './given-up.ts';
 import { HistoryCache } from './history-cache.ts';
 import { WorkerLease } from './lease.ts';
 import { OperationRunner } from './operation-runner.ts';
@@ -17,6 +17,8 @@ import { TenantTurns } from './tenant-turns.ts';
 
 /** How many more than its free places a worker looks for, so that it has a choice between tenants. */
 const choiceSessions = 16;
+/** A process that hears of others' commits and has nothing to do looks for work so many times less often. */
+const quietPolls = 5;
 
 export interface WorkerOptions extends WorkerHost {
   readonly agents: ReadonlyMap<string, Agent>;
@@ -50,9 +52,8 @@ export class Worker {
   #reserved = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   readonly #solo: SoloRules;
+  readonly #givenUp: GivenUp;
   readonly #tenants = new TenantTurns();
-  /** Claims that the store said are ours at the last heartbeat and that no run has. */
-  #unheld = new Set<string>();
   /** Work was left because there was no place for it. */
   #saturated = false;
   #scanning: Promise<void> | null = null;
@@ -72,17 +73,19 @@ export class Worker {
     };
     this.#histories = new HistoryCache(options.historyCharsMax);
     this.#solo = new SoloRules({ clock: options.system.clock, leaseMs: options.leaseMs, pollMs: options.pollMs });
-    this.#lease = new WorkerLease(options, {
+    this.#lease = new WorkerLease({ ...options, agents: [...options.agents.keys()] }, {
       onLost: () => this.#abortAll('fence-lost'),
       onCheck: () => this.#operations.checkHeld(),
       runs: () => [...this.#runs.keys()],
       onHeld: (held, runs) => dropLost(held, runs),
       onRenewed: (held) => {
-        this.#giveUpUnheld(held);
+        this.#givenUp.ofUnheld(held, this.#runs.keys(), () => this.wake());
         this.#operations.giveBackUnheld();
       },
       onDead: () => this.wake(),
+      onOutdated: () => this.#retire(),
     });
+    this.#givenUp = new GivenUp(this.#host, this.#lease);
     const solo = this.#solo;
     // Whichever killed the process, the session that runs alone would be held to have done it: operations wait a while too.
     const operationHost = { ...this.#host, get operationsMax() { return solo.mayBeginOperations ? options.operationsMax : 0; } };
@@ -122,12 +125,11 @@ export class Worker {
     if (this.#state !== 'new') return;
     this.#state = 'running';
     await this.#lease.start();
-    this.#unsubscribe = this.#host.store.onChange((change) => {
-      // A change by another process: it may have left work here, or taken work from here. Our own commits say what they leave.
-      if (change === null) {
-        this.wake();
-        this.#lease.check();
-      }
+    this.#unsubscribe = this.#host.store.onChange(({ ref, elsewhere, leavesWork }) => {
+      // Another process may have left work here, or taken work from here. Our own commits say what they leave.
+      if (!elsewhere) return;
+      if (leavesWork) this.wake();
+      if (ref === null || this.#worksOn(ref)) this.#lease.check();
     });
     this.#poll();
     this.wake();
@@ -153,6 +155,13 @@ export class Worker {
     cancelGrace();
     await this.#lease.stop();
     this.#state = 'stopped';
+  }
+
+  /** The data asks for a newer version: what this process has goes back in order, and it takes no more. Others go on. */
+  #retire(): void {
+    if (this.#state !== 'running') return;
+    this.#host.log('warn', 'outdated', { worker: this.#lease.id });
+    this.stop().catch((error: unknown) => this.#host.log('error', 'retire-failed', { error: error instanceof Error ? error.message : String(error) }));
   }
 
   /** Looks for due work soon. */
@@ -228,9 +237,16 @@ export class Worker {
     });
   }
 
+  #worksOn({ tenant, id }: SessionRef): boolean {
+    for (const { ref } of this.#runs.keys()) if (ref.id === id && ref.tenant === tenant) return true;
+    return this.#operations.worksFor({ tenant, id });
+  }
+
+  /** Nothing in hand, and hints that come: then looking is only for those that get lost. */
   #poll(): void {
-    const { clock, random } = this.#host.system;
-    this.#cancelPoll = clock.after(this.#host.pollMs * (0.75 + random.next() / 2), () => {
+    const { store, pollMs, system: { clock, random } } = this.#host;
+    const everyMs = store.hearsOthers && this.#inProgress === 0 ? pollMs * quietPolls : pollMs;
+    this.#cancelPoll = clock.after(everyMs * (0.75 + random.next() / 2), () => {
       this.wake();
       this.#poll();
     });
@@ -239,7 +255,7 @@ export class Worker {
   async #scan(): Promise<void> {
     const { store, system, agents, runsMax, log } = this.#host;
     try {
-      const free = runsMax - this.#inHand;
+        const free = runsMax - this.#inHand;
       this.#saturated = free <= 0;
       if (!this.ready || free <= 0) return;
       const { deadWorkers } = this.#lease;
@@ -254,7 +270,8 @@ export class Worker {
       // Those that must run alone took the places of others in this look.
       if (found.length === limit && this.#solo.waiting > soloBefore) this.wake();
     } catch (error) {
-      // The next poll tries again; until then the store is somebody's to mend.
+      // The store is somebody's to mend; until then it is asked again and again.
+      this.dueAt(system.clock.nowMs() + this.#host.pollMs);
       log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
     }
   }
@@ -326,7 +343,7 @@ export class Worker {
     if (solo) this.#host.log('warn', 'runs-alone', { session: session.id, crashes: session.crashes, beside: this.#runs.size + this.#operations.runs });
     this.#solo.began(run);
     const done = runSession(solo ? this.#wakingHost() : this.#host, run, work)
-      .catch((error: unknown) => this.#abandon(run, error))
+      .catch((error: unknown) => this.#givenUp.afterFault(run, error))
       .finally(() => {
         this.#runs.delete(run);
         this.#solo.ended(run);
@@ -356,41 +373,6 @@ export class Worker {
     if (dueMs !== null && dueMs > 0) this.dueAt(dueMs);
     if (this.#saturated || this.#solo.someWait || dueMs === 0) this.wake();
     if (session.operations.length > 0) this.#operations.wake();
-  }
-
-  /** A fault of ours or of the store: the session is given up like after a crash, so that it is not held for ever by a process that lives. */
-  async #abandon(run: SessionRun, error: unknown): Promise<void> {
-    this.#host.log('error', 'run-failed', { session: run.ref.id, error: error instanceof Error ? error.message : String(error) });
-    for (let delayMs = 100; this.#lease.held && !run.abort.signal.aborted; delayMs = Math.min(delayMs * 2, 5_000)) {
-      try {
-        const result = await this.#giveUp(run.ref, run.lease);
-        if (result.kind === 'committed') run.session = result.session;
-        return;
-      } catch (again) {
-        this.#host.log('error', 'abandon-failed', { session: run.ref.id, error: again instanceof Error ? again.message : String(again) });
-      }
-      await new Promise<void>((resolve) => this.#host.system.clock.after(delayMs, resolve));
-    }
-  }
-
-  #giveUp(ref: SessionRef, lease: Lease): Promise<UpdateResult<null>> {
-    return this.#host.store.update({ key: ref, transition: abandon(lease, this.#host.system.clock.nowMs()) });
-  }
-
-  /** A claim whose commit came back as an error may have landed all the same: the store says it is ours, and nobody here has it. Seen at two heartbeats, it is given up. */
-  #giveUpUnheld(held: readonly HeldSession[]): void {
-    const keyOf = ({ tenant, id }: SessionRef, fence: number): string => `${tenant}\n${id}\n${fence}`;
-    const inHand = new Set([...this.#runs.keys()].map(({ ref, lease }) => keyOf(ref, lease.fence)));
-    const before = this.#unheld;
-    this.#unheld = new Set();
-    for (const session of held) {
-      const key = keyOf(session, session.fence);
-      if (inHand.has(key)) continue;
-      this.#unheld.add(key);
-      if (!before.has(key)) continue;
-      this.#giveUp(session, { worker: this.#lease.id, fence: session.fence })
-        .then(() => this.wake(), (error: unknown) => this.#host.log('error', 'abandon-failed', { session: session.id, error: error instanceof Error ? error.message : String(error) }));
-    }
   }
 
   #abortAll(reason: AbortReason): void {

@@ -2,15 +2,21 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { storeConformance, type OpenConformanceStore } from '../../src/store/conformance.ts';
 import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import type { System } from '../../src/core/system.ts';
 import { realSystem } from '../../src/system.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 const system = realSystem();
 
-const onFile: OpenConformanceStore = async ({ outboxKinds }) => {
+/** The machine's, but for what time it is. */
+function systemAt(nowMs: () => number): System {
+  return { ...system, clock: { ...system.clock, nowMs } };
+}
+
+const onFile: OpenConformanceStore = async ({ outboxKinds, nowMs }) => {
   const folder = await temporaryFolder();
   const file = path.join(folder.path, 'holdfast.db');
-  const openAgain = () => sqliteStore({ path: file, system, outboxKinds, pollMs: 5 });
+  const openAgain = () => sqliteStore({ path: file, system: systemAt(nowMs), outboxKinds, pollMs: 5 });
   let store = await openAgain();
   return {
     store,
@@ -27,8 +33,8 @@ const onFile: OpenConformanceStore = async ({ outboxKinds }) => {
   };
 };
 
-const inMemory: OpenConformanceStore = async ({ outboxKinds }) => {
-  const store = await sqliteStore({ path: ':memory:', system, outboxKinds });
+const inMemory: OpenConformanceStore = async ({ outboxKinds, nowMs }) => {
+  const store = await sqliteStore({ path: ':memory:', system: systemAt(nowMs), outboxKinds });
   return { store, close: () => store.close() };
 };
 

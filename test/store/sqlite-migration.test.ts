@@ -80,7 +80,7 @@ describe('a SQLite file of schema version 1', () => {
   it('has its open turn taken over: calls in flight end by their outcome, their recovery or their own run, and what waited goes on', async () => {
     const kit = await migrated();
     const { store } = kit;
-    expect(await store.findDeadWorkers(kit.nowMs)).toEqual(['wrk_old']);
+    expect((await store.findDeadWorkers()).dead).toEqual(['wrk_old']);
     const paying = await sessionTitled(kit, 'Paying twice');
     const stepSeq = paying.turn?.lastStep?.seq ?? 0;
     const { reply, session } = await kit.claim(paying, 'wrk_new', ['wrk_old']);

@@ -47,7 +47,7 @@ describe('operations in a SQLite file', () => {
     await startOperation(kit);
     expect((await store.findClaimableOperations({ nowMs: kit.nowMs, deadWorkers: [], agents: ['suite'], limit: 2 })).length).toBe(2);
     for (const status of [undefined, 'queued'] as const) await store.listOperations(started.work.ref, { limit: 10, status, before: started.operation.id });
-    await store.findDeadWorkers(kit.nowMs);
+    await store.findDeadWorkers();
     await store.removeDeadWorkers(['wrk_o']);
     await store.storeWholeResult({ ref: started.work.ref, id: 'res_1', body: '1' });
     await store.readWholeResult(started.work.ref, 'res_1');

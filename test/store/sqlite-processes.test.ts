@@ -69,16 +69,15 @@ describe('processes that share a SQLite file', () => {
   it('know at once that one of them was killed, long before its lease runs out, and not that one is slow', async () => {
     const path = await temporaryDatabase();
     const kit = await kitOn(path);
-    const nowMs = Date.now();
     const [killed, stopped] = ['wrk_killed', 'wrk_stopped'].map((worker) => startChild(script, { path, role: 'worker', worker }));
     if (killed === undefined || stopped === undefined) throw new Error('both are started');
     await Promise.all([killed.hears('registered'), stopped.hears('registered')]);
-    expect(await kit.store.findDeadWorkers(nowMs)).toEqual([]);
+    expect((await kit.store.findDeadWorkers()).dead).toEqual([]);
     await stopped.signal('SIGSTOP');
     await killed.signal('SIGKILL');
-    expect(await kit.store.findDeadWorkers(nowMs)).toEqual(['wrk_killed']);
+    expect((await kit.store.findDeadWorkers()).dead).toEqual(['wrk_killed']);
     await kit.store.removeDeadWorkers(['wrk_killed']);
-    expect([await kit.store.findDeadWorkers(nowMs), existsSync(`${path}-workers/wrk_killed.lock`), existsSync(`${path}-workers/wrk_stopped.lock`)]).toEqual([[], false, true]);
+    expect([(await kit.store.findDeadWorkers()).dead, existsSync(`${path}-workers/wrk_killed.lock`), existsSync(`${path}-workers/wrk_stopped.lock`)]).toEqual([[], false, true]);
   });
 
   it('leave a whole file with every acknowledged write, wherever they are killed', async () => {

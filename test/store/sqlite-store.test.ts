@@ -54,11 +54,24 @@ describe('a SQLite file', () => {
     for (const version of ['3.51.3', '3.51.10', '3.52.0', '4.0.0']) expect(() => requireVersion('SQLite', version, sqliteVersionMin), version).not.toThrow();
   });
 
-  it('is refused when a newer version of Holdfast has migrated it, and left as it is', async () => {
+  it('goes on being used when a newer version of Holdfast has migrated it, until that asks for the newer one', async () => {
     const file = await temporaryDatabase();
     const kit = await kitOn(file);
     const session = await kit.create();
-    connection(file).pragma(`user_version = ${schemaVersionLatest + 1}`);
+    await kit.store.registerWorker({ id: 'wrk_a', leaseMs: 60_000, agents: [] });
+    connection(file).exec(`PRAGMA user_version = ${schemaVersionLatest + 1}; UPDATE requirement SET oldest_version = ${schemaVersionLatest}`);
+    await kit.store.migrate();
+    expect(await kit.store.readSession(keyOf(session))).toEqual(session);
+    expect(await kit.store.renewWorker('wrk_a', 60_000)).toEqual({ held: [], outdated: false });
+    connection(file).exec(`UPDATE requirement SET oldest_version = ${schemaVersionLatest + 1}`);
+    expect(await kit.store.renewWorker('wrk_a', 60_000)).toEqual({ held: [], outdated: true });
+  });
+
+  it('is refused when it asks for a newer version of Holdfast, and left as it is', async () => {
+    const file = await temporaryDatabase();
+    const kit = await kitOn(file);
+    const session = await kit.create();
+    connection(file).exec(`PRAGMA user_version = ${schemaVersionLatest + 1}; UPDATE requirement SET oldest_version = ${schemaVersionLatest + 1}`);
     const store = await sqliteStore({ path: file, system: realSystem() });
     onTestFinished(() => store.close());
     await expect(store.migrate()).rejects.toMatchObject({ name: 'StoreError', code: 'store_unsupported' });
@@ -141,7 +154,7 @@ describe('a SQLite file that another process has locked', () => {
     const soon = (callback: () => void): void => real.soon(callback);
     let nowMs = 0;
     // Each look at the lock is a second later than the one before.
-    const clock = { soon, nowMs: () => nowMs, after: (_delayMs: number, callback: () => void) => { nowMs += 1_000; soon(callback); return () => undefined; } };
+    const clock = { soon, nowMs: () => nowMs, monotonicMs: () => nowMs, after: (_delayMs: number, callback: () => void) => { nowMs += 1_000; soon(callback); return () => undefined; } };
     const kit = await kitOn(file, { system: { clock, random } });
     const session = await kit.create();
     const other = connection(file);
@@ -161,8 +174,8 @@ describe('a SQLite store in memory', () => {
     const store = await sqliteStore({ path: ':memory:', system });
     await store.migrate();
     store.onChange(() => undefined);
-    await store.registerWorker({ id: 'wrk_a', leaseUntilMs: 1 });
-    expect([store.capabilities, system.waitingTimers, existsSync(':memory:-workers')]).toEqual([{ processLocks: false, durable: false }, 0, false]);
+    await store.registerWorker({ id: 'wrk_a', leaseMs: 1, agents: [] });
+    expect([store.capabilities, system.waitingTimers, existsSync(':memory:-workers')]).toEqual([{ processLocks: false, durable: false, transactions: false }, 0, false]);
     await store.close();
   });
 });

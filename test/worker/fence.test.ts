@@ -66,7 +66,7 @@ const takings: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   'a message interrupted it': async ({ session }) => { await session.send({ text: 'instead', whenBusy: 'interrupt' }); },
   'a message replaced it': async ({ session }) => { await session.send({ text: 'instead', whenBusy: 'replace' }); },
   'another worker took it over': async ({ other, one, session, system }) => {
-    await other.store.registerWorker({ id: 'wrk_other', leaseUntilMs: system.clock.nowMs() + leaseMs });
+    await other.store.registerWorker({ id: 'wrk_other', leaseMs, agents: [] });
     const taken = await other.store.update({
       key: { tenant: 'default', id: session.id }, reads: { outcomes: true },
       transition: claim({ worker: 'wrk_other', solo: true, isDead: () => true }, one.rules, { nowMs: system.clock.nowMs(), mintId: (prefix) => `${prefix}_other` }),

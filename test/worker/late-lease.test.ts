@@ -14,6 +14,7 @@ function lateClock() {
   return {
     clock: {
       nowMs: () => nowMs,
+      monotonicMs: () => nowMs,
       after: (delayMs: number, callback: () => void) => {
         const timer = { atMs: nowMs + delayMs, callback };
         timers.push(timer);
@@ -37,10 +38,10 @@ function setup() {
   const time = lateClock();
   const renewals: ReturnType<typeof Promise.withResolvers<Awaited<ReturnType<Store['renewWorker']>>>>[] = [];
   const store = {
-    capabilities: { processLocks: false, durable: true },
+    capabilities: { processLocks: false, durable: true, transactions: false },
     registerWorker: () => Promise.resolve(),
     retireWorker: () => Promise.resolve(),
-    findDeadWorkers: () => Promise.resolve([]),
+    findDeadWorkers: () => Promise.resolve({ dead: [], nextEndMs: null }),
     renewWorker: () => {
       const renewal = Promise.withResolvers<Awaited<ReturnType<Store['renewWorker']>>>();
       renewals.push(renewal);
@@ -50,7 +51,7 @@ function setup() {
   let minted = 0;
   const system = { clock: time.clock, ids: { mint: () => `wrk_${(minted += 1)}`, secret: () => 'secret' }, random: { next: () => 0.5 } };
   let lost = 0;
-  const lease = new WorkerLease({ store, system, leaseMs: 1_000, log: () => undefined }, { onLost: () => { lost += 1; }, runs: () => [], onHeld: () => undefined, onCheck: async () => undefined, onRenewed: () => undefined, onDead: () => undefined });
+  const lease = new WorkerLease({ store, system, leaseMs: 1_000, agents: [], log: () => undefined }, { onLost: () => { lost += 1; }, runs: () => [], onHeld: () => undefined, onCheck: async () => undefined, onRenewed: () => undefined, onDead: () => undefined, onOutdated: () => undefined });
   return { time, renewals, lease, lostCount: () => lost };
 }
 
@@ -59,7 +60,7 @@ test('a process that wakes after two thirds of its lease renews it and keeps its
   await lease.start();
   time.wakeAt(700);
   expect([lostCount(), renewals.length]).toEqual([0, 1]);
-  renewals[0]?.resolve({ held: [] });
+  renewals[0]?.resolve({ held: [], outdated: false });
   // All that follows from the renewal is done.
   await new Promise((resolve) => setImmediate(resolve));
   time.wakeAt(850);

@@ -48,7 +48,7 @@ describe('a worker whose lease is held', () => {
   it('renews it at a third, so that nobody takes its sessions while it lives', async () => {
     const renewedAtMs: number[] = [];
     const { system, holdfast, runs, session } = await workingBench({
-      renewWorker: (inner, worker, untilMs, nowMs) => { renewedAtMs.push(nowMs); return inner.renewWorker(worker, untilMs, nowMs); },
+      renewWorker: (inner, worker, forMs) => { renewedAtMs.push(inner.nowMs()); return inner.renewWorker(worker, forMs); },
     });
     const { id } = holdfast.worker ?? { id: '' };
     const startMs = system.clock.nowMs();
@@ -65,8 +65,8 @@ describe('a worker whose lease is held', () => {
     const tookMs = leaseMs * 0.4;
     let bench: Bench | null = null;
     bench = await workingBench({
-      renewWorker: (inner, worker, untilMs, nowMs) => new Promise((resolve) => {
-        bench?.system.clock.after(tookMs, () => resolve(inner.renewWorker(worker, untilMs, nowMs)));
+      renewWorker: (inner, worker, forMs) => new Promise((resolve) => {
+        bench?.system.clock.after(tookMs, () => resolve(inner.renewWorker(worker, forMs)));
       }),
     });
     await bench.system.advance(leaseMs * 5);
@@ -81,7 +81,7 @@ describe('a worker whose lease is lost', () => {
   it('drops what it has in hand, announces itself under a new id, and takes the session again as if another had died', async () => {
     let lost = false;
     const { system, store, holdfast, runs, logged, session } = await workingBench({
-      renewWorker: (inner, worker, untilMs, nowMs) => (lost ? Promise.resolve('lost') : inner.renewWorker(worker, untilMs, nowMs)),
+      renewWorker: (inner, worker, forMs) => (lost ? Promise.resolve('lost') : inner.renewWorker(worker, forMs)),
     });
     const { worker } = holdfast;
     const firstId = worker?.id;
@@ -112,7 +112,7 @@ describe('a worker whose lease is lost', () => {
     let down = false;
     const unavailable = (): Promise<never> => Promise.reject(new StoreError('store_unavailable', 'the disk is gone'));
     const { system, holdfast, runs, logged, session } = await workingBench({
-      renewWorker: (inner, worker, untilMs, nowMs) => (down ? unavailable() : inner.renewWorker(worker, untilMs, nowMs)),
+      renewWorker: (inner, worker, forMs) => (down ? unavailable() : inner.renewWorker(worker, forMs)),
       retireWorker: (inner, worker) => (down ? unavailable() : inner.retireWorker(worker)),
       registerWorker: (inner, worker) => (down ? unavailable() : inner.registerWorker(worker)),
       update: (inner, request) => (down ? unavailable() : inner.update(request)),
@@ -144,9 +144,9 @@ describe('a worker whose lease is lost', () => {
     let looksFail = false;
     const registered: string[] = [];
     const { system, holdfast, runs, session } = await workingBench({
-      renewWorker: (inner, worker, untilMs, nowMs) => (lost ? Promise.resolve('lost') : inner.renewWorker(worker, untilMs, nowMs)),
+      renewWorker: (inner, worker, forMs) => (lost ? Promise.resolve('lost') : inner.renewWorker(worker, forMs)),
       registerWorker: (inner, worker) => { registered.push(worker.id); return inner.registerWorker(worker); },
-      findDeadWorkers: (inner, nowMs) => (looksFail ? Promise.reject(new StoreError('store_unavailable', 'busy')) : inner.findDeadWorkers(nowMs)),
+      findDeadWorkers: (inner) => (looksFail ? Promise.reject(new StoreError('store_unavailable', 'busy')) : inner.findDeadWorkers()),
     });
     lost = true;
     looksFail = true;
@@ -184,10 +184,10 @@ describe('an announcement that fails', () => {
     const path = await temporaryDatabase();
     const store = await sqliteStore({ path, system: fakeSystem() });
     // There is no table yet.
-    await expect(store.registerWorker({ id: 'wrk_1', leaseUntilMs: 1 })).rejects.toMatchObject({ code: 'store_unavailable' });
+    await expect(store.registerWorker({ id: 'wrk_1', leaseMs: 1, agents: [] })).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(readdirSync(`${path}-workers`)).toEqual([]);
     await store.migrate();
-    await store.registerWorker({ id: 'wrk_1', leaseUntilMs: 1 });
+    await store.registerWorker({ id: 'wrk_1', leaseMs: 1, agents: [] });
     expect(readdirSync(`${path}-workers`)).toEqual(['wrk_1.lock']);
     await store.close();
   });
@@ -200,7 +200,7 @@ describe('a session that another took', () => {
     await system.advance(leaseMs / 3);
     expect(runs).toHaveLength(2);
     // As a takeover by another process leaves it; nothing tells this one of it.
-    await store.registerWorker({ id: 'wrk_0', leaseUntilMs: system.clock.nowMs() + leaseMs * 10 });
+    await store.registerWorker({ id: 'wrk_0', leaseMs: leaseMs * 10, agents: [] });
     await store.update({
       key: { tenant: 'default', id: session.id },
       transition: ({ session: row }) => ({ session: { ...row, fence: row.fence + 1, claim: { worker: 'wrk_0', claimedAtMs: 0, solo: false } }, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null }),

@@ -25,7 +25,7 @@ async function twoInstances() {
     const system = fakeSystem({ seed });
     const work = tool({ inputSchema: z.object({}), background: 'await', recovery: 'rerun', execute: () => { runs.push(by); return new Promise<never>(() => undefined); } });
     const store = wrappedStore(await sqliteStore({ path, system }), {
-      findDeadWorkers: () => Promise.resolve(isDead && by === 'second' ? [first?.worker?.id ?? ''] : []),
+      findDeadWorkers: () => Promise.resolve({ dead: isDead && by === 'second' ? [first?.worker?.id ?? ''] : [], nextEndMs: null }),
       findClaimableOperations: async (inner, query) => { if (by === 'second') await looks?.pass(); return inner.findClaimableOperations(query); },
     });
     const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: scriptedModel([[{ call: 'work' }]]), tools: { work } })], store, system, worker: { leaseMs, pollMs: 86_400_000, stopGraceMs: 10 } });

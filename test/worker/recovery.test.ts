@@ -75,7 +75,7 @@ describe('after kill -9 of the worker', () => {
     // Nothing of the dead one is left.
     const { id } = await second.hears('ready');
     await eventually('the dead worker to be forgotten', () => readdirSync(`${path}-workers`).join() === `${String(id)}.lock`);
-    expect(await holdfast.store.findDeadWorkers(Date.now())).toEqual([]);
+    expect((await holdfast.store.findDeadWorkers()).dead).toEqual([]);
   });
 
   it('an attempt in flight is recorded as lost, what it showed is retracted, and the answer is whole', async () => {

@@ -135,9 +135,9 @@ export const deleteCases: readonly ConformanceCase[] = [
         (closed) => closed.findClaimableOperations({ nowMs: 1, deadWorkers: [], agents: ['suite'], limit: 1 }),
         (closed) => closed.readSession(ref), (closed) => closed.readEntries(ref, { limit: 1 }),
         (closed) => closed.readTail(ref, { afterSeq: 0, limit: 1, attemptId: null, afterOrdinal: -1 }),
-        (closed) => closed.listSessions({ tenant: 'acme', limit: 1, count: false }), (closed) => closed.registerWorker({ id: 'wrk_z', leaseUntilMs: 1 }),
-        (closed) => closed.renewWorker('wrk_z', 2, 1), (closed) => closed.findHeld('wrk_z'), (closed) => closed.retireWorker('wrk_z'),
-        (closed) => closed.findDeadWorkers(1), (closed) => closed.removeDeadWorkers(['wrk_z']),
+        (closed) => closed.listSessions({ tenant: 'acme', limit: 1, count: false }), (closed) => closed.registerWorker({ id: 'wrk_z', leaseMs: 1, agents: [] }), (closed) => closed.listWorkers(),
+        (closed) => closed.renewWorker('wrk_z', 1), (closed) => closed.findHeld('wrk_z'), (closed) => closed.retireWorker('wrk_z'),
+        (closed) => closed.findDeadWorkers(), (closed) => closed.removeDeadWorkers(['wrk_z']),
         (closed) => closed.findClaimable({ nowMs: 1, deadWorkers: [], agents: ['suite'], limit: 1 }),
         (closed) => closed.readOutbox(everything), (closed) => closed.deleteOutbox([{ ...ref, seq: 1, kind: 'turn-ended' }]), (closed) => closed.sweep(1, 1),
       ];
@@ -155,7 +155,7 @@ export const deleteCases: readonly ConformanceCase[] = [
       const { expect } = kit;
       const rich = await richSession(kit);
       const live = await liveSession(kit);
-      await kit.store.registerWorker({ id: 'wrk_other', leaseUntilMs: kit.nowMs + 10_000 });
+      await kit.store.registerWorker({ id: 'wrk_other', leaseMs: 10_000, agents: [] });
       const look = async () => ({
         rich: await kit.tail(rich.ref), live: await kit.tail(live.ref), list: await kit.store.listSessions({ tenant: 'acme', limit: 10, count: true }),
         held: await kit.store.findHeld('wrk_a'), outbox: await kit.store.readOutbox(everything),

@@ -35,7 +35,13 @@ export interface OpenedStore {
   readonly close: () => Promise<void>;
 }
 
-export type OpenConformanceStore = (options: { readonly outboxKinds: readonly EntryKind[] }) => Promise<OpenedStore>;
+/** Opens a store for one case. The clock is the case's: leases go by it, on a store that has one of its own too. */
+export type OpenConformanceStore = (options: { readonly outboxKinds: readonly EntryKind[]; readonly nowMs: () => number }) => Promise<OpenedStore>;
+
+/** What time it is for a case. */
+export class CaseClock {
+  nowMs = 1_750_000_000_000;
+}
 
 /** What decides which cases hold for a store. */
 export interface Traits extends StoreCapabilities {
@@ -82,16 +88,25 @@ export interface InWork {
 export class Kit {
   store: Store;
   readonly expect: TestApi['expect'];
-  /** The time of the next commit; a case moves it. */
-  nowMs = 1_750_000_000_000;
+  readonly #clock: CaseClock;
   readonly #opened: OpenedStore;
   readonly #peers: Store[] = [];
   #minted = 0;
 
-  constructor(opened: OpenedStore, expect: TestApi['expect']) {
+  constructor(opened: OpenedStore, expect: TestApi['expect'], clock = new CaseClock()) {
     this.#opened = opened;
+    this.#clock = clock;
     this.store = opened.store;
     this.expect = expect;
+  }
+
+  /** The time, and that of the next commit; a case moves it. */
+  get nowMs(): number {
+    return this.#clock.nowMs;
+  }
+
+  set nowMs(nowMs: number) {
+    this.#clock.nowMs = nowMs;
   }
 
   async end(): Promise<void> {

@@ -188,31 +188,31 @@ export const operationListCases: readonly ConformanceCase[] = [
   {
     name: 'a dead worker is not forgotten while an operation names it',
     run: async (kit) => {
-      const { expect, store, nowMs } = kit;
-      await store.registerWorker({ id: 'wrk_o', leaseUntilMs: nowMs + 1_000 });
+      const { expect, store } = kit;
+      await store.registerWorker({ id: 'wrk_o', leaseMs: 1_000, agents: [] });
       const { operation } = await startOperation(kit);
       await runOperation(kit, operation, 'wrk_o');
       await store.removeDeadWorkers(['wrk_o']);
       // Its row is still there, as a renewal that comes in time shows.
-      expect(await store.renewWorker('wrk_o', nowMs + 1_500, nowMs)).toEqual({ held: [] });
+      expect(await store.renewWorker('wrk_o', 1_500)).toEqual({ held: [], outdated: false });
       await runOperation(kit, operation, 'wrk_b', ['wrk_o']);
       await store.removeDeadWorkers(['wrk_o']);
-      expect(await store.renewWorker('wrk_o', nowMs + 1_500, nowMs)).toBe('lost');
+      expect(await store.renewWorker('wrk_o', 1_500)).toBe('lost');
     },
   },
   {
     name: 'a worker that operations name and nobody announced is dead, once, until they name another',
     run: async (kit) => {
       const { expect, store } = kit;
-      await store.registerWorker({ id: 'wrk_b', leaseUntilMs: kit.nowMs + 9_000 });
+      await store.registerWorker({ id: 'wrk_b', leaseMs: 9_000, agents: [] });
       const { work, operation } = await startOperation(kit, { mode: 'detach' });
       await runOperation(kit, operation, work.lease.worker);
       // The session and the operation name it.
-      expect(await store.findDeadWorkers(kit.nowMs)).toEqual([work.lease.worker]);
+      expect((await store.findDeadWorkers()).dead).toEqual([work.lease.worker]);
       await kit.claim(work.ref, 'wrk_b', [work.lease.worker]);
-      expect(await store.findDeadWorkers(kit.nowMs)).toEqual([work.lease.worker]);
+      expect((await store.findDeadWorkers()).dead).toEqual([work.lease.worker]);
       await runOperation(kit, operation, 'wrk_b', [work.lease.worker]);
-      expect(await store.findDeadWorkers(kit.nowMs)).toEqual([]);
+      expect((await store.findDeadWorkers()).dead).toEqual([]);
     },
   },
   {

@@ -12,8 +12,8 @@ const everything = { limit: 100, olderThanMs: Number.MAX_SAFE_INTEGER };
 /** Resolves when a hint comes that may be about the session; a hint may also say only that something changed somewhere. */
 function hintOf(store: Store, ref: SessionRef): Promise<void> {
   return new Promise((resolve) => {
-    const unsubscribe = store.onChange((change) => {
-      if (change !== null && (change.tenant !== ref.tenant || change.id !== ref.id)) return;
+    const unsubscribe = store.onChange(({ ref: changed }) => {
+      if (changed !== null && (changed.tenant !== ref.tenant || changed.id !== ref.id)) return;
       unsubscribe();
       resolve();
     });
@@ -152,8 +152,8 @@ export const outboxCases: readonly ConformanceCase[] = [
       const { expect, store } = kit;
       const ref = keyOf(await kit.create());
       const seen: Promise<string | null | undefined>[] = [];
-      const unsubscribe = store.onChange((change) => {
-        if (change?.id === ref.id) seen.push(store.readSession(ref).then((session) => session?.title));
+      const unsubscribe = store.onChange(({ ref: changed }) => {
+        if (changed?.id === ref.id) seen.push(store.readSession(ref).then((session) => session?.title));
       });
       for (const title of ['a', 'b', 'c']) {
         const hinted = hintOf(store, ref);
@@ -197,8 +197,8 @@ export const outboxCases: readonly ConformanceCase[] = [
 async function settledHints(kit: Kit, peer: Store, ref: SessionRef): Promise<void> {
   let committed = false;
   const hinted = new Promise<void>((resolve) => {
-    const unsubscribe = peer.onChange((change) => {
-      if (!committed || (change !== null && change.id !== ref.id)) return;
+    const unsubscribe = peer.onChange(({ ref: changed, elsewhere }) => {
+      if (!committed || !elsewhere || (changed !== null && changed.id !== ref.id)) return;
       unsubscribe();
       resolve();
     });

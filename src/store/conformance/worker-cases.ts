@@ -21,26 +21,31 @@ export const workerCases: readonly ConformanceCase[] = [
     name: 'a lease is renewed while it lasts, and lost once it has run out',
     run: async (kit) => {
       const { expect, store, nowMs } = kit;
-      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 1_000 });
-      expect(await store.renewWorker('wrk_a', nowMs + 1_900, nowMs + 900)).toEqual({ held: [] });
-      expect(await store.renewWorker('wrk_a', nowMs + 2_800, nowMs + 1_800)).toEqual({ held: [] });
-      expect(await store.renewWorker('wrk_a', nowMs + 3_800, nowMs + 2_800)).toBe('lost');
-      expect(await store.renewWorker('wrk_a', nowMs + 3_800, nowMs + 2_700)).toEqual({ held: [] });
-      expect(await store.renewWorker('wrk_unknown', nowMs + 1_000, nowMs)).toBe('lost');
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 1_000, agents: [] });
+      const renewAt = (afterMs: number) => {
+        kit.nowMs = nowMs + afterMs;
+        return store.renewWorker('wrk_a', 1_000);
+      };
+      expect(await renewAt(900)).toEqual({ held: [], outdated: false });
+      expect(await renewAt(1_800)).toEqual({ held: [], outdated: false });
+      expect(await renewAt(2_800)).toBe('lost');
+      // Not forgotten for that: a clock that was set back finds it as it was.
+      expect(await renewAt(2_700)).toEqual({ held: [], outdated: false });
+      expect(await store.renewWorker('wrk_unknown', 1_000)).toBe('lost');
     },
   },
   {
     name: 'a worker is told what it holds, with the fences',
     run: async (kit) => {
       const { expect, store } = kit;
-      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: kit.nowMs + 1_000 });
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 1_000, agents: [] });
       const [first, second] = [await kit.inWork(), await kit.inWork({ tenant: 'other' })];
       await kit.inWork({}, 'wrk_b');
       const expected = [first, second].map(({ ref, lease }) => ({ ...ref, fence: lease.fence }));
       const held = async () => (await store.findHeld('wrk_a')).map(({ tenant, id, fence }) => ({ tenant, id, fence }));
       const sorted = <Item extends { readonly id: string }>(items: readonly Item[]) => items.toSorted((left, right) => left.id.localeCompare(right.id));
       expect(sorted(await held())).toEqual(sorted(expected));
-      const renewed = await store.renewWorker('wrk_a', kit.nowMs + 2_000, kit.nowMs);
+      const renewed = await store.renewWorker('wrk_a', 2_000);
       expect(renewed === 'lost' ? renewed : sorted(renewed.held.map(({ tenant, id, fence }) => ({ tenant, id, fence })))).toEqual(sorted(expected));
       const taken = await kit.claimed(first.ref, 'wrk_b', ['wrk_a']);
       expect(await held()).toEqual(expected.slice(1));
@@ -53,28 +58,34 @@ export const workerCases: readonly ConformanceCase[] = [
     name: 'a worker whose lease has run out is dead, until it is forgotten',
     run: async (kit) => {
       const { expect, store, nowMs } = kit;
-      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 1_000 });
-      await store.registerWorker({ id: 'wrk_b', leaseUntilMs: nowMs + 9_000 });
-      expect(await store.findDeadWorkers(nowMs + 999)).toEqual([]);
-      expect(await store.findDeadWorkers(nowMs + 1_000)).toEqual(['wrk_a']);
+      expect(await store.findDeadWorkers()).toEqual({ dead: [], nextEndMs: null });
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 1_000, agents: [] });
+      await store.registerWorker({ id: 'wrk_b', leaseMs: 9_000, agents: [] });
+      kit.nowMs = nowMs + 999;
+      expect(await store.findDeadWorkers()).toEqual({ dead: [], nextEndMs: 1 });
+      kit.nowMs = nowMs + 1_000;
+      expect(await store.findDeadWorkers()).toEqual({ dead: ['wrk_a'], nextEndMs: 8_000 });
       await store.removeDeadWorkers(['wrk_a']);
-      expect(await store.findDeadWorkers(nowMs + 1_000)).toEqual([]);
-      expect(await store.renewWorker('wrk_a', nowMs + 5_000, nowMs)).toBe('lost');
+      expect(await store.findDeadWorkers()).toEqual({ dead: [], nextEndMs: 8_000 });
+      expect(await store.renewWorker('wrk_a', 5_000)).toBe('lost');
     },
   },
   {
     name: 'a dead worker is not forgotten while a session names it',
     run: async (kit) => {
       const { expect, store, nowMs } = kit;
-      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 1_000 });
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 1_000, agents: [] });
       const { ref } = await kit.inWork();
+      kit.nowMs = nowMs + 2_000;
       await store.removeDeadWorkers(['wrk_a']);
-      expect(await store.findDeadWorkers(nowMs + 2_000)).toEqual(['wrk_a']);
+      expect((await store.findDeadWorkers()).dead).toEqual(['wrk_a']);
       // Its row is still there, as a renewal that comes in time shows.
-      expect(await store.renewWorker('wrk_a', nowMs + 1_500, nowMs) === 'lost').toBe(false);
+      kit.nowMs = nowMs;
+      expect(await store.renewWorker('wrk_a', 1_500) === 'lost').toBe(false);
       await kit.claimed(ref, 'wrk_b', ['wrk_a']);
+      kit.nowMs = nowMs + 2_000;
       await store.removeDeadWorkers(['wrk_a']);
-      expect((await store.findDeadWorkers(nowMs + 2_000)).includes('wrk_a')).toBe(false);
+      expect((await store.findDeadWorkers()).dead.includes('wrk_a')).toBe(false);
     },
   },
   {
@@ -83,47 +94,61 @@ export const workerCases: readonly ConformanceCase[] = [
       const { expect, store } = kit;
       await kit.inWork({}, 'wrk_stray');
       await kit.inWork({}, 'wrk_stray');
-      expect(await store.findDeadWorkers(kit.nowMs)).toEqual(['wrk_stray']);
+      expect(await store.findDeadWorkers()).toEqual({ dead: ['wrk_stray'], nextEndMs: null });
     },
   },
   {
     name: 'a retired worker is gone, and is dead while a session still names it',
     run: async (kit) => {
-      const { expect, store, nowMs } = kit;
-      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 9_000 });
+      const { expect, store } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 9_000, agents: [] });
       const { ref } = await kit.inWork();
       await store.retireWorker('wrk_a');
-      expect(await store.findDeadWorkers(nowMs)).toEqual(['wrk_a']);
-      expect(await store.renewWorker('wrk_a', nowMs + 9_000, nowMs)).toBe('lost');
+      expect((await store.findDeadWorkers()).dead).toEqual(['wrk_a']);
+      expect(await store.renewWorker('wrk_a', 9_000)).toBe('lost');
       await kit.claimed(ref, 'wrk_b', ['wrk_a']);
-      expect((await store.findDeadWorkers(nowMs)).includes('wrk_a')).toBe(false);
+      expect((await store.findDeadWorkers()).dead.includes('wrk_a')).toBe(false);
     },
   },
   {
     name: 'a worker whose process is gone is dead before its lease runs out',
     when: (traits) => traits.processLocks && traits.hasPeers,
     run: async (kit) => {
-      const { expect, store, nowMs } = kit;
+      const { expect, store } = kit;
       const peer = await kit.peer();
-      await peer.registerWorker({ id: 'wrk_peer', leaseUntilMs: nowMs + 60_000 });
-      await store.registerWorker({ id: 'wrk_a', leaseUntilMs: nowMs + 60_000 });
-      expect([await store.findDeadWorkers(nowMs), await peer.findDeadWorkers(nowMs)]).toEqual([[], []]);
+      await peer.registerWorker({ id: 'wrk_peer', leaseMs: 60_000, agents: [] });
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 60_000, agents: [] });
+      expect([(await store.findDeadWorkers()).dead, (await peer.findDeadWorkers()).dead]).toEqual([[], []]);
       await peer.close();
-      expect(await store.findDeadWorkers(nowMs)).toEqual(['wrk_peer']);
+      expect((await store.findDeadWorkers()).dead).toEqual(['wrk_peer']);
       await store.removeDeadWorkers(['wrk_peer']);
-      expect(await store.findDeadWorkers(nowMs)).toEqual([]);
+      expect((await store.findDeadWorkers()).dead).toEqual([]);
     },
   },
   {
     name: 'every process sees the same workers',
     when: hasPeers,
     run: async (kit) => {
-      const { expect, store, nowMs } = kit;
+      const { expect, store } = kit;
       const peer = await kit.peer();
-      await peer.registerWorker({ id: 'wrk_peer', leaseUntilMs: nowMs + 1_000 });
+      await peer.registerWorker({ id: 'wrk_peer', leaseMs: 1_000, agents: ['a', 'it\'s "odd"'] });
       const { ref } = await kit.inWork({}, 'wrk_peer');
       expect((await peer.findHeld('wrk_peer')).map(({ id }) => id)).toEqual([ref.id]);
-      expect([await store.findDeadWorkers(nowMs + 1_000), await peer.findDeadWorkers(nowMs + 1_000)]).toEqual([['wrk_peer'], ['wrk_peer']]);
+      kit.nowMs += 1_000;
+      expect([(await store.findDeadWorkers()).dead, (await peer.findDeadWorkers()).dead]).toEqual([['wrk_peer'], ['wrk_peer']]);
+      expect((await store.listWorkers()).map(({ id, agents, isDead }) => ({ id, agents, isDead }))).toEqual([{ id: 'wrk_peer', agents: ['a', 'it\'s "odd"'], isDead: true }]);
+    },
+  },
+  {
+    name: 'the workers that are announced are listed with their agents and the version that they were made for',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      await store.registerWorker({ id: 'wrk_a', leaseMs: 1_000, agents: ['one', 'two'] });
+      await store.registerWorker({ id: 'wrk_b', leaseMs: 5_000, agents: [] });
+      kit.nowMs += 1_000;
+      const listed = (await store.listWorkers()).toSorted((left, right) => left.id.localeCompare(right.id));
+      expect(listed.map(({ id, agents, isDead }) => [id, agents, isDead])).toEqual([['wrk_a', ['one', 'two'], true], ['wrk_b', [], false]]);
+      expect(listed.every(({ schemaVersion }) => Number.isInteger(schemaVersion) && schemaVersion > 0)).toBe(true);
     },
   },
   {

@@ -113,6 +113,14 @@ const migrations: readonly string[] = [
     PRIMARY KEY (tenant, session_id, id)
   );
   `,
+  `
+  ALTER TABLE worker ADD COLUMN agents TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE worker ADD COLUMN schema_version INTEGER NOT NULL DEFAULT 2;
+
+  -- The oldest schema version whose software may still work here. A migration that takes something away raises it.
+  CREATE TABLE requirement (oldest_version INTEGER NOT NULL);
+  INSERT INTO requirement VALUES (1);
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */
@@ -120,12 +128,13 @@ export const schemaVersionLatest = migrations.length;
 
 /**
  * Brings the schema up to `toVersion`, the latest by default. Safe from many processes at once: each step is one exclusive transaction that looks
- * again at what is done. Throws `StoreError` with code `store_unsupported` when the schema is newer than any that is known.
+ * again at what is done. A newer schema is left as it is, if it says that this version may still work with it (expand first, contract later); else throws `StoreError` with code
+ * `store_unsupported`.
  */
 export function migrateDatabase(database: Database, toVersion = schemaVersionLatest): void {
   const version = (): number => Number(database.pragma('user_version', { simple: true }));
-  if (version() > migrations.length) {
-    throw new StoreError('store_unsupported', `the database has schema version ${version()}, newer than the ${migrations.length} this version of Holdfast knows: update it`);
+  if (version() > schemaVersionLatest && isOutdated(database)) {
+    throw new StoreError('store_unsupported', `the database has schema version ${version()}, and asks for a newer version of Holdfast than this, which knows ${schemaVersionLatest}: update it`);
   }
   for (let from = version(); from < toVersion; from = version()) {
     database.transaction(() => {
@@ -134,4 +143,9 @@ export function migrateDatabase(database: Database, toVersion = schemaVersionLat
       database.pragma(`user_version = ${from + 1}`);
     }).immediate();
   }
+}
+
+/** Whether the data asks for a newer version of Holdfast than this is. */
+export function isOutdated(database: Database): boolean {
+  return Number(database.prepare('SELECT oldest_version FROM requirement').pluck().get()) > schemaVersionLatest;
 }

@@ -5,15 +5,15 @@ import type { Operation } from '../../core/operation.ts';
 import { keysOfOpenCalls, type Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
 import type {
-  ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, EntryRange, HeldSession, OperationFilter, OperationKey, OperationPage,
-  OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest,
-  UpdateResult, WholeResult, WorkerRow,
+  AnnouncedWorker, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
+  OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail,
+  TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
 } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { ChangeWriter } from './change-writer.ts';
 import { claimableSessions } from './claimable-sessions.ts';
 import { GroupCommit, storeErrorOf } from './group-commit.ts';
-import { migrateDatabase } from './migrations.ts';
+import { isOutdated, migrateDatabase, schemaVersionLatest } from './migrations.ts';
 import { isBusy, openDatabase, type Database } from './open-database.ts';
 import { OperationRows } from './operation-rows.ts';
 import { listSessions } from './session-list.ts';
@@ -45,6 +45,8 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<Store> {
   return new SqliteStore(database, locks, options);
 }
 
+const somethingElsewhere: ChangeHint = { ref: null, elsewhere: true, leavesWork: true };
+
 class SqliteStore implements Store {
   readonly name = 'sqlite';
   readonly capabilities;
@@ -58,7 +60,7 @@ class SqliteStore implements Store {
   readonly #locks: WorkerLocks | null;
   readonly #system: SqliteStoreOptions['system'];
   readonly #pollMs: number;
-  readonly #listeners = new Set<(change: SessionRef | null) => void>();
+  readonly #listeners = new Set<(hint: ChangeHint) => void>();
   #changed: SessionRef[] = [];
   #dataVersion = 0;
   #stopPolling: (() => void) | null = null;
@@ -75,7 +77,16 @@ class SqliteStore implements Store {
     this.#system = system;
     this.#pollMs = pollMs;
     this.#group = new GroupCommit(database, system, () => this.#announce());
-    this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:' };
+    this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:', transactions: false };
+  }
+
+  /** A look at the file is so cheap that no hint of another process is late. */
+  get hearsOthers(): boolean {
+    return true;
+  }
+
+  nowMs(): number {
+    return this.#system.clock.nowMs();
   }
 
   async migrate(): Promise<void> {
@@ -225,20 +236,21 @@ class SqliteStore implements Store {
     return this.#whenFree(() => listSessions(this.#database, filter));
   }
 
-  async registerWorker({ id, leaseUntilMs }: WorkerRow): Promise<void> {
+  async registerWorker({ id, leaseMs, agents }: WorkerRow): Promise<void> {
     this.#locks?.hold(id);
     try {
-      await this.#group.run(() => this.#statements.get('insertWorker').run(id, leaseUntilMs));
+      await this.#group.run(() => this.#statements.get('insertWorker').run(id, this.nowMs() + leaseMs, JSON.stringify(agents), schemaVersionLatest));
     } catch (error) {
       this.#locks?.release(id);
       throw error;
     }
   }
 
-  renewWorker(worker: string, leaseUntilMs: number, nowMs: number): Promise<{ readonly held: readonly HeldSession[] } | 'lost'> {
+  renewWorker(worker: string, leaseMs: number): Promise<Renewal | 'lost'> {
     return this.#group.run(() => {
-      if (this.#statements.get('renewWorker').run(leaseUntilMs, worker, nowMs).changes === 0) return 'lost';
-      return { held: this.#statements.get('sessionsOfWorker').all(worker) as HeldSession[] };
+      const nowMs = this.nowMs();
+      if (this.#statements.get('renewWorker').run(nowMs + leaseMs, worker, nowMs).changes === 0) return 'lost';
+      return { held: this.#statements.get('sessionsOfWorker').all(worker) as HeldSession[], outdated: isOutdated(this.#database) };
     });
   }
 
@@ -251,13 +263,26 @@ class SqliteStore implements Store {
     this.#locks?.release(worker);
   }
 
-  findDeadWorkers(nowMs: number): Promise<readonly string[]> {
+  findDeadWorkers(): Promise<DeadWorkers> {
     return this.#whenFree(() => {
-      const rows = this.#statements.get('workers').all() as { id: string; lease_until_ms: number }[];
-      const dead = rows.filter((row) => row.lease_until_ms <= nowMs || this.#locks?.isFree(row.id) === true).map((row) => row.id);
+      const workers = this.#workers();
+      const dead = workers.filter(({ isDead }) => isDead).map(({ id }) => id);
       const stray = (this.#statements.get('strayWorkers').all() as { worker: string }[]).map((row) => row.worker);
-      return [...dead, ...stray];
+      const living = workers.filter(({ isDead }) => !isDead).map(({ leaseUntilMs }) => leaseUntilMs - this.nowMs());
+      return { dead: [...dead, ...stray], nextEndMs: living.length === 0 ? null : Math.min(...living) };
     });
+  }
+
+  listWorkers(): Promise<readonly AnnouncedWorker[]> {
+    return this.#whenFree(() => this.#workers());
+  }
+
+  #workers(): readonly (AnnouncedWorker & { readonly leaseUntilMs: number })[] {
+    const rows = this.#statements.get('workers').all() as { id: string; lease_until_ms: number; agents: string; schema_version: number }[];
+    return rows.map((row) => ({
+      id: row.id, leaseUntilMs: row.lease_until_ms, agents: JSON.parse(row.agents) as string[], schemaVersion: row.schema_version,
+      isDead: row.lease_until_ms <= this.nowMs() || this.#locks?.isFree(row.id) === true,
+    }));
   }
 
   async removeDeadWorkers(workers: readonly string[]): Promise<void> {
@@ -290,7 +315,11 @@ class SqliteStore implements Store {
     return this.#group.run(() => this.#replies.sweep(nowMs, limit));
   }
 
-  onChange(listener: (change: SessionRef | null) => void): () => void {
+  transaction(): Promise<never> {
+    return Promise.reject(new StoreError('store_unsupported', 'the SQLite store has no transactions for others: its file is not where your tables are. Use Postgres for tools with `transaction` and for `send(…, { transaction })`'));
+  }
+
+  onChange(listener: (hint: ChangeHint) => void): () => void {
     this.#listeners.add(listener);
     if (this.#stopPolling === null && this.capabilities.durable && this.#closing === null) this.#poll();
     return () => {
@@ -313,13 +342,13 @@ class SqliteStore implements Store {
   #announce(): void {
     const changed = this.#changed;
     this.#changed = [];
-    for (const ref of changed) for (const listener of this.#listeners) listener(ref);
+    for (const ref of changed) for (const listener of this.#listeners) listener({ ref, elsewhere: false, leavesWork: false });
   }
 
   /** `data_version` changes when another connection has committed; it is one read of shared memory. */
   #poll(): void {
     const stop = this.#system.clock.after(this.#pollMs, () => {
-      if (this.#hasChangedElsewhere()) for (const listener of this.#listeners) listener(null);
+      if (this.#hasChangedElsewhere()) for (const listener of this.#listeners) listener(somethingElsewhere);
       if (this.#stopPolling === stop) this.#poll();
     });
     this.#stopPolling = stop;

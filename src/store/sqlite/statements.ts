@@ -80,10 +80,10 @@ const statements = {
   deleteOutboxItem: 'DELETE FROM outbox WHERE tenant = ? AND session_id = ? AND seq = ?',
   deleteOutbox: 'DELETE FROM outbox WHERE tenant = ? AND session_id = ?',
 
-  insertWorker: 'INSERT INTO worker (id, lease_until_ms) VALUES (?, ?)',
+  insertWorker: 'INSERT INTO worker (id, lease_until_ms, agents, schema_version) VALUES (?, ?, ?, ?)',
   renewWorker: 'UPDATE worker SET lease_until_ms = ? WHERE id = ? AND lease_until_ms > ?',
   deleteWorker: 'DELETE FROM worker WHERE id = ?',
-  workers: 'SELECT id, lease_until_ms FROM worker',
+  workers: 'SELECT id, lease_until_ms, agents, schema_version FROM worker',
   workerIsNamed: 'SELECT 1 WHERE EXISTS (SELECT 1 FROM session WHERE worker = ?) OR EXISTS (SELECT 1 FROM operation WHERE worker = ?)',
   sessionsOfWorker: 'SELECT tenant, id, agent, fence FROM session WHERE worker = ?',
   // A worker that is named nowhere as live: its row is gone, yet a session or an operation still names it.

@@ -37,7 +37,7 @@ switch (config.role) {
     break;
   }
   case 'worker':
-    await store.registerWorker({ id: config.worker ?? '', leaseUntilMs: system.clock.nowMs() + 600_000 });
+    await store.registerWorker({ id: config.worker ?? '', leaseMs: 600_000, agents: [] });
     say('registered');
     await once(process, 'message'); // stays until it is killed
     break;
