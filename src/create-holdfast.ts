@@ -18,9 +18,9 @@ import { SessionHandle } from './library/handles.ts';
 import type { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
-import { sqliteStore } from './store/sqlite/sqlite-store.ts';
 import { McpConnections } from './mcp/mcp-connections.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
+import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
 import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
 import { silentLog, type Log } from './worker/log.ts';
@@ -28,8 +28,8 @@ import { Worker } from './worker/worker.ts';
 
 export interface HoldfastOptions {
   readonly agents: readonly Agent[];
-  /** `sqlite:path/to/file.db`, `sqlite::memory:`, or a store that is open already (and stays the caller's to close). */
-  readonly store: string | Store;
+  /** `sqlite:path/to/file.db`, `sqlite::memory:`, `postgres://…`, `postgres({ pool })`, or a store that is open already (and stays the caller's to close). */
+  readonly store: string | StoreSource | Store;
   /** Whether this process does work, and how; false only takes commands and reads. Default: it works. */
   readonly worker?: boolean | WorkerTuning;
   readonly hooks?: Hooks;
@@ -99,10 +99,12 @@ export const localPrincipal: Principal = { tenant: 'default', owner: 'local', ro
  * `store_unavailable`).
  */
 export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast> {
-  const { system = realSystem(), log = silentLog, hooks = {} } = options;
+  const { system: given = realSystem(), log = silentLog, hooks = {} } = options;
   const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
   if (agents.size !== options.agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
-  const store = await openStore(options.store, system, hooks);
+  const store = await openStore(options.store, given, hooks);
+  // Expiries, retries and leases go by the store's time: that of the database, where many machines share one.
+  const system: System = { ...given, clock: { ...given.clock, nowMs: () => store.nowMs() } };
   const hookRunner = new HookRunner(store, system, hooks, log);
   const pollMs = 1_000;
   const waiters = new TurnWaiters(store, system.clock, pollMs);
@@ -128,7 +130,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     await mcp.close();
     waiters.close();
     await hookRunner.close();
-    if (typeof options.store === 'string') await store.close();
+    if (!isOpen(options.store)) await store.close();
   };
   const fetch = async (request: Request, env?: unknown): Promise<Response> => app.fetch(request, env as object | undefined);
   const handler = (request: Request): Promise<Response> => fetch(request);
@@ -153,17 +155,20 @@ function workerTuning(tuning: boolean | WorkerTuning | undefined) {
   return { ...filled, chunkIntervalMs: Math.max(limits.chunkIntervalMsMin, filled.chunkIntervalMs) };
 }
 
-async function openStore(store: string | Store, system: System, hooks: Hooks): Promise<Store> {
-  const opened = typeof store === 'string' ? await openUrl(store, system, hooks) : store;
-  await opened.migrate();
+async function openStore(store: HoldfastOptions['store'], system: System, hooks: Hooks): Promise<Store> {
+  const settings = { system, outboxKinds: hookKinds(hooks) };
+  const opened = typeof store === 'string' ? await openStoreUrl(store, settings) : isOpen(store) ? store : await store.open(settings);
+  try {
+    await opened.migrate();
+  } catch (error) {
+    if (!isOpen(store)) await opened.close();
+    throw error;
+  }
   return opened;
 }
 
-/** Opens the store of a URL: `sqlite:PATH`. */
-async function openUrl(url: string, system: System, hooks: Hooks): Promise<Store> {
-  const match = /^sqlite:(?:\/\/)?(.+)$/.exec(url);
-  if (match?.[1] === undefined) throw new HoldfastError('options_invalid', `${JSON.stringify(url)} is no store that this version knows; use sqlite:PATH`);
-  return sqliteStore({ path: match[1], system, outboxKinds: hookKinds(hooks) });
+function isOpen(store: HoldfastOptions['store']): store is Store {
+  return typeof store !== 'string' && !('open' in store);
 }
 
 function sessionsOf(handles: HandleHost): Holdfast['sessions'] {

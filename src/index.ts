@@ -7,6 +7,7 @@ export {
 export type { ToolApproval, ToolApprovalStatus } from './agent/tool-approval.ts';
 export type { McpServerOptions, McpTransportOptions } from './mcp/mcp-server-options.ts';
 export { createHoldfast, localPrincipal, type CreateSessionOptions, type Holdfast, type HoldfastOptions, type WorkerTuning } from './create-holdfast.ts';
+export { postgres, type PostgresOptions, type StoreSource } from './store-url.ts';
 export { listen, type ListenOptions } from './server/listen.ts';
 export type { Authenticate } from './server/app.ts';
 export { HoldfastError, RefusedError, type RefusalCode } from './core/errors.ts';

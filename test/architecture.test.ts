@@ -23,7 +23,7 @@ const ratchet: Readonly<Record<string, number>> = {};
 
 const rooms = ['core', 'store', 'store/conformance', 'store/sqlite', 'store/postgres', 'agent', 'mcp', 'commands', 'feed', 'library', 'worker', 'server'];
 const faces = ['protocols', 'client', 'testing', 'demo', 'cli'];
-const rootFiles = ['index.ts', 'create-holdfast.ts', 'system.ts'];
+const rootFiles = ['index.ts', 'create-holdfast.ts', 'store-url.ts', 'system.ts'];
 const all = [...rooms, ...faces, ...rootFiles];
 const allBut = (...excluded: readonly string[]): string[] => all.filter((room) => !excluded.includes(room));
 
@@ -47,6 +47,7 @@ const arrows: Architecture['arrows'] = {
   demo: ['agent', 'core'],
   cli: all,
   'system.ts': ['core'],
+  'store-url.ts': ['core', 'store', 'store/sqlite', 'store/postgres'],
   'create-holdfast.ts': allBut('cli'),
   'index.ts': allBut('cli'),
 };

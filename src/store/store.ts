@@ -121,6 +121,8 @@ export interface StoreCapabilities {
   readonly durable: boolean;
   /** The caller's own statements can be part of a commit. */
   readonly transactions: boolean;
+  /** Other processes' commits are told of; without, they are found by polling only. */
+  readonly hintsOfOthers: boolean;
 }
 
 /** A transaction of the user's database: what their driver calls a client, with which they began it. The user begins and ends it. */
@@ -183,6 +185,8 @@ export interface CreateRequest<Reply> {
   /** Builds the session; a refusal creates nothing. */
   readonly build: () => Change<Reply> | Refusal;
   readonly replyToStore: (reply: Reply) => JsonValue;
+  /** The commit is the caller's, as in {@link UpdateRequest}. */
+  readonly transaction?: StoreTransaction | undefined;
   /** Keys that belong to the new session itself: its first message's id. */
   readonly sessionReplies?: (reply: Reply) => readonly StoredReply[];
 }

@@ -175,7 +175,7 @@ describe('a SQLite store in memory', () => {
     await store.migrate();
     store.onChange(() => undefined);
     await store.registerWorker({ id: 'wrk_a', leaseMs: 1, agents: [] });
-    expect([store.capabilities, system.waitingTimers, existsSync(':memory:-workers')]).toEqual([{ processLocks: false, durable: false, transactions: false }, 0, false]);
+    expect([store.capabilities, system.waitingTimers, existsSync(':memory:-workers')]).toEqual([{ processLocks: false, durable: false, transactions: false, hintsOfOthers: false }, 0, false]);
     await store.close();
   });
 });

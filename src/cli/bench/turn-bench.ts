@@ -18,8 +18,8 @@ export interface TurnRate {
   readonly turnMs: LatencyMs;
 }
 
-export async function withBenchHoldfast<Result>(path: string, work: (holdfast: Holdfast) => Promise<Result>): Promise<Result> {
-  await using holdfast = await createHoldfast({ agents: [benchAgent()], store: `sqlite:${path}` });
+export async function withBenchHoldfast<Result>(store: string, work: (holdfast: Holdfast) => Promise<Result>): Promise<Result> {
+  await using holdfast = await createHoldfast({ agents: [benchAgent()], store });
   return await work(holdfast);
 }
 

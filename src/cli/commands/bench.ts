@@ -40,7 +40,7 @@ export function benchCommand(): Command {
 
 /** Ours and the floor take turns, so that what else the machine does hits both. */
 async function bench(path: string, floorPath: string, forMs: number, rounds: number): Promise<BenchReport> {
-  return withBenchHoldfast(path, async (holdfast) => {
+  return withBenchHoldfast(`sqlite:${path}`, async (holdfast) => {
     await measureTurns(holdfast, 4, Math.min(forMs, 1000));
     const runs: { single: number; grouped: number; one: Awaited<ReturnType<typeof measureTurns>>; many: Awaited<ReturnType<typeof measureTurns>> }[] = [];
     for (let round = 0; round < rounds; round += 1) {

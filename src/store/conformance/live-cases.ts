@@ -135,10 +135,10 @@ export const liveCases: readonly ConformanceCase[] = [
       await store.appendChunkIfHeld(chunk(work, 1, [segment(1, 'b')]));
       const seen: (readonly StreamSegment[])[] = [];
       for (const reads of [{ chunks: true }, {}]) {
-        await store.update({ key: keyOf(work.ref), reads, transition: ({ session, chunks }) => {
-          seen.push(chunks);
-          return { session, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: null };
-        } });
+        const given = committed(await store.update({ key: keyOf(work.ref), reads, transition: ({ session, chunks }) => ({
+          session, entries: [], dropsChunks: false, dropsOutcomes: false, deletesSession: false, reply: chunks,
+        }) }));
+        seen.push(given.reply);
       }
       expect(seen).toEqual([[segment(0, 'a'), segment(1, 'b')], []]);
     },

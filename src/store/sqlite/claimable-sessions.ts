@@ -1,6 +1,6 @@
 import type { Claimable, ClaimableQuery } from '../store.ts';
 import type { PreparedStatements } from './statements.ts';
-import { shareOfEachTenant, tenantsInTurn, type Backlog } from './tenants-in-turn.ts';
+import { shareOfEachTenant, tenantsInTurn, type Backlog } from '../tenants-in-turn.ts';
 
 interface DueRow extends Claimable {
   readonly active_at_ms: number;

@@ -3,7 +3,7 @@ import { cancelled } from '../../core/operation-transitions.ts';
 import type { Session } from '../../core/session.ts';
 import type { ClaimableOperation, ClaimableQuery, HeldSession, OperationFilter, OperationKey, OperationPage, SessionRef } from '../store.ts';
 import type { PreparedStatements } from './statements.ts';
-import { shareOfEachTenant, tenantsInTurn, type Backlog } from './tenants-in-turn.ts';
+import { shareOfEachTenant, tenantsInTurn, type Backlog } from '../tenants-in-turn.ts';
 
 /** Sorts after every id. */
 const afterAllIds = '\u{10FFFF}';

@@ -77,7 +77,7 @@ class SqliteStore implements Store {
     this.#system = system;
     this.#pollMs = pollMs;
     this.#group = new GroupCommit(database, system, () => this.#announce());
-    this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:', transactions: false };
+    this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:', transactions: false, hintsOfOthers: path !== ':memory:' };
   }
 
   /** A look at the file is so cheap that no hint of another process is late. */

@@ -1,0 +1,190 @@
+import { StoreError } from '../store-error.ts';
+import type { Database } from './open-database.ts';
+import { isTaken } from './postgres-errors.ts';
+
+/**
+ * Each brings the schema from its place to the next; the table `schema_version` counts them. Landed ones are never edited. They expand: what is taken away, a later one takes, when it has raised
+ * `oldest_version` to that of the software which does without. {schema} stands for the schema.
+ *
+ * Keys compare by bytes (COLLATE "C"), as in SQLite. Bodies are text: jsonb refuses what JSON may hold. Every key begins with the tenant, but those of workers. Nothing orders by a sequence.
+ */
+const migrations: readonly string[] = [
+  `
+  CREATE TABLE {schema}.session (
+    tenant text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    owner text COLLATE "C" NOT NULL,
+    agent text COLLATE "C" NOT NULL,
+    external_id text COLLATE "C",
+    title_lower_case text,
+    status text COLLATE "C" NOT NULL,
+    archived boolean NOT NULL,
+    active_at_ms bigint NOT NULL,
+    due_at_ms bigint,
+    worker text COLLATE "C",
+    fence bigint NOT NULL,
+    attempt_id text COLLATE "C",
+    -- Another one after every change: what was read is still so while it is the same.
+    commit_id text COLLATE "C" NOT NULL,
+    -- Counts what was stored beside the session, on engines where a lock alone keeps nobody out.
+    stored_beside integer NOT NULL DEFAULT 0,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, id)
+  ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+  CREATE UNIQUE INDEX session_external_id ON {schema}.session (tenant, external_id, owner) WHERE external_id IS NOT NULL;
+  CREATE INDEX session_active ON {schema}.session (tenant, owner, active_at_ms, id);
+  CREATE INDEX session_due ON {schema}.session (due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX session_due_of_tenant ON {schema}.session (tenant, due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX session_worker ON {schema}.session (worker) WHERE worker IS NOT NULL;
+
+  CREATE TABLE {schema}.entry (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    commit_id text COLLATE "C" NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, session_id, seq)
+  );
+
+  CREATE TABLE {schema}.chunk (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    attempt_id text COLLATE "C" NOT NULL,
+    ordinal integer NOT NULL,
+    segments text NOT NULL,
+    PRIMARY KEY (tenant, session_id, attempt_id, ordinal)
+  ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+  CREATE TABLE {schema}.outcome (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    step_seq bigint NOT NULL,
+    call_index integer NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, session_id, step_seq, call_index)
+  ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+  CREATE TABLE {schema}.idempotency (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    scope text COLLATE "C" NOT NULL,
+    fingerprint text NOT NULL,
+    http_status integer NOT NULL,
+    reply text NOT NULL,
+    expires_at_ms bigint,
+    -- The key of a creation has no session of its own; it is kept while the turn of the session that it created is open.
+    created_session_id text COLLATE "C",
+    PRIMARY KEY (tenant, session_id, scope)
+  );
+  CREATE INDEX idempotency_expiry ON {schema}.idempotency (expires_at_ms, tenant, session_id, scope) WHERE expires_at_ms IS NOT NULL;
+
+  CREATE TABLE {schema}.operation (
+    tenant text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    owner text COLLATE "C" NOT NULL,
+    agent text COLLATE "C" NOT NULL,
+    status text COLLATE "C" NOT NULL,
+    worker text COLLATE "C",
+    fence bigint NOT NULL,
+    due_at_ms bigint,
+    -- The operation's key while it lives: no other of the same key starts meanwhile.
+    live_key text COLLATE "C",
+    created_at_ms bigint NOT NULL,
+    commit_id text COLLATE "C" NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, id)
+  ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+  CREATE UNIQUE INDEX operation_live_key ON {schema}.operation (tenant, live_key) WHERE live_key IS NOT NULL;
+  CREATE INDEX operation_session ON {schema}.operation (tenant, session_id, id);
+  CREATE INDEX operation_live ON {schema}.operation (tenant, session_id) WHERE status IN ('queued', 'running');
+  CREATE INDEX operation_due ON {schema}.operation (due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX operation_due_of_tenant ON {schema}.operation (tenant, due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
+  CREATE INDEX operation_worker ON {schema}.operation (worker, created_at_ms) WHERE worker IS NOT NULL;
+
+  CREATE TABLE {schema}.whole_result (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, session_id, id)
+  );
+
+  CREATE TABLE {schema}.outbox (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    at_ms bigint NOT NULL,
+    PRIMARY KEY (tenant, session_id, seq)
+  ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+  CREATE INDEX outbox_at ON {schema}.outbox (at_ms);
+
+  CREATE TABLE {schema}.worker (
+    id text COLLATE "C" PRIMARY KEY,
+    lease_until_ms bigint NOT NULL,
+    agents text NOT NULL,
+    schema_version integer NOT NULL
+  ) WITH (fillfactor = 50);
+
+  -- The oldest schema version whose software may still work here.
+  CREATE TABLE {schema}.requirement (oldest_version integer NOT NULL);
+  INSERT INTO {schema}.requirement VALUES (1);
+  `,
+];
+
+/** The schema version that this version of Holdfast works with. */
+export const schemaVersionLatest = migrations.length;
+
+/** As the database stands: 0 where there is no schema yet. */
+export interface SchemaState {
+  readonly version: number;
+  readonly oldestVersion: number;
+}
+
+export async function readSchemaState(database: Database, schema: string): Promise<SchemaState> {
+  const [exists] = await database.run({ text: `SELECT to_regclass($1) IS NOT NULL AS found`, values: [`${schema}.requirement`] });
+  if (exists?.['found'] !== true) return { version: 0, oldestVersion: 0 };
+  const [state] = await database.run({ text: `SELECT (SELECT max(version) FROM ${schema}.schema_version) AS version, (SELECT oldest_version FROM ${schema}.requirement) AS oldest_version` });
+  return { version: Number(state?.['version']), oldestVersion: Number(state?.['oldest_version']) };
+}
+
+/**
+ * Brings the schema up to `toVersion`, the latest by default. Safe from many processes at once, with no lock but the primary key of the version that a step inserts first: whoever comes second waits for
+ * it and then finds it there. A newer schema is left as it is, if it says that this version may still work with it; else throws `StoreError` with code `store_unsupported`.
+ */
+export async function migrateDatabase(database: Database, schema: string, toVersion = schemaVersionLatest): Promise<void> {
+  for (;;) {
+    const { version, oldestVersion } = await readSchemaState(database, schema);
+    if (oldestVersion > schemaVersionLatest) {
+      throw new StoreError('store_unsupported', `the schema ${schema} has version ${version}, and asks for a newer version of Holdfast than this, which knows ${schemaVersionLatest}: update it`);
+    }
+    if (version >= toVersion) return;
+    try {
+      if (version === 0) await makeSchema(database, schema);
+      await database.retrying(() => migrateStep(database, schema, version));
+    } catch (error) {
+      // Another process is at the same step.
+      if (!isTakenByAnother(error)) throw error;
+      await database.pause(1);
+    }
+  }
+}
+
+async function makeSchema(database: Database, schema: string): Promise<void> {
+  // Asked first: whoever may not create schemas may still be given one.
+  const [exists] = await database.run({ text: 'SELECT to_regnamespace($1) IS NOT NULL AS found', values: [schema] });
+  if (exists?.['found'] !== true) await database.run({ text: `CREATE SCHEMA IF NOT EXISTS ${schema}` });
+  await database.run({ text: `CREATE TABLE IF NOT EXISTS ${schema}.schema_version (version integer PRIMARY KEY)` });
+}
+
+async function migrateStep(database: Database, schema: string, from: number): Promise<void> {
+  await database.transaction([{ text: `INSERT INTO ${schema}.schema_version VALUES (${from + 1})` }], () => Promise.resolve({
+    last: [{ text: (migrations[from] ?? '').replaceAll('{schema}', schema) }], result: null,
+  }));
+}
+
+/** A key that is taken: of a version, or of Postgres's own lists of schemas and types, where two make the same at once. */
+function isTakenByAnother(error: unknown): boolean {
+  return isTaken(error) || (error instanceof StoreError && isTaken(error.cause));
+}

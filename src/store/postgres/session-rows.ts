@@ -1,0 +1,122 @@
+import type { CallResult, Entry } from '../../core/entry.ts';
+import { readEntry } from '../../core/entry-format.ts';
+import type { JsonValue } from '../../core/json.ts';
+import type { Operation } from '../../core/operation.ts';
+import { dueAtMs, statusOf, upgradeSession, type Session } from '../../core/session.ts';
+import type { StreamSegment } from '../../core/stream-parts.ts';
+import type { EntryRange, SessionKey, SessionRef, Tail, TailFrom } from '../store.ts';
+import type { KnownSession } from './known-sessions.ts';
+import type { Database, Row, Statement } from './open-database.ts';
+import type { Statements } from './statements.ts';
+import type { KeptReply } from './stored-replies.ts';
+
+/** A session as it is now, and what is stored beside it that a change may need. */
+export interface LoadedRows {
+  /** null: there is no such session, or it is another owner's. */
+  readonly known: KnownSession | null;
+  readonly replies: readonly KeptReply[];
+}
+
+/** Reading the rows of sessions. */
+export class SessionRows {
+  readonly #database: Database;
+  readonly #statements: Statements;
+
+  constructor(database: Database, statements: Statements) {
+    this.#database = database;
+    this.#statements = statements;
+  }
+
+  async find(key: SessionKey): Promise<Session | null> {
+    const rows = await this.#database.run(this.#statements.get(`session${byKey(key)}`, ...named(key)));
+    return rows.length === 1 ? readSession(String(rows[0]?.['body'])) : null;
+  }
+
+  /** The statement whose rows {@link loadedOf} reads. */
+  load(key: SessionKey, scopes: readonly string[]): Statement {
+    return this.#statements.get(`loaded${byKey(key)}`, ...named(key), scopes);
+  }
+
+  loadedOf(rows: readonly Row[]): LoadedRows {
+    const sessions = rows.filter(({ what }) => what === 's');
+    const [only] = sessions;
+    const replies = rows.filter(({ what }) => what === 'k').map((row): KeptReply => ({
+      sessionId: String(row['key']), scope: String(row['scope']), fingerprint: String(row['mark']), httpStatus: Number(row['number']), reply: JSON.parse(String(row['body'])) as JsonValue,
+    }));
+    if (only === undefined || sessions.length > 1) return { known: null, replies };
+    const session = readSession(String(only['body']));
+    const outcomes = rows.filter(({ what }) => what === 'o').map((row) => ({ stepSeq: Number(row['number']), result: JSON.parse(String(row['body'])) as CallResult }));
+    return { known: { session, commitId: String(only['mark']), outcomes: outcomesOf(session, outcomes) }, replies };
+  }
+
+  /** Live output of the attempt in flight. */
+  chunks({ tenant, id }: SessionRef, attemptId: string): Statement {
+    return this.#statements.get('chunks', tenant, id, attemptId);
+  }
+
+  async entries({ tenant, id }: SessionRef, { afterSeq = 0, beforeSeq, limit }: EntryRange): Promise<readonly Entry[]> {
+    if (beforeSeq === undefined) return (await this.#database.run(this.#statements.get('entriesAfter', tenant, id, afterSeq, limit))).map(entryOf);
+    return (await this.#database.run(this.#statements.get('entriesBefore', tenant, id, afterSeq, beforeSeq, limit))).map(entryOf).reverse();
+  }
+
+  /** One statement, so one snapshot. */
+  async tail(key: SessionKey, { afterSeq, limit, attemptId, afterOrdinal }: TailFrom): Promise<Tail | null> {
+    const rows = await this.#database.run(this.#statements.get(`tail${byKey(key)}`, ...named(key), afterSeq, limit, attemptId, afterOrdinal));
+    const of = (what: string): readonly Row[] => rows.filter((row) => row['what'] === what);
+    const [only, another] = of('s');
+    if (only === undefined || another !== undefined) return null;
+    const session = readSession(String(only['body']));
+    const entries = of('e').map(entryOf).sort((left, right) => left.seq - right.seq);
+    const complete = (entries.at(-1)?.seq ?? afterSeq) >= session.lastSeq;
+    const attempt = session.turn?.attempt;
+    const operations = complete ? liveOperations(session, of('o')) : [];
+    if (!complete || !attempt) return { session, entries, complete, chunks: [], ordinal: -1, operations };
+    const chunks = of('c').toSorted((left, right) => Number(left['place']) - Number(right['place']));
+    const ordinal = Number(chunks.at(-1)?.['place'] ?? (attempt.id === attemptId ? afterOrdinal : -1));
+    return { session, entries, complete, chunks: chunks.flatMap((row) => JSON.parse(String(row['body'])) as StreamSegment[]), ordinal, operations };
+  }
+}
+
+/** The columns of a session's row that change with it, in the order of `changingColumns` in `change-writer.ts`. */
+export function changingValues(session: Session): readonly (string | number | boolean | null)[] {
+  return [
+    session.title === null ? null : storable(session.title.toLowerCase()), statusOf(session), session.archived, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
+    session.fence, session.turn?.attempt?.id ?? null, JSON.stringify(session),
+  ];
+}
+
+/** Outcomes of the calls that are open now; one that came late for an earlier step is not taken for one of theirs. */
+export function outcomesOf({ turn }: Session, stored: readonly { readonly stepSeq: number; readonly result: CallResult }[]): readonly CallResult[] {
+  const step = turn?.lastStep;
+  if (!step || step.openCalls.length === 0) return [];
+  return stored.filter(({ stepSeq }) => stepSeq === step.seq).map(({ result }) => result).sort((left, right) => left.index - right.index);
+}
+
+/** A session's row, of whatever version of Holdfast. */
+export function readSession(body: string): Session {
+  return upgradeSession(JSON.parse(body) as Session);
+}
+
+export function entryOf(row: Row): Entry {
+  return readEntry(JSON.parse(String(row['body'])) as Record<string, unknown>);
+}
+
+/** Text as Postgres takes it: it has no NUL. Bodies need no care: JSON writes it as an escape. */
+export function storable(text: string): string {
+  return text.replaceAll('\0', '\u{FFFD}').toWellFormed();
+}
+
+/** In the order of their start, as the session has them. */
+function liveOperations({ operations }: Session, rows: readonly Row[]): readonly Operation[] {
+  const read = new Map(rows.map((row) => JSON.parse(String(row['body'])) as Operation).map((operation) => [operation.id, operation]));
+  return operations.flatMap(({ id }) => read.get(id) ?? []);
+}
+
+function byKey({ id }: SessionKey): 'ById' | 'ByExternalId' {
+  return id.startsWith('ses_') ? 'ById' : 'ByExternalId';
+}
+
+function named({ tenant, id, owner }: SessionKey): readonly (string | null)[] {
+  return [storable(tenant), storable(id), owner === undefined ? null : storable(owner)];
+}
+

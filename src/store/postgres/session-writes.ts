@@ -1,0 +1,357 @@
+import type { Change, Loaded } from '../../core/draft.ts';
+import type { Entry } from '../../core/entry.ts';
+import { invariant, isRefusal, refuse } from '../../core/errors.ts';
+import { isLive, type Operation } from '../../core/operation.ts';
+import { cancelled } from '../../core/operation-transitions.ts';
+import { dueAtMs, keysOfOpenCalls, type Session } from '../../core/session.ts';
+import type { StreamSegment } from '../../core/stream-parts.ts';
+import { StoreError } from '../store-error.ts';
+import type { CreateRequest, CreateResult, SessionKey, SessionRef, StoreTransaction, UpdateRequest, UpdateResult } from '../store.ts';
+import { operationValues, wholeEntries, type ChangeWriter, type ReplyToKeep, type Write } from './change-writer.ts';
+import { InTurn } from './in-turn.ts';
+import type { KnownSession, KnownSessions } from './known-sessions.ts';
+import type { Database, Row, Statement } from './open-database.ts';
+import { isTaken, mayHaveLanded } from './postgres-errors.ts';
+import { entryOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
+import { replayOf } from './stored-replies.ts';
+import type { Statements } from './statements.ts';
+
+/** So often a change is tried without a lock; then its session is locked first, so that it takes place however many others change it. */
+const unlockedTriesMax = 3;
+const triesMax = 50;
+
+/** Keys that another commit may have taken since it was looked whether they are free. Any other that is taken is a fault. */
+const contestedKeys: ReadonlySet<string> = new Set(['idempotency_pkey', 'session_external_id', 'operation_live_key']);
+
+export interface SessionWritesOptions {
+  readonly database: Database;
+  readonly statements: Statements;
+  readonly rows: SessionRows;
+  readonly writer: ChangeWriter;
+  readonly known: KnownSessions;
+  /** A new id for a commit, never used before by anybody. */
+  readonly mintCommitId: () => string;
+  /** Told of every commit that has landed. */
+  readonly announce: (ref: SessionRef, leavesWork: boolean) => void;
+}
+
+/** A change that was made of what was read, ready to be written. */
+interface Planned<Reply> {
+  readonly kind: 'planned';
+  readonly before: KnownSession;
+  readonly change: Change<Reply>;
+  readonly replies: readonly ReplyToKeep[];
+}
+
+/** Under the lock. */
+interface Locked {
+  readonly chunks: boolean;
+  readonly send: (statement: Statement) => Promise<readonly Row[]>;
+}
+
+/** A write whose commit came back as an error may have landed all the same, now or a little later. */
+type Unsure<Reply> = Planned<Reply> & { readonly write: Write<Reply> };
+
+/**
+ * Changes of sessions. A change is made of the session as this process knows it, or as it reads it, and committed in one round trip that checks that the row is still that one; if it was not, it is made again of the
+ * newer one. Only what has to see rows beside the session that others may just be writing takes the session's lock first.
+ */
+export class SessionWrites {
+  readonly #options: SessionWritesOptions;
+  readonly #turns = new InTurn();
+
+  constructor(options: SessionWritesOptions) {
+    this.#options = options;
+  }
+
+  async create<Reply>(request: CreateRequest<Reply>): Promise<CreateResult<Reply>> {
+    const { database } = this.#options;
+    if (request.transaction !== undefined) {
+      const { transaction } = request;
+      const created = await this.#create(request, (statement) => database.send(transaction, statement), (statements) => database.sendAll(transaction, statements));
+      if (created === 'again') throw new StoreError('store_unavailable', 'another transaction created the same at the same time; run the transaction again');
+      return created;
+    }
+    for (let tries = 1; tries <= triesMax; tries += 1) {
+      const created = await database.retrying(() => this.#create(request, (statement) => database.run(statement)));
+      if (created !== 'again') return created;
+    }
+    throw tooContested(request.ref.id);
+  }
+
+  async #create<Reply>(request: CreateRequest<Reply>, read: (statement: Statement) => Promise<readonly Row[]>, writeWithin?: (statements: readonly Statement[]) => Promise<unknown>): Promise<CreateResult<Reply> | 'again'> {
+    const { rows, writer, mintCommitId } = this.#options;
+    const { ref, owner, externalId, idempotency = [] } = request;
+    if (externalId !== undefined || idempotency.length > 0) {
+      const { known, replies } = rows.loadedOf(await read(rows.load({ tenant: ref.tenant, id: externalId ?? '', owner }, idempotency.map(({ scope }) => scope))));
+      const replayed = replayOf(replies, '', idempotency);
+      if (replayed !== null) return replayed;
+      if (known !== null) return { kind: 'exists', session: known.session };
+    }
+    const change = request.build();
+    if (isRefusal(change)) return { kind: 'refused', refusal: change };
+    const reply = idempotency.length === 0 ? null : request.replyToStore(change.reply);
+    const replies: readonly ReplyToKeep[] = [
+      ...idempotency.map((key) => ({ key, reply, sessionId: '', createdSessionId: ref.id })),
+      ...(request.sessionReplies?.(change.reply) ?? []).map(({ idempotency: key, reply: kept }) => ({ key, reply: kept, sessionId: ref.id })),
+    ];
+    const write: Write<Reply> = { from: null, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, []), replies };
+    if (writeWithin !== undefined) await writeWithin(writer.statements(write));
+    else if (await this.#commit(write) === 'moved') return 'again';
+    else this.#landed(write, []);
+    return { kind: 'created', reply: change.reply, session: change.session, entries: write.entries };
+  }
+
+  update<Reply>(request: UpdateRequest<Reply>): Promise<UpdateResult<Reply>> {
+    if (request.transaction !== undefined) return this.#updateWithin(request, request.transaction);
+    // Changes of one session by this process follow each other, so that they do not get into each other's way.
+    return this.#turns.run(`${request.key.tenant}\n${request.key.id}`, () => this.#update(request));
+  }
+
+  async #update<Reply>(request: UpdateRequest<Reply>): Promise<UpdateResult<Reply>> {
+    const { database } = this.#options;
+    const unsure: Unsure<Reply>[] = [];
+    let locks = request.reads?.chunks === true;
+    const known = await this.#tryKnown(request, unsure);
+    if (known !== 'again' && known !== 'lock') return known;
+    locks ||= known === 'lock';
+    for (let tries = 1; tries <= triesMax; tries += 1) {
+      locks ||= tries > unlockedTriesMax;
+      const result = await database.retrying(async () => (await this.#landedAfterAll(unsure)) ?? (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
+      if (result === 'lock') locks = true;
+      else if (result !== 'again') return result;
+    }
+    throw tooContested(request.key.id);
+  }
+
+  /** Without a round trip to read: most steps of a worker follow its own last commit. What would be refused may be so only of an old state, and is looked at again. */
+  async #tryKnown<Reply>(request: UpdateRequest<Reply>, unsure: Unsure<Reply>[]): Promise<UpdateResult<Reply> | 'again' | 'lock'> {
+    const { key, idempotency = [], reads = {} } = request;
+    const known = this.#options.known.get(key);
+    if (known === null || idempotency.length > 0 || reads.chunks === true || (reads.operationKeys?.length ?? 0) > 0 || keysOfOpenCalls(known.session).length > 0) return 'again';
+    if (key.owner !== undefined && key.owner !== known.session.owner) return 'again';
+    const planned = plan(request, { known, replies: [] }, { chunks: [], keyedOperations: [] });
+    if (planned.kind !== 'planned' || this.#options.writer.isEmpty(known.session, planned)) return 'again';
+    return this.#options.database.retrying(() => this.#commitUnlocked(planned, unsure));
+  }
+
+  async #tryRead<Reply>(request: UpdateRequest<Reply>, unsure: Unsure<Reply>[]): Promise<UpdateResult<Reply> | 'again' | 'lock'> {
+    const { database, rows } = this.#options;
+    const send = (statement: Statement): Promise<readonly Row[]> => database.run(statement);
+    const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
+    const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
+    return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
+  }
+
+  async #commitUnlocked<Reply>(planned: Planned<Reply>, unsure: Unsure<Reply>[]): Promise<UpdateResult<Reply> | 'again' | 'lock'> {
+    const { database, writer } = this.#options;
+    const { before, change } = planned;
+    if (writer.isEmpty(before.session, planned)) return committed(planned, []);
+    if (needsLock(before.session, change)) return 'lock';
+    const write = await this.#write(planned, (statement) => database.run(statement));
+    const outcome = await this.#commit(write, () => unsure.push({ ...planned, write }));
+    if (outcome === 'moved') {
+      this.#options.known.forget(change.session);
+      return 'again';
+    }
+    this.#landed(write, before.outcomes);
+    return committed(planned, write.entries);
+  }
+
+  /** The session is locked by a statement that reads nothing else; those after it see all that was committed before the lock was had. */
+  async #tryLocked<Reply>(request: UpdateRequest<Reply>, unsure: Unsure<Reply>[]): Promise<UpdateResult<Reply> | 'again'> {
+    const { database, rows, statements, writer } = this.#options;
+    const ref = await this.#refOf(request.key);
+    if (ref === null) return this.#tryRead(request, unsure).then((result) => (result === 'lock' ? 'again' : result));
+    let begun: Unsure<Reply> | null = null;
+    try {
+      const result = await database.transaction([statements.get('lockSession', ref.tenant, ref.id), rows.load({ ...request.key, id: ref.id }, scopesOf(request))], async ([, loadedRows = []], client) => {
+        const send = (statement: Statement): Promise<readonly Row[]> => database.send(client, statement);
+        const planned = await this.#planLocked(request, rows.loadedOf(loadedRows), { chunks: request.reads?.chunks === true, send });
+        if (planned.kind !== 'planned') return { last: 'rollback', result: planned };
+        if (writer.isEmpty(planned.before.session, planned)) return { last: 'rollback', result: committed(planned, []) };
+        const write = await this.#write(planned, send);
+        begun = { ...planned, write };
+        return { last: [...await this.#cancellations(planned, write, send), ...writer.statements(write)], result: committed(planned, write.entries) };
+      });
+      this.#landedLocked(begun);
+      return result;
+    } catch (error) {
+      if (begun !== null && isContested(error)) return 'again';
+      if (begun === null || !mayHaveLanded(error)) throw error;
+      unsure.push(begun);
+      return 'again';
+    }
+  }
+
+  /** In a transaction that is the caller's to end: nothing is told of it, and nothing is known of what it will have become. */
+  async #updateWithin<Reply>(request: UpdateRequest<Reply>, transaction: StoreTransaction): Promise<UpdateResult<Reply>> {
+    const { database, rows, statements, writer, known } = this.#options;
+    const send = (statement: Statement): Promise<readonly Row[]> => database.send(transaction, statement);
+    const loadedFirst = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
+    if (loadedFirst.known === null) return notPlanned(plan(request, loadedFirst, nothingBeside));
+    const { tenant, id } = loadedFirst.known.session;
+    await send(statements.get('lockSession', tenant, id));
+    const planned = await this.#planLocked(request, rows.loadedOf(await send(rows.load({ ...request.key, id }, scopesOf(request)))), { chunks: request.reads?.chunks === true, send });
+    if (planned.kind !== 'planned') return planned;
+    if (writer.isEmpty(planned.before.session, planned)) return committed(planned, []);
+    const write = await this.#write(planned, send);
+    await database.sendAll(transaction, [...await this.#cancellations(planned, write, send), ...writer.statements(write)]);
+    known.forget({ tenant, id });
+    return committed(planned, write.entries);
+  }
+
+  async #planLocked<Reply>(request: UpdateRequest<Reply>, loaded: LoadedRows, locked: Locked): Promise<UpdateResult<Reply> | Planned<Reply>> {
+    const { rows } = this.#options;
+    const session = loaded.known?.session;
+    const attempt = session?.turn?.attempt;
+    const chunkRows = locked.chunks && session !== undefined && attempt ? await locked.send(rows.chunks(session, attempt.id)) : [];
+    return plan(request, loaded, {
+      chunks: chunkRows.flatMap((row) => JSON.parse(String(row['segments'])) as StreamSegment[]),
+      keyedOperations: await this.#keyedOperations(request, loaded, locked.send),
+    });
+  }
+
+  async #keyedOperations<Reply>({ reads }: UpdateRequest<Reply>, { known }: LoadedRows, send: Locked['send']): Promise<readonly Operation[]> {
+    if (known === null) return [];
+    const keys = [...new Set([...keysOfOpenCalls(known.session), ...(reads?.operationKeys ?? [])])];
+    if (keys.length === 0) return [];
+    const rows = await send(this.#options.statements.get('operationsByLiveKeys', known.session.tenant, keys));
+    return rows.map((row) => JSON.parse(String(row['body'])) as Operation);
+  }
+
+  async #write<Reply>({ before, change, replies }: Planned<Reply>, send: Locked['send']): Promise<Write<Reply>> {
+    const { statements, mintCommitId } = this.#options;
+    const seqs = change.entries.flatMap(({ contentFrom }) => (contentFrom === undefined ? [] : [contentFrom]));
+    const { tenant, id } = change.session;
+    const contents = seqs.length === 0 ? [] : (await send(statements.get('contents', tenant, id, seqs))).map(entryOf);
+    return { from: before.commitId, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, contents), replies };
+  }
+
+  /** First of all that a change writes, so that an operation that begins may have the key of one that is over. */
+  async #cancellations<Reply>({ change: { cancels = [], session } }: Planned<Reply>, { commitId }: Write<Reply>, send: Locked['send']): Promise<readonly Statement[]> {
+    const { statements } = this.#options;
+    if (cancels.length === 0) return [];
+    const rows = await send(statements.get('lockOperations', session.tenant, cancels));
+    const live = rows.map((row) => JSON.parse(String(row['body'])) as Operation).filter(isLive).map((operation) => cancelled(operation, session.updatedAtMs));
+    return live.map((operation) => statements.get('updateOperation', operation.tenant, operation.id, null, commitId, ...operationValues(operation)));
+  }
+
+  /** Commits a write in one round trip. `moved`: the row is not any more what the change was made from, or a key is taken; nothing was written. */
+  async #commit<Reply>(write: Write<Reply>, onUnsure?: () => void): Promise<'committed' | 'moved'> {
+    const { database, writer } = this.#options;
+    const statements = writer.statements(write);
+    const [first] = statements;
+    invariant(first !== undefined, 'a write has a statement');
+    try {
+      const rows = statements.length === 1 ? await database.withClient((client) => database.send(client, first)) : ((await database.runAll(statements))[0] ?? []);
+      return rows.length > 0 ? 'committed' : 'moved';
+    } catch (error) {
+      if (isContested(error)) return 'moved';
+      if (!mayHaveLanded(error)) throw error;
+      if (await this.#hasLanded(write)) return 'committed';
+      // It may still be on its way: whatever is tried next either comes after it and finds it, or comes first and keeps it from landing.
+      onUnsure?.();
+      return 'moved';
+    }
+  }
+
+  async #landedAfterAll<Reply>(unsure: readonly Unsure<Reply>[]): Promise<UpdateResult<Reply> | null> {
+    for (const each of unsure) {
+      if (!(await this.#hasLanded(each.write))) continue;
+      this.#options.known.forget(each.change.session);
+      this.#announce(each.change);
+      return committed(each, each.write.entries);
+    }
+    return null;
+  }
+
+  /** Reads whether a commit is there: the row names it, or its first entry does. */
+  async #hasLanded<Reply>({ commitId, change, entries }: Write<Reply>): Promise<boolean> {
+    const { database, statements } = this.#options;
+    const { tenant, id } = change.session;
+    try {
+      const [row] = await database.run(statements.get('landed', tenant, id, entries[0]?.seq ?? 0, [commitId]));
+      return row === undefined ? change.deletesSession : row['commit_id'] === commitId || row['entry_landed'] === true;
+    } catch (error) {
+      throw new StoreError('commit_unknown', `the connection broke in a commit of session ${id}, and the database could not be asked whether it landed: read before you try again, or try again with the same key`, { cause: error });
+    }
+  }
+
+  #landedLocked<Reply>(landed: Unsure<Reply> | null): void {
+    if (landed === null) return;
+    if (landed.change.deletesSession) {
+      this.#options.known.forget(landed.change.session);
+      this.#announce(landed.change);
+    } else {
+      this.#landed(landed.write, landed.before.outcomes);
+    }
+  }
+
+  #landed<Reply>({ commitId, change }: Write<Reply>, outcomesBefore: KnownSession['outcomes']): void {
+    const { session, dropsOutcomes, outcomes = [] } = change;
+    const stepSeq = session.turn?.lastStep?.seq ?? -1;
+    const stored = [...(dropsOutcomes ? [] : outcomesBefore.map((result) => ({ stepSeq, result }))), ...outcomes];
+    this.#options.known.remember({ session, commitId, outcomes: outcomesOf(session, stored) });
+    this.#announce(change);
+  }
+
+  #announce<Reply>({ session, operations = [], deletesSession }: Change<Reply>): void {
+    this.#options.announce({ tenant: session.tenant, id: session.id }, !deletesSession && (dueAtMs(session) === 0 || operations.length > 0));
+  }
+
+  async #refOf(key: SessionKey): Promise<SessionRef | null> {
+    if (key.id.startsWith('ses_')) return { tenant: key.tenant, id: key.id };
+    return this.#options.rows.find(key);
+  }
+}
+
+const nothingBeside: Pick<Loaded, 'chunks' | 'keyedOperations'> = { chunks: [], keyedOperations: [] };
+
+/** What a request comes to, given what was read: a change to write, or an answer. */
+function plan<Reply>({ key, idempotency = [], transition, reads, replyToStore }: UpdateRequest<Reply>, { known, replies }: LoadedRows, beside: Pick<Loaded, 'chunks' | 'keyedOperations'>): UpdateResult<Reply> | Planned<Reply> {
+  if (known === null) {
+    // The reply of a deletion outlives its session.
+    const deleted = replayOf(replies, '', idempotency);
+    if (deleted?.kind === 'replayed') return deleted;
+    return { kind: 'refused', refusal: deleted?.refusal ?? refuse('session_not_found', `there is no session ${key.id}`), session: null };
+  }
+  const { session } = known;
+  // The key is looked at before the revision and the status (G2).
+  const replayed = replayOf(replies, session.id, idempotency);
+  if (replayed !== null) return replayed.kind === 'refused' ? { ...replayed, session } : replayed;
+  const change = transition({ session, outcomes: reads?.outcomes === true ? known.outcomes : [], ...beside });
+  if (isRefusal(change)) return { kind: 'refused', refusal: change, session };
+  const reply = idempotency.length === 0 ? null : (replyToStore?.(change.reply) ?? null);
+  const sessionId = change.deletesSession ? '' : session.id;
+  return { kind: 'planned', before: known, change, replies: idempotency.map((each) => ({ key: each, reply, sessionId })) };
+}
+
+function committed<Reply>({ change }: Planned<Reply>, entries: readonly Entry[]): UpdateResult<Reply> {
+  return { kind: 'committed', reply: change.reply, session: change.session, entries };
+}
+
+function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): UpdateResult<Reply> {
+  return result.kind === 'planned' ? committed(result, []) : result;
+}
+
+/**
+ * Whether a change has to see rows that others may be writing beside the session just now. Live output is written under the fence: where the fence stays, whoever drops it has written it himself and waited; where it is raised, a last
+ * piece may be on its way.
+ */
+function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], deletesSession }: Change<Reply>): boolean {
+  return deletesSession || cancels.length > 0 || (dropsChunks && session.fence !== before.fence);
+}
+
+function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {
+  return idempotency.map(({ scope }) => scope);
+}
+
+function isContested(error: unknown): boolean {
+  return isTaken(error) && error instanceof Error && 'constraint' in error && contestedKeys.has(String(error.constraint));
+}
+
+function tooContested(id: string): StoreError {
+  return new StoreError('store_unavailable', `session ${id} was changed by others ${triesMax} times in a row; nothing was written, try again`);
+}
+
