@@ -93,6 +93,11 @@ function belongsToTurn(entry: Entry): entry is Entry & { readonly turnId: string
   return 'turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited' && entry.kind !== 'late-result';
 }
 
+/** Whether the entry is the first of its turn. */
+export function beginsTurn(entry: Entry): entry is Entry & { readonly turnId: string } {
+  return opensTurn(entry);
+}
+
 function opensTurn(entry: Entry): boolean {
   return (entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started';
 }
@@ -110,26 +115,35 @@ function emptyTurn(id: string): TurnView {
 
 /** The turn's entries, in order, as a view. What an open turn waits for is in its session's row. */
 export function foldTurn(turnId: string, entries: readonly Entry[]): TurnView {
-  return entries.reduce<TurnView>((turn, entry): TurnView => {
-    switch (entry.kind) {
-      case 'user-message':
-        // Others may join it.
-        return entry.steered === true ? turn : { ...turn, messageId: entry.messageId, startedAtMs: entry.atMs };
-      case 'turn-started':
-        return { ...turn, startedAtMs: entry.atMs };
-      case 'assistant-step':
-        return {
-          ...turn, steps: turn.steps + 1, usage: addUsage(turn.usage, entry.attempt.usage),
-          text: entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),
-        };
-      case 'attempt-failed':
-        return { ...turn, usage: addUsage(turn.usage, entry.attempt.usage) };
-      case 'turn-ended':
-        return { ...turn, status: 'ended', reason: entry.reason, error: entry.error ?? null, endedAtMs: entry.atMs };
-      default:
-        return turn;
-    }
-  }, emptyTurn(turnId));
+  return entries.reduce(turnAfter, turnBefore(turnId));
+}
+
+/** The turn before its first entry. */
+export function turnBefore(turnId: string): TurnView {
+  return emptyTurn(turnId);
+}
+
+/** The turn after one more entry of its session; entries of other turns, and of none, change nothing. */
+export function turnAfter(turn: TurnView, entry: Entry): TurnView {
+  if (!belongsToTurn(entry) || entry.turnId !== turn.id) return turn;
+  switch (entry.kind) {
+    case 'user-message':
+      // Others may join it.
+      return entry.steered === true ? turn : { ...turn, messageId: entry.messageId, startedAtMs: entry.atMs };
+    case 'turn-started':
+      return { ...turn, startedAtMs: entry.atMs };
+    case 'assistant-step':
+      return {
+        ...turn, steps: turn.steps + 1, usage: addUsage(turn.usage, entry.attempt.usage),
+        text: entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),
+      };
+    case 'attempt-failed':
+      return { ...turn, usage: addUsage(turn.usage, entry.attempt.usage) };
+    case 'turn-ended':
+      return { ...turn, status: 'ended', reason: entry.reason, error: entry.error ?? null, endedAtMs: entry.atMs };
+    default:
+      return turn;
+  }
 }
 
 function addUsage(sum: Usage, usage: Usage | null): Usage {

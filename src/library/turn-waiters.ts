@@ -2,7 +2,9 @@ import type { Entry, EntryKind } from '../core/entry.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { statusOf, type Session } from '../core/session.ts';
 import type { Clock } from '../core/system.ts';
+import type { TurnView } from '../feed/turn-view.ts';
 import type { SessionRef, Store } from '../store/store.ts';
+import { SeenTurns } from './seen-turns.ts';
 
 interface Waiter {
   readonly ref: SessionRef;
@@ -24,6 +26,7 @@ export class TurnWaiters {
   readonly #pollMs: number;
   /** By session. */
   readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #seen = new SeenTurns();
   #unsubscribe: (() => void) | null = null;
   #cancelPoll: (() => void) | null = null;
   #looking = false;
@@ -56,8 +59,8 @@ export class TurnWaiters {
     const give = (): void => reject(signal?.reason as Error);
     signal?.addEventListener('abort', give);
     this.#listen();
-    // It may have ended before anybody waited.
-    void this.#look([waiter]);
+    // It may have ended before anybody waited, where it is not this process alone that works on it.
+    if (!waiter.turnIds.every((turnId) => this.#seen.isOpen(ref, turnId))) void this.#look([waiter]);
     try {
       await promise;
     } finally {
@@ -66,8 +69,14 @@ export class TurnWaiters {
     }
   }
 
+  /** The turn, if it has ended, and this process has seen all of it. */
+  seenToEnd(turnId: string): TurnView | null {
+    return this.#seen.ended(turnId);
+  }
+
   /** Entries of a commit of this process. */
   committed(ref: SessionRef, entries: readonly Entry[]): void {
+    this.#seen.committed(ref, entries);
     const waiters = this.#waiters.get(keyOf(ref));
     if (waiters === undefined) return;
     const ended = new Set(entries.flatMap((entry) => (entry.kind === 'turn-ended' ? [entry.turnId] : [])));

@@ -105,13 +105,18 @@ describe('a turn that needs an action', () => {
   });
 
   it('can be asked for again after the store failed', async () => {
-    let down = true;
-    const store = wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system: realSystem() }), {
+    const path = await temporaryDatabase();
+    const agents = [agent({ name: 'one', model: scriptedModel(['done']), tools: {} })];
+    const working = await openHoldfast({ agents, store: `sqlite:${path}` });
+    const sent = await working.sessions.create({ agent: 'one' });
+    const { id: turnId } = await sent.send('go');
+    let down = false;
+    const store = wrappedStore(await sqliteStore({ path, system: realSystem() }), {
       readSession: async (inner, key) => (down ? Promise.reject(new StoreError('store_unavailable', 'no disk')) : inner.readSession(key)),
     });
-    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: scriptedModel(['done']), tools: {} })], store });
-    const session = await holdfast.sessions.create({ agent: 'one' });
-    const turn = await session.send('go');
+    const holdfast = await openHoldfast({ agents, store, worker: false });
+    const turn = (await holdfast.sessions.get(sent.id)).turn({ turnId });
+    down = true;
     await expect(turn.result).rejects.toMatchObject({ code: 'store_unavailable' });
     down = false;
     expect(await turn.result).toMatchObject({ status: 'ended', text: 'done' });

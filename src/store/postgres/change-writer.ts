@@ -17,7 +17,7 @@ export interface ReplyToKeep {
   readonly reply: JsonValue;
   /** '' for keys that are the tenant's. */
   readonly sessionId: string;
-  readonly createdSessionId?: string;
+  readonly createdSessionId?: string | null;
 }
 
 /** What one commit writes. */
@@ -31,14 +31,12 @@ export interface Write<Reply> {
   readonly replies: readonly ReplyToKeep[];
 }
 
-/**
- * A part of what a commit writes besides the session's row. `held` has the session's tenant and id if the commit is made from what the row is, and nothing otherwise: so each part guards itself, and none lands
- * alone. `bind` adds a value.
- */
-interface Part {
-  readonly name: string;
-  readonly sql: (bind: (value: unknown, type: string) => string, held: string) => string;
-}
+/** A part of what a commit writes besides the session's row: rows to insert, or what belongs to the session and goes. */
+type Part =
+  | { readonly kind: 'insert'; readonly name: string; readonly table: string; readonly columns: string; readonly types: readonly string[]; readonly rows: readonly (readonly unknown[])[]; readonly conflict?: string; readonly isTenants?: true }
+  | { readonly kind: 'drop'; readonly name: string; readonly table: string };
+
+type Bind = (value: unknown, type: string) => string;
 
 const changingColumns = ['title_lower_case', 'status', 'archived', 'active_at_ms', 'due_at_ms', 'worker', 'fence', 'attempt_id', 'body'] as const;
 
@@ -74,22 +72,54 @@ export class ChangeWriter {
     return session === before && !dropsChunks && !dropsOutcomes && !deletesSession && [entries, outcomes, operations, cancels, replies].every(({ length }) => length === 0);
   }
 
+  /** Whether a write can be one of a group's. */
+  joins<Reply>({ from, change: { deletesSession, dropsOutcomes, outcomes = [] } }: Write<Reply>): boolean {
+    return this.#dialect.commit === 'statement' && this.#dialect.skipLocked && from !== null && !deletesSession && !(dropsOutcomes && outcomes.length > 0);
+  }
+
+  /** The writes of different sessions of one tenant as one statement. It returns the ids of those that landed; the others changed nothing: their row has moved, or somebody has it locked. */
+  group(writes: readonly Write<unknown>[]): Statement {
+    const tenant = writes[0]?.change.session.tenant;
+    const values: unknown[] = [tenant];
+    const bind: Bind = (value, type) => `$${values.push(value)}::${type}`;
+    const sorted = writes.toSorted((left, right) => (left.change.session.id < right.change.session.id ? -1 : 1));
+    const rows = sorted.map(({ from, commitId, change: { session } }) => [session.id, from, commitId, ...changingValues(session)]);
+    const arrays = ['text', 'text', 'text', ...changingTypes].map((type, place) => bind(rows.map((row) => row[place]), `${type}[]`));
+    const parts = mergedParts(sorted.map((write) => ({ id: write.change.session.id, parts: this.#parts(write) })));
+    const others = parts.map((part) => `, ${part.name} AS (${part.kind === 'drop'
+      ? `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = ANY(${bind(part.ids, 'text[]')}) AND session_id IN (SELECT id FROM held)`
+      : `INSERT INTO ${this.#schema}.${part.table} (tenant, session_id, ${part.columns}) SELECT $1, given.* FROM unnest(${['text', ...part.types].map((type, place) => bind(part.rows.map((row) => row[place]), `${type}[]`)).join(', ')})
+          AS given (session_id, ${part.columns}) WHERE given.session_id IN (SELECT id FROM held) ${part.conflict ?? ''}`})`);
+    return this.#named(['group', ...parts.map(({ name }) => name)], () =>
+      `WITH given AS (SELECT * FROM unnest(${arrays.join(', ')}) AS given (id, from_commit, commit_id, ${changingColumns.join(', ')})),
+        free AS (SELECT id FROM ${this.#schema}.session WHERE tenant = $1 AND id = ANY(${arrays[0]}) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+        held AS (UPDATE ${this.#schema}.session SET commit_id = given.commit_id, ${changingColumns.map((column) => `${column} = given.${column}`).join(', ')}
+          FROM given WHERE session.tenant = $1 AND session.id = given.id AND session.commit_id = given.from_commit AND session.id IN (SELECT id FROM free) RETURNING session.id)
+        ${others.join('')} SELECT id FROM held`, values);
+  }
+
   #oneStatement<Reply>(write: Write<Reply>, parts: readonly Part[]): Statement {
     const values: unknown[] = [];
-    const bind = (value: unknown, type: string): string => `$${values.push(value)}::${type}`;
+    const bind: Bind = (value, type) => `$${values.push(value)}::${type}`;
     const row = this.#row(write, bind);
-    const others = parts.map(({ name, sql }) => ({ name, sql: sql(bind, 'held') }));
-    return this.#named([write.from === null ? 'create' : 'change', ...parts.map(({ name }) => name)], () =>
-      `WITH held AS (${row} RETURNING tenant, id)${others.map(({ name, sql }) => `, ${name} AS (${sql})`).join('')} SELECT 1 AS held FROM held`, values);
+    const others = parts.map((part) => `, ${part.name} AS (${this.#partText(part, bind, 'held')})`);
+    return this.#named([write.from === null ? 'create' : 'change', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
   }
 
   #manyStatements<Reply>(write: Write<Reply>, parts: readonly Part[]): readonly Statement[] {
     const { session: { tenant, id } } = write.change;
-    return [this.#oneStatement(write, []), ...parts.map(({ name, sql }) => {
+    return [this.#oneStatement(write, []), ...parts.map((part) => {
       const values: unknown[] = [tenant, id, write.commitId];
-      const text = sql((value, type) => `$${values.push(value)}::${type}`, `(SELECT tenant, id FROM ${this.#schema}.session WHERE tenant = $1 AND id = $2 AND commit_id = $3) AS held`);
-      return this.#named(['part', name], () => text, values);
+      const text = this.#partText(part, (value, type) => `$${values.push(value)}::${type}`, `(SELECT tenant, id FROM ${this.#schema}.session WHERE tenant = $1 AND id = $2 AND commit_id = $3) AS held`);
+      return this.#named(['part', part.name], () => text, values);
     })];
+  }
+
+  /** `held` has the session's tenant and id if the commit is made from what the row is, and nothing otherwise: so each part guards itself, and none lands alone. */
+  #partText(part: Part, bind: Bind, held: string): string {
+    if (part.kind === 'drop') return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = $2 AND EXISTS (SELECT 1 FROM ${held})`;
+    const arrays = part.types.map((type, place) => bind(part.rows.map((row) => row[place]), `${type}[]`));
+    return `INSERT INTO ${this.#schema}.${part.table} (tenant, session_id, ${part.columns}) SELECT held.tenant, ${part.isTenants === true ? "''" : 'held.id'}, given.* FROM ${held}, unnest(${arrays.join(', ')}) AS given ${part.conflict ?? ''}`;
   }
 
   #named(parts: readonly string[], text: () => string, values: readonly unknown[]): Statement {
@@ -99,7 +129,7 @@ export class ChangeWriter {
     return { name: shortName(name), text: known, values };
   }
 
-  #row<Reply>({ from, commitId, change: { session } }: Write<Reply>, bind: (value: unknown, type: string) => string): string {
+  #row<Reply>({ from, commitId, change: { session } }: Write<Reply>, bind: Bind): string {
     const { tenant, id, owner, agent, externalId } = session;
     const keys = [bind(tenant, 'text'), bind(id, 'text'), bind(commitId, 'text')] as const;
     const values = changingValues(session).map((value, place) => bind(value, changingTypes[place] ?? 'text'));
@@ -114,52 +144,26 @@ export class ChangeWriter {
   #parts<Reply>({ commitId, change, entries, replies }: Write<Reply>): readonly Part[] {
     const { outcomes = [], operations = [], cancels = [], session } = change;
     const events = entries.filter(({ kind }) => this.#outboxKinds.has(kind));
-    const parts: Part[] = [];
-    if (entries.length > 0) parts.push(this.#inserts('entries', 'entry', 'seq, commit_id, body', entries, [['bigint', ({ seq }) => seq], ['text', () => commitId], ['text', (entry) => JSON.stringify(entry)]]));
-    if (change.dropsChunks) parts.push(this.#drops('chunks', 'chunk'));
-    // Outcomes that are dropped are those of a step that is answered; those that are kept are of another.
-    if (change.dropsOutcomes) parts.push(this.#drops('answered', 'outcome'));
-    if (outcomes.length > 0) {
-      parts.push(this.#inserts('outcomes', 'outcome', 'step_seq, call_index, body', outcomes, [['bigint', ({ stepSeq }) => stepSeq], ['integer', ({ result }) => result.index], ['text', ({ result }) => JSON.stringify(result)]], 'ON CONFLICT DO NOTHING'));
-    }
-    if (operations.length > 0) parts.push(this.#begins(commitId, operations.map((operation) => (cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation))));
-    if (replies.length > 0) parts.push(this.#keeps(replies));
-    if (events.length > 0) parts.push(this.#inserts('events', 'outbox', 'seq, kind, at_ms', events, [['bigint', ({ seq }) => seq], ['text', ({ kind }) => kind], ['bigint', ({ atMs }) => atMs]]));
-    return parts;
-  }
-
-  /** Inserts rows that belong to the session. */
-  #inserts<Item>(name: string, table: string, columns: string, items: readonly Item[], members: readonly (readonly [type: string, of: (item: Item) => unknown])[], conflict = ''): Part {
-    return {
-      name,
-      sql: (bind, held) => `INSERT INTO ${this.#schema}.${table} (tenant, session_id, ${columns}) SELECT held.tenant, held.id, given.*
-        FROM ${held}, unnest(${members.map(([type, of]) => bind(items.map(of), `${type}[]`)).join(', ')}) AS given ${conflict}`,
-    };
-  }
-
-  #drops(name: string, table: string): Part {
-    return { name, sql: (_bind, held) => `DELETE FROM ${this.#schema}.${table} WHERE tenant = $1 AND session_id = $2 AND EXISTS (SELECT 1 FROM ${held})` };
-  }
-
-  #begins(commitId: string, operations: readonly Operation[]): Part {
-    const members: readonly (readonly [type: string, of: (operation: Operation) => unknown])[] = [
-      ['text', ({ id }) => id], ['text', ({ owner }) => owner], ['text', ({ agent }) => agent], ['bigint', ({ createdAtMs }) => createdAtMs], ['text', () => commitId],
-      ...operationTypes.map((type, place) => [type, (operation: Operation) => operationValues(operation)[place]] as const),
+    const begun = operations.map((operation) => (cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation));
+    const all: readonly Part[] = [
+      { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, body', types: ['bigint', 'text', 'text'], rows: entries.map((entry) => [entry.seq, commitId, JSON.stringify(entry)]) },
+      ...(change.dropsChunks ? [{ kind: 'drop', name: 'chunks', table: 'chunk' } as const] : []),
+      // Outcomes that are dropped are those of a step that is answered; those that are kept are of another.
+      ...(change.dropsOutcomes ? [{ kind: 'drop', name: 'answered', table: 'outcome' } as const] : []),
+      {
+        kind: 'insert', name: 'outcomes', table: 'outcome', columns: 'step_seq, call_index, body', types: ['bigint', 'integer', 'text'], conflict: 'ON CONFLICT DO NOTHING',
+        rows: outcomes.map(({ stepSeq, result }) => [stepSeq, result.index, JSON.stringify(result)]),
+      },
+      {
+        kind: 'insert', name: 'operations', table: 'operation', columns: `id, owner, agent, created_at_ms, commit_id, ${operationColumns.join(', ')}`, types: ['text', 'text', 'text', 'bigint', 'text', ...operationTypes],
+        rows: begun.map((operation) => [operation.id, operation.owner, operation.agent, operation.createdAtMs, commitId, ...operationValues(operation)]),
+      },
+      // A key that is there already makes the whole commit fail. Keys of the session itself, and the tenant's.
+      { kind: 'insert', name: 'replies', table: 'idempotency', columns: replyColumns, types: replyTypes, rows: replies.filter(({ sessionId }) => sessionId !== '').map(replyValues) },
+      { kind: 'insert', name: 'creations', table: 'idempotency', columns: replyColumns, types: replyTypes, rows: replies.filter(({ sessionId }) => sessionId === '').map(replyValues), isTenants: true },
+      { kind: 'insert', name: 'events', table: 'outbox', columns: 'seq, kind, at_ms', types: ['bigint', 'text', 'bigint'], rows: events.map(({ seq, kind, atMs }) => [seq, kind, atMs]) },
     ];
-    return this.#inserts('operations', 'operation', `id, owner, agent, created_at_ms, commit_id, ${operationColumns.join(', ')}`, operations, members);
-  }
-
-  /** A key that is there already makes the whole commit fail. Only the reply of a deletion is replaced, when a session of the same external id was made and deleted again. */
-  #keeps(replies: readonly ReplyToKeep[]): Part {
-    const members: readonly (readonly [type: string, of: (reply: ReplyToKeep) => unknown])[] = [
-      ['text', ({ sessionId }) => sessionId], ['text', ({ key }) => key.scope], ['text', ({ key }) => key.fingerprint], ['integer', ({ key }) => key.httpStatus], ['text', ({ reply }) => JSON.stringify(reply)],
-      ['bigint', ({ key }) => key.expiresAtMs], ['text', ({ createdSessionId }) => createdSessionId ?? null],
-    ];
-    return {
-      name: 'replies',
-      sql: (bind, held) => `INSERT INTO ${this.#schema}.idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms, created_session_id) SELECT held.tenant, given.*
-        FROM ${held}, unnest(${members.map(([type, of]) => bind(replies.map(of), `${type}[]`)).join(', ')}) AS given`,
-    };
+    return all.filter((part) => part.kind === 'drop' || part.rows.length > 0);
   }
 
   /** Everything that is the session's, the session last; its row is locked. */
@@ -181,6 +185,28 @@ export class ChangeWriter {
 }
 
 const changingTypes = ['text', 'text', 'boolean', 'bigint', 'bigint', 'text', 'bigint', 'text', 'text'] as const;
+
+const replyColumns = 'scope, fingerprint, http_status, reply, expires_at_ms, created_session_id';
+const replyTypes = ['text', 'text', 'integer', 'text', 'bigint', 'text'] as const;
+
+function replyValues({ key, reply, createdSessionId = null }: ReplyToKeep): readonly unknown[] {
+  return [key.scope, key.fingerprint, key.httpStatus, JSON.stringify(reply), key.expiresAtMs, createdSessionId];
+}
+
+/** The parts of several writes, those of the same name as one: rows with the session's id before them, and the sessions of which something goes. */
+function mergedParts(writes: readonly { readonly id: string; readonly parts: readonly Part[] }[]): readonly (Part & { readonly ids: readonly string[] })[] {
+  const merged = new Map<string, Part & { readonly ids: readonly string[] }>();
+  for (const { id, parts } of writes) {
+    for (const part of parts) {
+      const before = merged.get(part.name);
+      const ids = [...(before?.ids ?? []), id];
+      if (part.kind === 'drop') merged.set(part.name, { ...part, ids });
+      else merged.set(part.name, { ...part, ids, rows: [...(before?.kind === 'insert' ? before.rows : []), ...part.rows.map((row) => [id, ...row])] });
+    }
+  }
+  // One order of parts for one name of the statement.
+  return [...merged.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+}
 
 const operationColumns = ['status', 'worker', 'fence', 'due_at_ms', 'live_key', 'body'] as const;
 const operationTypes = ['text', 'text', 'bigint', 'bigint', 'text', 'text'] as const;

@@ -7,11 +7,13 @@ export interface Dialect {
    * as of its beginning, only an update makes the engine refuse a transaction that has begun before and would not see what was stored.
    */
   readonly lock: 'clause' | 'update';
+  /** Whether a statement can pass over rows that others have locked. Without, the changes of different sessions are not committed together: one would wait for what another's lock holds up. */
+  readonly skipLocked: boolean;
   /** Whether commits are announced with NOTIFY and others' are heard with LISTEN. Without, other processes are heard of by polling. */
   readonly notify: boolean;
 }
 
 /** What fits the isolation level at which the database runs transactions unless told otherwise. */
 export function dialectFor(isolation: string, given: Partial<Dialect> = {}): Dialect {
-  return { commit: 'statement', lock: isolation === 'read committed' ? 'clause' : 'update', notify: true, ...given };
+  return { commit: 'statement', lock: isolation === 'read committed' ? 'clause' : 'update', skipLocked: true, notify: true, ...given };
 }

@@ -47,9 +47,11 @@ const retryMsFirst = 20;
 const retryMsMax = 500;
 const conflictTriesMax = 50;
 const connectMs = 5_000;
-/** A statement that takes longer is ended by the server; every one of ours takes milliseconds. */
-const statementMs = 30_000;
-const idleInTransactionMs = 60_000;
+/**
+ * Of each connection of our own. A statement that takes longer than 30 s is ended by the server; every one of ours takes milliseconds, and is a look into an index: its plan is kept as long as the connection, and may be made
+ * while the tables are still empty and reading all of them would look cheaper.
+ */
+const connectionSettings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', jit: 'off' } as const;
 /** Longer than the server's own limit, for a server that does not answer any more. */
 const answerMs = 40_000;
 
@@ -76,12 +78,19 @@ export class Database {
     if (typeof options.connection !== 'string') return new Database(options.connection, null, options);
     const { default: pg } = await import('pg');
     const own = new pg.Pool({
-      connectionString: options.connection, max: options.connectionsMax, connectionTimeoutMillis: connectMs, keepAlive: true, application_name: 'holdfast',
-      statement_timeout: statementMs, idle_in_transaction_session_timeout: idleInTransactionMs, query_timeout: answerMs,
+      connectionString: options.connection, max: options.connectionsMax, connectionTimeoutMillis: connectMs, keepAlive: true, application_name: 'holdfast', query_timeout: answerMs,
       // Statements of one transaction go out together (see `pipeline` in the documentation of pg); `client` of Pool's types does not know it yet.
       ...({ pipeline: true } as object),
     });
+    const text = `SELECT ${Object.entries(connectionSettings).map(([name, value]) => `set_config('${name}', '${value}', false)`).join(', ')}`;
+    // Not as parameters of the connection, which poolers refuse. Sent before whatever the connection was made for; should it fail, so does that.
+    own.on('connect', (client) => void client.query(text).catch(() => undefined));
     return new Database(own as unknown as PostgresPool, own, options);
+  }
+
+  /** Whether the connections are the store's own, set up as it needs them. */
+  get isOwn(): boolean {
+    return this.#own !== null;
   }
 
   get closed(): boolean {

@@ -12,6 +12,7 @@ import { ChangeHints } from './change-hints.ts';
 import { ChangeWriter } from './change-writer.ts';
 import { claimableWork } from './claimable-sessions.ts';
 import { dialectFor, type Dialect } from './dialect.ts';
+import { GroupCommit } from './group-commit.ts';
 import { KnownSessions } from './known-sessions.ts';
 import { migrateDatabase, schemaVersionLatest } from './migrations.ts';
 import { channelOf, Database, quotedSchema, type PostgresPool, type Row } from './open-database.ts';
@@ -93,8 +94,10 @@ class PostgresStore implements Store {
     this.#expired = new ExpiredReplies(database, this.#statements);
     this.#hints = new ChangeHints({ database, system, channel: dialect.notify ? channelOf(schema) : null });
     this.#mintCommitId = commitIds(system);
+    const writer = new ChangeWriter(schema, dialect, outboxKinds);
     const writing = {
-      database, statements: this.#statements, rows: this.#rows, known: this.#known, writer: new ChangeWriter(schema, dialect, outboxKinds), mintCommitId: this.#mintCommitId,
+      database, statements: this.#statements, rows: this.#rows, known: this.#known, writer, mintCommitId: this.#mintCommitId,
+      group: dialect.skipLocked && database.isOwn ? new GroupCommit(database, writer, system) : null,
       announce: (ref: SessionRef, leavesWork: boolean) => this.#hints.announce(ref, leavesWork),
     };
     this.#sessions = new SessionWrites(writing);

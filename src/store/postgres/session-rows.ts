@@ -2,7 +2,7 @@ import type { CallResult, Entry } from '../../core/entry.ts';
 import { readEntry } from '../../core/entry-format.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Operation } from '../../core/operation.ts';
-import { dueAtMs, statusOf, upgradeSession, type Session } from '../../core/session.ts';
+import { dueAtMs, emptySession, statusOf, upgradeSession, type Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import type { EntryRange, SessionKey, SessionRef, Tail, TailFrom } from '../store.ts';
 import type { KnownSession } from './known-sessions.ts';
@@ -81,7 +81,7 @@ export class SessionRows {
 export function changingValues(session: Session): readonly (string | number | boolean | null)[] {
   return [
     session.title === null ? null : storable(session.title.toLowerCase()), statusOf(session), session.archived, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
-    session.fence, session.turn?.attempt?.id ?? null, JSON.stringify(session),
+    session.fence, session.turn?.attempt?.id ?? null, writeSession(session),
   ];
 }
 
@@ -92,9 +92,32 @@ export function outcomesOf({ turn }: Session, stored: readonly { readonly stepSe
   return stored.filter(({ stepSeq }) => stepSeq === step.seq).map(({ result }) => result).sort((left, right) => left.index - right.index);
 }
 
+/** What a field is when its session's body does not say. */
+const defaults = emptySession({ tenant: '', id: '' }, 0);
+const defaultTexts = new Map(Object.entries(defaults).map(([name, value]) => [name, JSON.stringify(value)]));
+
+/** Fields that stay what they are from turn to turn. */
+const lastingFields: ReadonlySet<string> = new Set<keyof Session>([
+  'tenant', 'id', 'owner', 'agent', 'externalId', 'title', 'titleBy', 'preview', 'metadata', 'subject', 'binding', 'threadId', 'archived', 'createdAtMs', 'visible', 'branches', 'endAfterInactivityMs',
+]);
+
+/**
+ * The body of a session's row: without the fields that are what they are by default, and those that last at its end. Of a row that is changed within its page, Postgres logs what lies between the part that it has in
+ * common with the old one at its beginning and that at its end.
+ */
+export function writeSession(session: Session): string {
+  const changing: [string, unknown][] = [];
+  const lasting: [string, unknown][] = [];
+  for (const [name, value] of Object.entries(session)) {
+    const isDefault = value === (defaults as unknown as Record<string, unknown>)[name] || (typeof value === 'object' && JSON.stringify(value) === defaultTexts.get(name));
+    if (!isDefault) (lastingFields.has(name) ? lasting : changing).push([name, value]);
+  }
+  return JSON.stringify(Object.fromEntries([...changing, ...lasting]));
+}
+
 /** A session's row, of whatever version of Holdfast. */
 export function readSession(body: string): Session {
-  return upgradeSession(JSON.parse(body) as Session);
+  return upgradeSession({ ...defaults, ...(JSON.parse(body) as Session) });
 }
 
 export function entryOf(row: Row): Entry {

@@ -8,6 +8,7 @@ import type { StreamSegment } from '../../core/stream-parts.ts';
 import { StoreError } from '../store-error.ts';
 import type { CreateRequest, CreateResult, SessionKey, SessionRef, StoreTransaction, UpdateRequest, UpdateResult } from '../store.ts';
 import { operationValues, wholeEntries, type ChangeWriter, type ReplyToKeep, type Write } from './change-writer.ts';
+import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
@@ -28,6 +29,8 @@ export interface SessionWritesOptions {
   readonly statements: Statements;
   readonly rows: SessionRows;
   readonly writer: ChangeWriter;
+  /** null: each change is committed by itself. */
+  readonly group: GroupCommit | null;
   readonly known: KnownSessions;
   /** A new id for a commit, never used before by anybody. */
   readonly mintCommitId: () => string;
@@ -239,7 +242,13 @@ export class SessionWrites {
 
   /** Commits a write in one round trip. `moved`: the row is not any more what the change was made from, or a key is taken; nothing was written. */
   async #commit<Reply>(write: Write<Reply>, onUnsure?: () => void): Promise<'committed' | 'moved'> {
-    const { database, writer } = this.#options;
+    const { database, writer, group } = this.#options;
+    try {
+      if (group !== null && writer.joins(write) && await group.commit(write) === 'committed') return 'committed';
+    } catch (error) {
+      if (mayHaveLanded(error)) return this.#unknown(write, onUnsure);
+      // A group fails for the fault of one; and what it was, that one finds out by itself.
+    }
     const statements = writer.statements(write);
     const [first] = statements;
     invariant(first !== undefined, 'a write has a statement');
@@ -249,11 +258,15 @@ export class SessionWrites {
     } catch (error) {
       if (isContested(error)) return 'moved';
       if (!mayHaveLanded(error)) throw error;
-      if (await this.#hasLanded(write)) return 'committed';
-      // It may still be on its way: whatever is tried next either comes after it and finds it, or comes first and keeps it from landing.
-      onUnsure?.();
-      return 'moved';
+      return this.#unknown(write, onUnsure);
     }
+  }
+
+  /** After a commit that came back as an error. It may still be on its way: whatever is tried next either comes after it and finds it, or comes first and keeps it from landing. */
+  async #unknown<Reply>(write: Write<Reply>, onUnsure?: () => void): Promise<'committed' | 'moved'> {
+    if (await this.#hasLanded(write)) return 'committed';
+    onUnsure?.();
+    return 'moved';
   }
 
   async #landedAfterAll<Reply>(unsure: readonly Unsure<Reply>[]): Promise<UpdateResult<Reply> | null> {
