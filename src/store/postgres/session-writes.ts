@@ -22,7 +22,7 @@ const unlockedTriesMax = 3;
 const triesMax = 50;
 
 /** Keys that another commit may have taken since it was looked whether they are free. Any other that is taken is a fault. */
-const contestedKeys: ReadonlySet<string> = new Set(['idempotency_pkey', 'session_external_id', 'operation_live_key']);
+const contestedKeys: ReadonlySet<string> = new Set(['session_pkey', 'idempotency_pkey', 'session_external_id', 'operation_live_key']);
 
 export interface SessionWritesOptions {
   readonly database: Database;
@@ -71,18 +71,26 @@ export class SessionWrites {
     const { database } = this.#options;
     if (request.transaction !== undefined) {
       const { transaction } = request;
-      const created = await this.#create(request, (statement) => database.send(transaction, statement), (statements) => database.sendAll(transaction, statements));
+      const created = await this.#create(request, (statement) => database.send(transaction, statement), [], (statements) => database.sendAll(transaction, statements));
       if (created === 'again') throw new StoreError('store_unavailable', 'another transaction created the same at the same time; run the transaction again');
       return created;
     }
+    const unsure: Write<Reply>[] = [];
     for (let tries = 1; tries <= triesMax; tries += 1) {
-      const created = await database.retrying(() => this.#create(request, (statement) => database.run(statement)));
+      const created = await database.retrying(async () => (await this.#createdAfterAll(unsure)) ?? this.#create(request, (statement) => database.run(statement), unsure));
       if (created !== 'again') return created;
     }
     throw tooContested(request.ref.id);
   }
 
-  async #create<Reply>(request: CreateRequest<Reply>, read: (statement: Statement) => Promise<readonly Row[]>, writeWithin?: (statements: readonly Statement[]) => Promise<unknown>): Promise<CreateResult<Reply> | 'again'> {
+  async #createdAfterAll<Reply>(unsure: readonly Write<Reply>[]): Promise<CreateResult<Reply> | null> {
+    for (const write of unsure) {
+      if (await this.#hasLanded(write)) return createdBy(write);
+    }
+    return null;
+  }
+
+  async #create<Reply>(request: CreateRequest<Reply>, read: (statement: Statement) => Promise<readonly Row[]>, unsure: Write<Reply>[], writeWithin?: (statements: readonly Statement[]) => Promise<unknown>): Promise<CreateResult<Reply> | 'again'> {
     const { rows, writer, mintCommitId } = this.#options;
     const { ref, owner, externalId, idempotency = [] } = request;
     if (externalId !== undefined || idempotency.length > 0) {
@@ -100,9 +108,9 @@ export class SessionWrites {
     ];
     const write: Write<Reply> = { from: null, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, []), replies };
     if (writeWithin !== undefined) await writeWithin(writer.statements(write));
-    else if (await this.#commit(write) === 'moved') return 'again';
+    else if (await this.#commit(write, () => unsure.push(write)) === 'moved') return 'again';
     else this.#landed(write, []);
-    return { kind: 'created', reply: change.reply, session: change.session, entries: write.entries };
+    return createdBy(write);
   }
 
   update<Reply>(request: UpdateRequest<Reply>): Promise<UpdateResult<Reply>> {
@@ -122,7 +130,8 @@ export class SessionWrites {
       locks ||= tries > unlockedTriesMax;
       const result = await database.retrying(async () => (await this.#landedAfterAll(unsure)) ?? (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
       if (result === 'lock') locks = true;
-      else if (result !== 'again') return result;
+      // What is refused now may be so because of this very change, which has landed meanwhile.
+      else if (result !== 'again') return (result.kind === 'refused' ? await this.#landedAfterAll(unsure) : null) ?? result;
     }
     throw tooContested(request.key.id);
   }
@@ -342,6 +351,10 @@ function plan<Reply>({ key, idempotency = [], transition, reads, replyToStore }:
 
 function committed<Reply>({ change }: Planned<Reply>, entries: readonly Entry[]): UpdateResult<Reply> {
   return { kind: 'committed', reply: change.reply, session: change.session, entries };
+}
+
+function createdBy<Reply>({ change, entries }: Write<Reply>): CreateResult<Reply> {
+  return { kind: 'created', reply: change.reply, session: change.session, entries };
 }
 
 function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): UpdateResult<Reply> {
