@@ -92,6 +92,22 @@ export const settingsInput = z.strictObject({
   title: text.min(1).max(limits.titleCharsMax).nullable().optional(), metadata: jsonObject.optional(), archived: z.boolean().optional(),
 });
 
+const move = { stop: z.boolean().optional(), keepOperations: z.boolean().optional() };
+
+export const rewindInput = z.strictObject({ ...move, turnId: clientId.nullable() });
+export const restoreInput = z.strictObject(move);
+export const retryInput = z.strictObject({ ...move, turnId: clientId.optional(), model: clientId.optional() });
+export const editInput = z.strictObject({ ...move, ...content, turnId: clientId, messageId: clientId.optional() }).refine(hasOneContent, oneContent);
+export const forkInput = z.strictObject({
+  turnId: clientId.nullable().optional(), title: text.min(1).max(limits.titleCharsMax).optional(),
+  externalId: clientId.refine((value) => !value.startsWith('ses_'), 'begins with ses_, as session ids do').optional(),
+});
+
+export type RewindInput = z.input<typeof rewindInput>;
+export type RestoreInput = z.input<typeof restoreInput>;
+export type RetryInput = z.input<typeof retryInput>;
+export type EditInput = z.input<typeof editInput>;
+export type ForkInput = z.input<typeof forkInput>;
 export type MessageInput = z.input<typeof messageInput>;
 export type SendInput = z.input<typeof sendInput>;
 export type QueueEditInput = z.input<typeof queueEditInput>;

@@ -18,7 +18,7 @@ export interface Command<Reply> {
   /** Keys besides the request's own. */
   readonly keys?: readonly Idempotency[];
   /** What it looks at besides the session: what the attempt in flight has shown, how open calls have ended. */
-  readonly reads?: Pick<NonNullable<UpdateRequest<Reply>['reads']>, 'chunks' | 'outcomes' | 'operationKeys'>;
+  readonly reads?: NonNullable<UpdateRequest<Reply>['reads']>;
 }
 
 /** For {@link Command.reads}: all of what the work in flight has come to. */

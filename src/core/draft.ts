@@ -1,8 +1,9 @@
-import type { CallResult, Entry, EntryDraft, ErrorInfo, MessageContent, TurnEndReason, UserMessage } from './entry.ts';
+import type { CallResult, Entry, EntryDraft, ErrorInfo, Interval, MessageContent, TurnEndReason, UserMessage } from './entry.ts';
 import { entryFormats } from './entry-format.ts';
 import { invariant, type Refusal } from './errors.ts';
 import { limits } from './limits.ts';
-import { cutBefore, isVisible, openAt } from './intervals.ts';
+import type { Branch, Mark } from './history.ts';
+import { closedAt, cutBefore, isVisible } from './intervals.ts';
 import type { Delivery, LiveOperation, Operation, OperationResult } from './operation.ts';
 import { project } from './project.ts';
 import type { QueuedMessage, Session } from './session.ts';
@@ -17,6 +18,10 @@ export interface Loaded {
   readonly outcomes: readonly CallResult[];
   /** Operations that live under the keys of the session's open calls, and under those that were asked for. */
   readonly keyedOperations?: readonly Operation[];
+  /** The marks of the session's history, in the order of the log; read when the transition asked for them. */
+  readonly marks?: readonly Mark[];
+  /** The branch that was asked for; null: there is none of that id. */
+  readonly branch?: Branch | null;
 }
 
 /** What a transition does in one commit (G3). */
@@ -33,6 +38,8 @@ export interface Change<Reply> {
   readonly operations?: readonly Operation[];
   /** Operations that are over, by id: what lives of them is cancelled, see `cancelled` in `operation-transitions.ts`. */
   readonly cancels?: readonly string[];
+  /** Branches that are discarded, and ids of those that are restored. */
+  readonly branches?: { readonly filed: readonly Branch[]; readonly restored: readonly string[] };
   /** Everything of the session is removed. */
   readonly deletesSession: boolean;
   readonly reply: Reply;
@@ -65,6 +72,8 @@ export class Draft {
   readonly #entries: NewEntry[] = [];
   readonly #operations: Operation[] = [];
   readonly #cancels: string[] = [];
+  readonly #filed: Branch[] = [];
+  readonly #restored: string[] = [];
   /** Of the open calls: as they were stored, and as this change adds to them. */
   #known: readonly CallResult[];
   #added: StoredOutcome[] = [];
@@ -92,17 +101,27 @@ export class Draft {
     return this.#known;
   }
 
+  /** An entry of another session, as it was there but for its place. */
+  copy(body: EntryDraft, atMs: number): Entry {
+    return this.#append(body, atMs);
+  }
+
   append(body: EntryDraft, contentFrom?: number): Entry {
+    return this.#append(body, this.nowMs, contentFrom);
+  }
+
+  #append(body: EntryDraft, atMs: number, contentFrom?: number): Entry {
+    // The conversation goes on another way: what could have been brought back is a branch now.
+    if (entryFormats[body.kind].place === 'timeline') this.fileRewound();
     const seq = this.session.lastSeq + 1;
-    if (entryFormats[body.kind].place === 'timeline') this.#openInterval(seq);
-    const entry = { ...body, seq, v: entryFormats[body.kind].version, atMs: this.nowMs } as Entry;
+    const entry = { ...body, seq, v: entryFormats[body.kind].version, atMs } as Entry;
     this.#entries.push(contentFrom === undefined ? entry : { ...entry, contentFrom });
     this.session = project(this.session, entry);
     return entry;
   }
 
   /** Changes what is no entry: fence, claim, attempt, dispatch. */
-  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'visible' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs'>>): void {
+  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs'>>): void {
     this.session = { ...this.session, ...fields, updatedAtMs: this.nowMs };
   }
 
@@ -202,23 +221,37 @@ export class Draft {
 
   /** Leaves the history from `seq` on; it stays in the log as a branch (G10). `given`: results that the model was given in it. */
   discardFrom(seq: number, fromTurnId: string, turns: number, branchId: string, given: readonly Delivery[] = []): void {
-    const { kept, cut } = cutBefore(this.session.visible, seq, this.session.lastSeq);
-    this.set({ visible: kept });
-    const deliveries = given.filter(({ stepSeq }) => isVisible(kept, stepSeq));
-    this.append({ kind: 'branch-discarded', branchId, fromTurnId, intervals: cut, turns, ...(deliveries.length === 0 ? {} : { deliveries }) });
+    const { kept: before, cut: intervals } = cutBefore(this.session.visible, seq, this.session.lastSeq);
+    const deliveries = given.filter(({ stepSeq }) => isVisible(before, stepSeq));
+    this.#file({ id: branchId, fromTurnId, turns, before, intervals }, deliveries);
+  }
+
+  /** What rewinding cut off can no longer be brought back by `redo`: it is a branch. */
+  fileRewound(): void {
+    const { rewound, visible, lastSeq, deliveries } = this.session;
+    if (rewound === null) return;
+    const { branchId: id, ...branch } = rewound;
+    this.#file({ id, ...branch, before: closedAt(visible, lastSeq) }, deliveries.filter(({ stepSeq }) => isVisible(branch.intervals, stepSeq)));
+  }
+
+  #file(branch: Omit<Branch, 'discardedAtMs'>, deliveries: readonly Delivery[]): void {
+    const { id: branchId, ...fields } = branch;
+    this.append({ kind: 'branch-discarded', branchId, ...fields, ...(deliveries.length === 0 ? {} : { deliveries }) });
+    this.#filed.push({ ...branch, discardedAtMs: this.nowMs });
+  }
+
+  /** Makes a branch the present history again. */
+  restoreBranch(branch: Branch, visible: readonly Interval[], deliveries: readonly Delivery[]): void {
+    this.append({ kind: 'branch-restored', branchId: branch.id, turns: branch.turns, visible, deliveries });
+    this.#restored.push(branch.id);
   }
 
   done<Reply>(reply: Reply, deletesSession = false): Change<Reply> {
     return {
       session: this.session, entries: this.#entries, dropsChunks: this.#dropsChunks, dropsOutcomes: this.#dropsOutcomes, outcomes: this.#added,
       operations: this.#operations, cancels: this.#cancels, deletesSession, reply,
+      ...(this.#filed.length + this.#restored.length === 0 ? {} : { branches: { filed: this.#filed, restored: this.#restored } }),
     };
-  }
-
-  #openInterval(seq: number): void {
-    const last = this.session.visible.at(-1);
-    if (last?.toSeq === null) return;
-    this.session = { ...this.session, visible: openAt(this.session.visible, seq) };
   }
 }
 

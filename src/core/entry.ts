@@ -17,6 +17,8 @@ export interface EntryHead {
   readonly visibility?: 'user' | 'model';
   /** With an imported session: what the source said and no other field holds, so that an export gives it back. Nothing else reads it. */
   readonly imported?: JsonObject;
+  /** Copied into a fork: it happened, and was counted, in the session that it is from. */
+  readonly copied?: true;
 }
 
 export type { CallResult, Outcome } from './call-result.ts';
@@ -26,7 +28,7 @@ export type EntryKind = EntryBody['kind'];
 export type EntryOf<Kind extends EntryKind> = Extract<Entry, { readonly kind: Kind }>;
 
 /** An entry as a transition writes it, before it has its seq. */
-export type EntryDraft = EntryBody & Pick<EntryHead, 'visibility' | 'imported'>;
+export type EntryDraft = EntryBody & Pick<EntryHead, 'visibility' | 'imported' | 'copied'>;
 
 export type EntryBody =
   | SessionCreated
@@ -47,7 +49,10 @@ export type EntryBody =
   | TitleSet
   | MetadataSet
   | ArchivedSet
+  | HistoryRewound
+  | HistoryRedone
   | BranchDiscarded
+  | BranchRestored
   | SessionEnded
   | ActionOpened
   | ActionResolved
@@ -66,6 +71,14 @@ export interface SessionCreated {
   readonly subject?: Identity;
   readonly binding?: Binding;
   readonly threadId?: string;
+  readonly forkedFrom?: ForkOrigin;
+}
+
+/** Where a fork comes from. The origin may be gone since. */
+export interface ForkOrigin {
+  readonly sessionId: string;
+  /** The last turn that was copied; null: none was. */
+  readonly turnId: string | null;
 }
 
 /** Who or what is spoken of or speaks: a type and an id in the user's own system. */
@@ -350,6 +363,37 @@ export interface ArchivedSet {
   readonly archived: boolean;
 }
 
+/** The history was shortened. What was cut off can be brought back until the conversation goes on; then it is a branch. */
+export interface HistoryRewound {
+  readonly kind: 'history-rewound';
+  /** The last turn that stays; null: none does. */
+  readonly toTurnId: string | null;
+  /** Id of the branch that it becomes. */
+  readonly branchId: string;
+  readonly fromTurnId: string;
+  readonly turns: number;
+  /** What was cut off. */
+  readonly intervals: readonly Interval[];
+  /** What the model is still to be given of results in the history that stays. */
+  readonly deliveries: readonly Delivery[];
+}
+
+/** What rewinding cut off is visible again. */
+export interface HistoryRedone {
+  readonly kind: 'history-redone';
+  readonly turns: number;
+  readonly deliveries: readonly Delivery[];
+}
+
+/** A discarded future is the present history again. What was visible in its place has been discarded in the same commit. */
+export interface BranchRestored {
+  readonly kind: 'branch-restored';
+  readonly branchId: string;
+  readonly turns: number;
+  readonly visible: readonly Interval[];
+  readonly deliveries: readonly Delivery[];
+}
+
 /** A part of the history that was left: it stays in the log and is listed. */
 export interface BranchDiscarded {
   readonly kind: 'branch-discarded';
@@ -357,6 +401,8 @@ export interface BranchDiscarded {
   readonly fromTurnId: string;
   readonly intervals: readonly Interval[];
   readonly turns: number;
+  /** The history that it followed on. Older versions did not say: it is what is visible before it. */
+  readonly before?: readonly Interval[];
   /** Results that were given in it and whose calls are not in it: the model is given them again. */
   readonly deliveries?: readonly Delivery[];
 }

@@ -30,6 +30,7 @@ export type RefusalCode =
   | 'action_withdrawn'
   | 'action_mismatch'
   | 'action_forbidden'
+  | 'branch_not_found'
   | 'call_not_found'
   | 'operation_not_found'
   | 'client_tool_taken'

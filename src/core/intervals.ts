@@ -19,7 +19,41 @@ export function cutBefore(visible: readonly Interval[], seq: number, lastSeq: nu
   return { kept, cut };
 }
 
-/** The history with a new stretch opened at `seq`, reaching to the log's end. */
-export function openAt(kept: readonly Interval[], seq: number): readonly Interval[] {
-  return [...kept, { fromSeq: seq, toSeq: null }];
+/**
+ * The history that goes on at `seq`. Where its end was closed, a new stretch is opened; unless nothing of the conversation was written since: `timelineSeq` is the seq of the last entry that belongs to
+ * it, 0 where that is not known.
+ */
+export function openAt(visible: readonly Interval[], seq: number, timelineSeq = 0): readonly Interval[] {
+  const last = visible.at(-1);
+  if (last?.toSeq === null) return visible;
+  if (last !== undefined && timelineSeq > 0 && last.toSeq >= timelineSeq) return [...visible.slice(0, -1), { fromSeq: last.fromSeq, toSeq: null }];
+  return [...visible, { fromSeq: seq, toSeq: null }];
+}
+
+/** The history, its open end closed at the log's end. */
+export function closedAt(visible: readonly Interval[], lastSeq: number): readonly Interval[] {
+  return visible.map(({ fromSeq, toSeq }) => ({ fromSeq, toSeq: toSeq ?? lastSeq }));
+}
+
+/** Closed stretches one after the other, those that touch as one. */
+export function joined(...histories: readonly (readonly Interval[])[]): readonly Interval[] {
+  return histories.flat().reduce<readonly Interval[]>((done, next) => {
+    const last = done.at(-1);
+    if (last === undefined || last.toSeq === null || last.toSeq + 1 !== next.fromSeq) return [...done, next];
+    return [...done.slice(0, -1), { fromSeq: last.fromSeq, toSeq: next.toSeq }];
+  }, []);
+}
+
+/** What two closed histories have in common from their beginning on, and the first seq of `left` after that; null: `left` ends there. */
+export function commonBeginning(left: readonly Interval[], right: readonly Interval[]): { readonly common: readonly Interval[]; readonly leavesAtSeq: number | null } {
+  const common: Interval[] = [];
+  for (const [place, one] of left.entries()) {
+    const other = right[place];
+    if (other === undefined || other.fromSeq !== one.fromSeq) return { common, leavesAtSeq: one.fromSeq };
+    const toSeq = Math.min(one.toSeq ?? Infinity, other.toSeq ?? Infinity);
+    common.push({ fromSeq: one.fromSeq, toSeq });
+    if (toSeq < (one.toSeq ?? Infinity)) return { common, leavesAtSeq: toSeq + 1 };
+    if (toSeq < (other.toSeq ?? Infinity)) return { common, leavesAtSeq: left[place + 1]?.fromSeq ?? null };
+  }
+  return { common, leavesAtSeq: null };
 }

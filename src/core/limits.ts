@@ -54,6 +54,9 @@ export const limits = {
   answersMax: 128,
   /** A tool's error text, as the model and the log see it. */
   errorTextCharsMax: 4_000,
+  /** Side effects that the reply of a move through the history lists, and entries that are read for them at once. */
+  effectsListedMax: 100,
+  effectsEntriesReadMax: 500,
   /** Discarded futures of one session. */
   branchesMax: 1_000,
   /** Times one generation is tried; failed, lost and superseded attempts count. */

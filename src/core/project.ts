@@ -1,8 +1,8 @@
 import type { OpenAction } from './action.ts';
 import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart, Usage } from './entry.ts';
-import { entryFormats } from './entry-format.ts';
+import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
-import { isVisible } from './intervals.ts';
+import { cutBefore, isVisible, joined, openAt } from './intervals.ts';
 import { limits } from './limits.ts';
 import type { OpenCall, QueuedMessage, Session, Turn } from './session.ts';
 
@@ -10,6 +10,7 @@ import type { OpenCall, QueuedMessage, Session, Turn } from './session.ts';
 export function project(session: Session, entry: Entry): Session {
   const next: Session = {
     ...session,
+    ...(isTimeline(entry) ? { visible: openAt(session.visible, entry.seq, session.timelineSeq), timelineSeq: entry.seq } : {}),
     lastSeq: entry.seq,
     updatedAtMs: Math.max(session.updatedAtMs, entry.atMs),
     revision: entryFormats[entry.kind]?.movesRevision ? entry.seq : session.revision,
@@ -23,7 +24,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'session-created': (session, entry) => ({
     ...session, agent: entry.agent, owner: entry.owner, externalId: entry.externalId ?? null, title: entry.title ?? null,
     titleBy: entry.title === undefined ? null : 'person', metadata: entry.metadata ?? {}, subject: entry.subject ?? null,
-    binding: entry.binding ?? null, threadId: entry.threadId ?? null, createdAtMs: entry.atMs,
+    binding: entry.binding ?? null, threadId: entry.threadId ?? null, forkedFrom: entry.forkedFrom ?? null, createdAtMs: entry.atMs,
   }),
   'turn-started': (session, entry) => openTurn({ ...session, deliveries: session.deliveries.map((delivery) => (delivery.turnId === entry.turnId ? { ...delivery, turnId: null } : delivery)) }, entry, { origin: entry.origin, messageId: null, model: null, clientToolsSeq: null }),
   'user-message': (session, entry) => {
@@ -32,7 +33,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     if (entry.steered !== true) return openTurn(taken, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null, clientToolsSeq });
     return withTurn(taken, (turn) => ({ ...turn, lastStep: null, model: entry.model ?? turn.model, clientToolsSeq: clientToolsSeq ?? turn.clientToolsSeq }));
   },
-  'assistant-step': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
+  'assistant-step': (session, entry) => withTurn(entry.copied === true ? session : countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
   'tool-results': (session, entry) => withTurn(session, (turn) => ({
     ...turn,
     actions: [],
@@ -50,11 +51,17 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   })),
   'attempt-lost': (session) => withTurn(countUsage(session, null), failedOnce),
   'attempt-stopped': (session) => withTurn(countUsage(session, null), (turn) => ({ ...turn, attempt: null })),
-  'branch-discarded': (session, { intervals, deliveries = [] }) => ({
-    ...session, branches: session.branches + 1,
+  'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries }) => ({
+    ...session, deliveries, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    rewound: { branchId: session.rewound?.branchId ?? branchId, fromTurnId, turns: turns + (session.rewound?.turns ?? 0), intervals: joined(intervals, session.rewound?.intervals ?? []) },
+  }),
+  'history-redone': (session, { deliveries }) => ({ ...session, deliveries, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
+  'branch-discarded': (session, { seq, intervals, deliveries = [] }) => ({
+    ...session, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
     // A result belongs to the branch that holds its call, wherever it was given.
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
+  'branch-restored': (session, { visible, deliveries }) => ({ ...session, branches: session.branches - 1, visible, deliveries }),
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
   'metadata-set': (session, entry) => ({ ...session, metadata: entry.metadata }),
@@ -160,7 +167,7 @@ function openTurn(session: Session, entry: Entry & { readonly turnId: string }, 
     ...session,
     turns: session.turns + 1,
     turnsUnasked: opening.origin === 'operation' ? session.turnsUnasked + 1 : 0,
-    activeAtMs: entry.atMs,
+    activeAtMs: Math.max(session.activeAtMs, entry.atMs),
     endsAtMs: null,
     turn: {
       ...opening, id: entry.turnId, startedSeq: entry.seq, startedAtMs: entry.atMs, steps: 0, failedAttempts: 0, stepAttempts: 0,

@@ -1,5 +1,6 @@
 import type { CallNeed, OpenAction } from './action.ts';
-import type { Binding, ErrorInfo, FinishReason, Identity, Interval, ToolCallPart, TurnEndReason } from './entry.ts';
+import type { Binding, ErrorInfo, FinishReason, ForkOrigin, Identity, Interval, ToolCallPart, TurnEndReason } from './entry.ts';
+import type { Rewound } from './history.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
 import type { Delivery, LiveOperation } from './operation.ts';
@@ -37,6 +38,11 @@ export interface Session {
   /** The visible history. */
   readonly visible: readonly Interval[];
   readonly branches: number;
+  /** What rewinding cut off, until the conversation goes on. */
+  readonly rewound: Rewound | null;
+  /** Seq of the last entry that belongs to the conversation, visible or not; 0: not known. */
+  readonly timelineSeq: number;
+  readonly forkedFrom: ForkOrigin | null;
   /** The turn that has not ended. */
   readonly turn: Turn | null;
   readonly lastTurn: EndedTurn | null;
@@ -235,16 +241,18 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
   return {
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
-    revision: 0, fence: 0, visible: wholeLog, branches: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
+    revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
     crashes: 0, endAfterInactivityMs: null, endsAtMs: null, turns: 0, usage: noUsage,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked'> = { operations: [], deliveries: [], turnsUnasked: 0 };
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom'> = {
+  operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null,
+};
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('turnsUnasked' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
+  if ('forkedFrom' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
   const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
   return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
 }

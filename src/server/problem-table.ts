@@ -147,6 +147,11 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: 'The tool says which roles may decide; `detail` lists them, and you have none of them.',
     whatToDo: 'Have it decided by somebody with one of these roles.', retry: sameAgain,
   },
+  branch_not_found: {
+    httpStatus: 404, title: 'There is no such branch',
+    meaning: 'The session has no discarded future of this id. One that was restored is no branch any more: it is the visible history, and what it replaced is a branch of its own.',
+    whatToDo: 'List the branches: `GET …/branches`.', retry: sameAgain,
+  },
   call_not_found: {
     httpStatus: 404, title: 'There is no result of such a call',
     meaning: 'The session has no call of this id, or it has no result: not yet, because it failed or did not run, or because the whole was too large to keep. `detail` says which.',

@@ -3,6 +3,7 @@ import type { Entry } from '../core/entry.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { Change, Transition } from '../core/draft.ts';
 import type { FeedTail } from '../core/feed-event.ts';
+import type { Branch } from '../core/history.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { Operation, OperationStatus } from '../core/operation.ts';
 import type { OperationTransition } from '../core/operation-transitions.ts';
@@ -66,9 +67,13 @@ export interface Store {
   readSession(key: SessionKey): Promise<Session | null>;
   /** Entries in order, at most `limit`. Empty for an unknown session. */
   readEntries(key: SessionRef, range: EntryRange): Promise<readonly Entry[]>;
+  /** The last entry with this mark (`markOf` in `core/history.ts`), visible or not; null: none has it. */
+  readMarked(ref: SessionRef, mark: string): Promise<Entry | null>;
   /** The session, its entries after a seq and the live output after an ordinal, as one consistent read. null: no such session. */
   readTail(key: SessionKey, from: TailFrom): Promise<Tail | null>;
   listSessions(filter: SessionFilter): Promise<SessionPage>;
+  /** The discarded futures of a session, newest first. Empty for an unknown session. */
+  listBranches(ref: SessionRef, page: BranchFilter): Promise<BranchPage>;
 
   /** Announces a worker process. Its lease begins now, by the store's clock. It holds an OS-level lock from here on where the store has them. */
   registerWorker(worker: WorkerRow): Promise<void>;
@@ -205,7 +210,14 @@ export interface UpdateRequest<Reply> {
   /** The commit is the caller's: the change is written in this transaction, and seen by nobody before it. The transition runs once. */
   readonly transaction?: StoreTransaction | undefined;
   /** What the transition needs besides the session. Operations under the keys of its open calls (`keysOfOpenCalls`) are read unasked, where there are any. */
-  readonly reads?: { readonly chunks?: boolean; readonly outcomes?: boolean; readonly operationKeys?: readonly string[] };
+  readonly reads?: {
+    readonly chunks?: boolean;
+    readonly outcomes?: boolean;
+    readonly operationKeys?: readonly string[];
+    /** The marks of the history, see `markOf` in `core/history.ts`. */
+    readonly marks?: boolean;
+    readonly branchId?: string;
+  };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
   readonly replyToStore?: (reply: Reply) => JsonValue;
 }
@@ -270,6 +282,18 @@ export interface OperationFilter {
 
 export interface OperationPage {
   readonly items: readonly Operation[];
+  /** `before` of the next page; null at the end. */
+  readonly nextCursor: string | null;
+}
+
+export interface BranchFilter {
+  readonly limit: number;
+  /** Branches with a smaller id. */
+  readonly before?: string | undefined;
+}
+
+export interface BranchPage {
+  readonly items: readonly Branch[];
   /** `before` of the next page; null at the end. */
   readonly nextCursor: string | null;
 }

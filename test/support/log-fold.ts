@@ -1,15 +1,10 @@
 import type { Entry } from '../../src/core/entry.ts';
-import { isTimeline } from '../../src/core/entry-format.ts';
-import { cutBefore, openAt } from '../../src/core/intervals.ts';
 import { project } from '../../src/core/project.ts';
 import { emptySession, type Session } from '../../src/core/session.ts';
 
 /** The session as its log alone tells it, one entry further. */
 export function foldEntry(before: Session, entry: Entry): Session {
-  let session = before;
-  if (isTimeline(entry) && session.visible.at(-1)?.toSeq !== null) session = { ...session, visible: openAt(session.visible, entry.seq) };
-  if (entry.kind === 'branch-discarded') session = { ...session, visible: cutBefore(session.visible, entry.intervals[0]?.fromSeq ?? 0, session.lastSeq).kept };
-  return project(session, entry);
+  return project(before, entry);
 }
 
 /** The session as its log alone tells it. */

@@ -11,6 +11,7 @@ import type { Change, StoredOutcome, Transition } from '../../src/core/draft.ts'
 import type { AttemptRecord, CallResult, Entry, EntryOf, ErrorInfo, FinishReason, MessageContent, StepPart, Usage } from '../../src/core/entry.ts';
 import { contentOf } from '../../src/core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../../src/core/errors.ts';
+import { markOf, type Branch, type Mark } from '../../src/core/history.ts';
 import { canonicalJson } from '../../src/core/json.ts';
 import { isLive, type Operation } from '../../src/core/operation.ts';
 import { cancelled, claimOperation, type ClaimedOperation, type OperationLease, type OperationTransition } from '../../src/core/operation-transitions.ts';
@@ -53,6 +54,8 @@ export class PureSession {
   outcomes: readonly StoredOutcome[] = [];
   /** Ended ones included, in the order of their start. */
   readonly operations = new Map<string, Operation>();
+  /** Discarded futures that can be restored. */
+  readonly branches = new Map<string, Branch>();
   deleted = false;
   readonly history: Committed[] = [];
   /** Told of every commit. */
@@ -94,13 +97,21 @@ export class PureSession {
   }
 
   /** Applies a transition as a store does: a refusal changes nothing. */
-  apply<Reply>(transition: Transition<Reply>, readsOutcomes = true): Reply | Refusal {
+  apply<Reply>(transition: Transition<Reply>, readsOutcomes = true, branchId?: string): Reply | Refusal {
     if (this.deleted) return refuse('session_not_found', 'there is no such session any more');
     const keyedOperations = [...this.operations.values()].filter((operation) => isLive(operation) && operation.key !== null);
-    const change = transition({ session: this.session, chunks: this.chunks, outcomes: readsOutcomes ? this.storedOutcomes() : [], keyedOperations });
+    const change = transition({ session: this.session, chunks: this.chunks, outcomes: readsOutcomes ? this.storedOutcomes() : [], keyedOperations, marks: this.marks(), ...(branchId === undefined ? {} : { branch: this.branches.get(branchId) ?? null }) });
     if (isRefusal(change)) return change;
     this.#commit(change);
     return change.reply;
+  }
+
+  /** The marks of the history. */
+  marks(): readonly Mark[] {
+    return this.log.flatMap((entry): readonly Mark[] => {
+      const mark = markOf(entry);
+      return mark === null ? [] : [{ seq: entry.seq, mark }];
+    });
   }
 
   /** Applies a transition of an operation as a store does: its row and its session in one commit. */
@@ -138,8 +149,8 @@ export class PureSession {
     return reply;
   }
 
-  command<Reply>(accept: Accept<Reply>, expectedRevision?: number): Reply | Refusal {
-    const accepted = this.apply(acceptTransition(accept, this.circumstances, { expectedRevision }));
+  command<Reply>(accept: Accept<Reply>, expectedRevision?: number, branchId?: string): Reply | Refusal {
+    const accepted = this.apply(acceptTransition(accept, this.circumstances, { expectedRevision }), true, branchId);
     return isRefusal(accepted) ? accepted : accepted.reply;
   }
 
@@ -260,6 +271,8 @@ export class PureSession {
     for (const outcome of change.outcomes ?? []) this.#storeOutcome(outcome);
     for (const operation of change.operations ?? []) this.operations.set(operation.id, operation);
     for (const id of change.cancels ?? []) this.operations.set(id, cancelled(this.operation(id), change.session.updatedAtMs));
+    for (const branch of change.branches?.filed ?? []) this.branches.set(branch.id, branch);
+    for (const id of change.branches?.restored ?? []) this.branches.delete(id);
     if (change.deletesSession) this.#delete();
     this.#remember();
   }
@@ -273,6 +286,7 @@ export class PureSession {
   #delete(): void {
     this.deleted = true;
     this.operations.clear();
+    this.branches.clear();
     this.chunks = [];
     this.outcomes = [];
   }

@@ -1,6 +1,5 @@
 import type { Entry, EntryOf } from '../../core/entry.ts';
-import { entryFormats, isTimeline } from '../../core/entry-format.ts';
-import { cutBefore, openAt } from '../../core/intervals.ts';
+import { entryFormats } from '../../core/entry-format.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
 import { project } from '../../core/project.ts';
 import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
@@ -56,10 +55,7 @@ function projectionFindings(session: Session, entries: readonly Entry[]): readon
 }
 
 function foldEntry(session: Session, entry: Entry): Session {
-  let { visible } = session;
-  if (isTimeline(entry) && visible.at(-1)?.toSeq !== null) visible = openAt(visible, entry.seq);
-  if (entry.kind === 'branch-discarded') visible = cutBefore(visible, entry.intervals[0]?.fromSeq ?? entry.seq, entry.seq - 1).kept;
-  return project({ ...session, visible }, entry);
+  return project(session, entry);
 }
 
 function logDerived(session: Session): Readonly<Record<string, JsonValue>> {

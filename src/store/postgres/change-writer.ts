@@ -2,6 +2,7 @@ import { contentOf } from '../../core/entry-format.ts';
 import type { Change, NewEntry } from '../../core/draft.ts';
 import type { Entry, EntryKind } from '../../core/entry.ts';
 import { invariant } from '../../core/errors.ts';
+import { markOf } from '../../core/history.ts';
 import type { JsonValue } from '../../core/json.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
@@ -34,7 +35,7 @@ export interface Write<Reply> {
 /** A part of what a commit writes besides the session's row: rows to insert, or what belongs to the session and goes. */
 type Part =
   | { readonly kind: 'insert'; readonly name: string; readonly table: string; readonly columns: string; readonly types: readonly string[]; readonly rows: readonly (readonly unknown[])[]; readonly conflict?: string; readonly isTenants?: true }
-  | { readonly kind: 'drop'; readonly name: string; readonly table: string };
+  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly of?: readonly string[] };
 
 type Bind = (value: unknown, type: string) => string;
 
@@ -62,7 +63,7 @@ export class ChangeWriter {
     if (write.change.deletesSession) return this.#deletion(write);
     const parts = this.#parts(write);
     // The parts of one statement all see what was there before it: of the same table, none may need what another one does.
-    const isOne = this.#dialect.commit === 'statement' && !(write.change.dropsOutcomes && (write.change.outcomes?.length ?? 0) > 0);
+    const isOne = this.#dialect.commit === 'statement' && write.change.branches === undefined && !(write.change.dropsOutcomes && (write.change.outcomes?.length ?? 0) > 0);
     return isOne ? [this.#oneStatement(write, parts)] : this.#manyStatements(write, parts);
   }
 
@@ -73,8 +74,8 @@ export class ChangeWriter {
   }
 
   /** Whether a write can be one of a group's. */
-  joins<Reply>({ from, change: { deletesSession, dropsOutcomes, outcomes = [] } }: Write<Reply>): boolean {
-    return this.#dialect.commit === 'statement' && this.#dialect.skipLocked && from !== null && !deletesSession && !(dropsOutcomes && outcomes.length > 0);
+  joins<Reply>({ from, change: { deletesSession, dropsOutcomes, outcomes = [], branches } }: Write<Reply>): boolean {
+    return this.#dialect.commit === 'statement' && this.#dialect.skipLocked && from !== null && !deletesSession && branches === undefined && !(dropsOutcomes && outcomes.length > 0);
   }
 
   /** The writes of different sessions of one tenant as one statement. It returns the ids of those that landed; the others changed nothing: their row has moved, or somebody has it locked. */
@@ -117,7 +118,10 @@ export class ChangeWriter {
 
   /** `held` has the session's tenant and id if the commit is made from what the row is, and nothing otherwise: so each part guards itself, and none lands alone. */
   #partText(part: Part, bind: Bind, held: string): string {
-    if (part.kind === 'drop') return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = $2 AND EXISTS (SELECT 1 FROM ${held})`;
+    if (part.kind === 'drop') {
+      const only = part.column === undefined ? '' : ` AND ${part.column} = ANY(${bind(part.of, 'text[]')})`;
+      return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = $2${only} AND EXISTS (SELECT 1 FROM ${held})`;
+    }
     const arrays = part.types.map((type, place) => bind(part.rows.map((row) => row[place]), `${type}[]`));
     return `INSERT INTO ${this.#schema}.${part.table} (tenant, session_id, ${part.columns}) SELECT held.tenant, ${part.isTenants === true ? "''" : 'held.id'}, given.* FROM ${held}, unnest(${arrays.join(', ')}) AS given ${part.conflict ?? ''}`;
   }
@@ -143,10 +147,13 @@ export class ChangeWriter {
 
   #parts<Reply>({ commitId, change, entries, replies }: Write<Reply>): readonly Part[] {
     const { outcomes = [], operations = [], cancels = [], session } = change;
+    const restored = change.branches?.restored ?? [];
     const events = entries.filter(({ kind }) => this.#outboxKinds.has(kind));
     const begun = operations.map((operation) => (cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation));
     const all: readonly Part[] = [
-      { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, body', types: ['bigint', 'text', 'text'], rows: entries.map((entry) => [entry.seq, commitId, JSON.stringify(entry)]) },
+      { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, mark, body', types: ['bigint', 'text', 'text', 'text'], rows: entries.map((entry) => [entry.seq, commitId, markOf(entry), JSON.stringify(entry)]) },
+      { kind: 'insert', name: 'branches', table: 'branch', columns: 'id, body', types: ['text', 'text'], rows: (change.branches?.filed ?? []).map((branch) => [branch.id, JSON.stringify(branch)]) },
+      ...(restored.length === 0 ? [] : [{ kind: 'drop', name: 'restored', table: 'branch', column: 'id', of: restored } as const]),
       ...(change.dropsChunks ? [{ kind: 'drop', name: 'chunks', table: 'chunk' } as const] : []),
       // Outcomes that are dropped are those of a step that is answered; those that are kept are of another.
       ...(change.dropsOutcomes ? [{ kind: 'drop', name: 'answered', table: 'outcome' } as const] : []),
@@ -168,7 +175,7 @@ export class ChangeWriter {
 
   /** Everything that is the session's, the session last; its row is locked. */
   #deletion<Reply>({ change: { session: { tenant, id } }, replies }: Write<Reply>): readonly Statement[] {
-    const tables = ['entry', 'chunk', 'outcome', 'operation', 'whole_result', 'idempotency', 'outbox'];
+    const tables = ['entry', 'chunk', 'outcome', 'operation', 'whole_result', 'branch', 'idempotency', 'outbox'];
     const removal = (table: string, column: string): Statement => ({ name: `delete_${table}`, text: `DELETE FROM ${this.#schema}.${table} WHERE tenant = $1 AND ${column} = $2`, values: [tenant, id] });
     return [
       { text: 'SELECT 1 AS held' },

@@ -132,6 +132,33 @@ const migrations: readonly string[] = [
   CREATE TABLE {schema}.requirement (oldest_version integer NOT NULL);
   INSERT INTO {schema}.requirement VALUES (1);
   `,
+  `
+  -- Names entries so that they are found without reading the log, see markOf in core/history.ts.
+  ALTER TABLE {schema}.entry ADD COLUMN mark text COLLATE "C";
+  UPDATE {schema}.entry SET mark = given.mark FROM (
+    SELECT tenant, session_id, seq, CASE body::json ->> 'kind'
+      WHEN 'user-message' THEN CASE WHEN body::json ->> 'steered' = 'true' THEN NULL ELSE 'h.b:' || (body::json ->> 'turnId') END
+      WHEN 'turn-started' THEN 'h.b:' || (body::json ->> 'turnId')
+      WHEN 'turn-ended' THEN 'h.e:' || (body::json ->> 'turnId')
+      WHEN 'operation-result' THEN 'h.d:' || (body::json ->> 'operationId')
+      WHEN 'operation-ended' THEN CASE WHEN body::json ->> 'mode' = 'detach' AND body::json -> 'result' IS NOT NULL AND body::json ->> 'status' <> 'cancelled'
+        THEN 'h.o:' || (body::json ->> 'operationId') || ':' || (body::json ->> 'stepSeq') END
+      END AS mark FROM {schema}.entry) AS given
+    WHERE given.mark IS NOT NULL AND entry.tenant = given.tenant AND entry.session_id = given.session_id AND entry.seq = given.seq;
+  CREATE INDEX entry_mark ON {schema}.entry (tenant, session_id, mark) WHERE mark IS NOT NULL;
+
+  CREATE TABLE {schema}.branch (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    id text COLLATE "C" NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, session_id, id)
+  );
+  INSERT INTO {schema}.branch (tenant, session_id, id, body)
+    SELECT tenant, session_id, body::json ->> 'branchId', json_build_object('id', body::json ->> 'branchId', 'discardedAtMs', body::json -> 'atMs', 'fromTurnId', body::json ->> 'fromTurnId',
+      'turns', body::json -> 'turns', 'before', '[]'::json, 'intervals', body::json -> 'intervals')::text
+    FROM {schema}.entry WHERE body::json ->> 'kind' = 'branch-discarded';
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

@@ -4,7 +4,7 @@ import type { Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
 import { StoreError } from '../store-error.ts';
 import type {
-  AnnouncedWorker, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
+  AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
   OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store,
   StoreTransaction, Tail, TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
 } from '../store.ts';
@@ -185,12 +185,20 @@ class PostgresStore implements Store {
     return this.#use(() => this.#rows.entries(ref, range));
   }
 
+  readMarked(ref: SessionRef, mark: string): Promise<Entry | null> {
+    return this.#use(() => this.#rows.marked(ref, mark));
+  }
+
   readTail(key: SessionKey, from: TailFrom): Promise<Tail | null> {
     return this.#use(() => this.#rows.tail(key, from));
   }
 
   listSessions(filter: SessionFilter): Promise<SessionPage> {
     return this.#use(() => listSessions(this.#database, this.#schema, filter));
+  }
+
+  listBranches(ref: SessionRef, page: BranchFilter): Promise<BranchPage> {
+    return this.#use(() => this.#rows.branches(ref, page));
   }
 
   registerWorker({ id, leaseMs, agents }: WorkerRow): Promise<void> {

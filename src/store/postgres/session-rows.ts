@@ -1,10 +1,11 @@
 import type { CallResult, Entry } from '../../core/entry.ts';
 import { readEntry } from '../../core/entry-format.ts';
+import { historyMarks, type Branch, type Mark } from '../../core/history.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Operation } from '../../core/operation.ts';
 import { dueAtMs, emptySession, statusOf, upgradeSession, type Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
-import type { EntryRange, SessionKey, SessionRef, Tail, TailFrom } from '../store.ts';
+import type { BranchFilter, BranchPage, EntryRange, SessionKey, SessionRef, Tail, TailFrom } from '../store.ts';
 import type { KnownSession } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
 import type { Statements } from './statements.ts';
@@ -52,6 +53,26 @@ export class SessionRows {
   /** Live output of the attempt in flight. */
   chunks({ tenant, id }: SessionRef, attemptId: string): Statement {
     return this.#statements.get('chunks', tenant, id, attemptId);
+  }
+
+  async marked({ tenant, id }: SessionRef, mark: string): Promise<Entry | null> {
+    const [row] = await this.#database.run(this.#statements.get('entryByMark', tenant, id, mark));
+    return row === undefined ? null : entryOf(row);
+  }
+
+  /** The marks of the history, in the order of the log, from the statement's rows. */
+  marks({ tenant, id }: SessionRef): Statement {
+    return this.#statements.get('marks', tenant, id, historyMarks.from, historyMarks.before);
+  }
+
+  branch({ tenant, id }: SessionRef, branchId: string): Statement {
+    return this.#statements.get('branchById', tenant, id, branchId);
+  }
+
+  async branches({ tenant, id }: SessionRef, { limit, before }: BranchFilter): Promise<BranchPage> {
+    const rows = await this.#database.run(this.#statements.get('branches', tenant, id, before ?? null, limit + 1));
+    const items = rows.slice(0, limit).map((row) => JSON.parse(String(row['body'])) as Branch);
+    return { items, nextCursor: rows.length > limit ? (items.at(-1)?.id ?? null) : null };
   }
 
   async entries({ tenant, id }: SessionRef, { afterSeq = 0, beforeSeq, limit }: EntryRange): Promise<readonly Entry[]> {
@@ -122,6 +143,10 @@ export function readSession(body: string): Session {
 
 export function entryOf(row: Row): Entry {
   return readEntry(JSON.parse(String(row['body'])) as Record<string, unknown>);
+}
+
+export function marksOf(rows: readonly Row[]): readonly Mark[] {
+  return rows.map((row) => ({ seq: Number(row['seq']), mark: String(row['mark']) })).sort((left, right) => left.seq - right.seq);
 }
 
 /** Text as Postgres takes it: it has no NUL. Bodies need no care: JSON writes it as an escape. */

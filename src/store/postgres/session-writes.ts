@@ -1,6 +1,7 @@
 import type { Change, Loaded } from '../../core/draft.ts';
 import type { Entry } from '../../core/entry.ts';
 import { invariant, isRefusal, refuse } from '../../core/errors.ts';
+import type { Branch } from '../../core/history.ts';
 import { isLive, type Operation } from '../../core/operation.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
 import { dueAtMs, keysOfOpenCalls, type Session } from '../../core/session.ts';
@@ -13,7 +14,7 @@ import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
 import { isTaken, mayHaveLanded } from './postgres-errors.ts';
-import { entryOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
+import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
 
@@ -122,7 +123,7 @@ export class SessionWrites {
   async #update<Reply>(request: UpdateRequest<Reply>): Promise<UpdateResult<Reply>> {
     const { database } = this.#options;
     const unsure: Unsure<Reply>[] = [];
-    let locks = request.reads?.chunks === true;
+    let locks = looksBeside(request);
     const known = await this.#tryKnown(request, unsure);
     if (known !== 'again' && known !== 'lock') return known;
     locks ||= known === 'lock';
@@ -140,7 +141,7 @@ export class SessionWrites {
   async #tryKnown<Reply>(request: UpdateRequest<Reply>, unsure: Unsure<Reply>[]): Promise<UpdateResult<Reply> | 'again' | 'lock'> {
     const { key, idempotency = [], reads = {} } = request;
     const known = this.#options.known.get(key);
-    if (known === null || idempotency.length > 0 || reads.chunks === true || (reads.operationKeys?.length ?? 0) > 0 || keysOfOpenCalls(known.session).length > 0) return 'again';
+    if (known === null || idempotency.length > 0 || looksBeside(request) || (reads.operationKeys?.length ?? 0) > 0 || keysOfOpenCalls(known.session).length > 0) return 'again';
     if (key.owner !== undefined && key.owner !== known.session.owner) return 'again';
     const planned = plan(request, { known, replies: [] }, { chunks: [], keyedOperations: [] });
     if (planned.kind !== 'planned' || this.#options.writer.isEmpty(known.session, planned)) return 'again';
@@ -218,7 +219,12 @@ export class SessionWrites {
     const session = loaded.known?.session;
     const attempt = session?.turn?.attempt;
     const chunkRows = locked.chunks && session !== undefined && attempt ? await locked.send(rows.chunks(session, attempt.id)) : [];
+    const { marks = false, branchId } = request.reads ?? {};
+    const markRows = marks && session !== undefined ? await locked.send(rows.marks(session)) : null;
+    const branchRows = branchId !== undefined && session !== undefined ? await locked.send(rows.branch(session, branchId)) : null;
     return plan(request, loaded, {
+      ...(markRows === null ? {} : { marks: marksOf(markRows) }),
+      ...(branchRows === null ? {} : { branch: branchRows[0] === undefined ? null : (JSON.parse(String(branchRows[0]['body'])) as Branch) }),
       chunks: chunkRows.flatMap((row) => JSON.parse(String(row['segments'])) as StreamSegment[]),
       keyedOperations: await this.#keyedOperations(request, loaded, locked.send),
     });
@@ -328,10 +334,10 @@ export class SessionWrites {
   }
 }
 
-const nothingBeside: Pick<Loaded, 'chunks' | 'keyedOperations'> = { chunks: [], keyedOperations: [] };
+const nothingBeside: Omit<Loaded, 'session' | 'outcomes'> = { chunks: [], keyedOperations: [] };
 
 /** What a request comes to, given what was read: a change to write, or an answer. */
-function plan<Reply>({ key, idempotency = [], transition, reads, replyToStore }: UpdateRequest<Reply>, { known, replies }: LoadedRows, beside: Pick<Loaded, 'chunks' | 'keyedOperations'>): UpdateResult<Reply> | Planned<Reply> {
+function plan<Reply>({ key, idempotency = [], transition, reads, replyToStore }: UpdateRequest<Reply>, { known, replies }: LoadedRows, beside: Omit<Loaded, 'session' | 'outcomes'>): UpdateResult<Reply> | Planned<Reply> {
   if (known === null) {
     // The reply of a deletion outlives its session.
     const deleted = replayOf(replies, '', idempotency);
@@ -367,6 +373,11 @@ function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): Update
  */
 function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], deletesSession }: Change<Reply>): boolean {
   return deletesSession || cancels.length > 0 || (dropsChunks && session.fence !== before.fence);
+}
+
+/** What others write beside the row, and what is read in more than one look, is read under the lock. */
+function looksBeside<Reply>({ reads = {} }: UpdateRequest<Reply>): boolean {
+  return reads.chunks === true || reads.marks === true || reads.branchId !== undefined;
 }
 
 function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {

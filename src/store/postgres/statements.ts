@@ -73,6 +73,11 @@ function sessionTexts(dialect: Dialect) {
     entriesAfter: 'SELECT body FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND seq > $3 ORDER BY seq LIMIT $4',
     entriesBefore: 'SELECT body FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND seq > $3 AND seq < $4 ORDER BY seq DESC LIMIT $5',
 
+    entryByMark: 'SELECT body FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark = $3 ORDER BY seq DESC LIMIT 1',
+    marks: 'SELECT seq, mark FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark >= $3 AND mark < $4',
+    branchById: 'SELECT body FROM {schema}.branch WHERE tenant = $1 AND session_id = $2 AND id = $3',
+    branches: 'SELECT body FROM {schema}.branch WHERE tenant = $1 AND session_id = $2 AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4',
+
     appendChunk: `WITH held AS (${heldRow(dialect, 'tenant, id, attempt_id', 'tenant = $1 AND id = $2 AND fence = $3 AND attempt_id = $4')}),
       stored AS (INSERT INTO {schema}.chunk (tenant, session_id, attempt_id, ordinal, segments) SELECT tenant, id, attempt_id, $5, $6 FROM held ON CONFLICT DO NOTHING)
       SELECT 1 AS held FROM held`,

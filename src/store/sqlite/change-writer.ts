@@ -35,6 +35,8 @@ export class ChangeWriter {
     // Outcomes that are dropped are those of a step that is answered; those that are kept come after it.
     if (change.dropsOutcomes) this.#statements.get('deleteOutcomes').run(tenant, id);
     this.#rows.keepOutcomes(session, outcomes);
+    for (const branchId of change.branches?.restored ?? []) this.#statements.get('deleteBranch').run(tenant, id, branchId);
+    for (const branch of change.branches?.filed ?? []) this.#statements.get('insertBranch').run(tenant, id, branch.id, JSON.stringify(branch));
     // Cancelled first, so that one that begins may have the key of one that is over.
     this.#operations.cancel(tenant, cancels, session.updatedAtMs);
     for (const operation of operations) this.#operations.insert(cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation);

@@ -121,6 +121,31 @@ const migrations: readonly string[] = [
   CREATE TABLE requirement (oldest_version INTEGER NOT NULL);
   INSERT INTO requirement VALUES (1);
   `,
+  `
+  -- Names entries so that they are found without reading the log, see markOf in core/history.ts.
+  ALTER TABLE entry ADD COLUMN mark TEXT;
+  UPDATE entry SET mark = CASE json_extract(body, '$.kind')
+    WHEN 'user-message' THEN CASE WHEN json_extract(body, '$.steered') THEN NULL ELSE 'h.b:' || json_extract(body, '$.turnId') END
+    WHEN 'turn-started' THEN 'h.b:' || json_extract(body, '$.turnId')
+    WHEN 'turn-ended' THEN 'h.e:' || json_extract(body, '$.turnId')
+    WHEN 'operation-result' THEN 'h.d:' || json_extract(body, '$.operationId')
+    WHEN 'operation-ended' THEN CASE WHEN json_extract(body, '$.mode') = 'detach' AND json_type(body, '$.result') IS NOT NULL AND json_extract(body, '$.status') <> 'cancelled'
+      THEN 'h.o:' || json_extract(body, '$.operationId') || ':' || json_extract(body, '$.stepSeq') END
+    END;
+  CREATE INDEX entry_mark ON entry (tenant, session_id, mark) WHERE mark IS NOT NULL;
+
+  CREATE TABLE branch (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, session_id, id)
+  ) WITHOUT ROWID;
+  INSERT INTO branch (tenant, session_id, id, body)
+    SELECT tenant, session_id, json_extract(body, '$.branchId'), json_object('id', json_extract(body, '$.branchId'), 'discardedAtMs', json_extract(body, '$.atMs'),
+      'fromTurnId', json_extract(body, '$.fromTurnId'), 'turns', json_extract(body, '$.turns'), 'before', json('[]'), 'intervals', json_extract(body, '$.intervals'))
+    FROM entry WHERE json_extract(body, '$.kind') = 'branch-discarded';
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

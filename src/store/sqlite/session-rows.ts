@@ -1,11 +1,15 @@
 import type { CallResult, Entry } from '../../core/entry.ts';
 import { contentOf, readEntry } from '../../core/entry-format.ts';
+import { historyMarks, markOf, type Branch, type Mark } from '../../core/history.ts';
 import type { NewEntry, StoredOutcome } from '../../core/draft.ts';
 import { invariant } from '../../core/errors.ts';
 import { dueAtMs, statusOf, upgradeSession, type Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
-import type { EntryRange, SessionKey, SessionRef } from '../store.ts';
+import type { BranchFilter, BranchPage, EntryRange, SessionKey, SessionRef } from '../store.ts';
 import type { PreparedStatements } from './statements.ts';
+
+/** Sorts after every id. */
+const afterAllIds = '\u{10FFFF}';
 
 /** Sessions whose parsed rows are kept. */
 const parsedSessionsMax = 512;
@@ -66,7 +70,7 @@ export class SessionRows {
 
   /** Everything that is the session's, the session last. */
   delete({ tenant, id }: SessionRef): void {
-    for (const name of ['deleteEntries', 'deleteChunks', 'deleteOutcomes', 'deleteOperations', 'deleteWholeResults', 'deleteIdempotency', 'deleteOutbox', 'deleteSession'] as const) {
+    for (const name of ['deleteEntries', 'deleteChunks', 'deleteOutcomes', 'deleteOperations', 'deleteWholeResults', 'deleteBranches', 'deleteIdempotency', 'deleteOutbox', 'deleteSession'] as const) {
       this.#statements.get(name).run(tenant, id);
     }
   }
@@ -76,7 +80,7 @@ export class SessionRows {
     const statement = this.#statements.get('insertEntry');
     return entries.map((entry) => {
       const whole = entry.contentFrom === undefined ? entry : this.#withContent({ tenant, id }, entry);
-      statement.run(tenant, id, whole.seq, JSON.stringify(whole));
+      statement.run(tenant, id, whole.seq, markOf(whole), JSON.stringify(whole));
       return whole;
     });
   }
@@ -101,6 +105,27 @@ export class SessionRows {
       segments: rows.flatMap((row) => JSON.parse(row.segments) as StreamSegment[]),
       ordinal: rows.at(-1)?.ordinal ?? afterOrdinal,
     };
+  }
+
+  marked({ tenant, id }: SessionRef, mark: string): Entry | null {
+    const row = this.#statements.get('entryByMark').get(tenant, id, mark) as { body: string } | undefined;
+    return row === undefined ? null : parseEntry(row.body);
+  }
+
+  /** The marks of the history, in the order of the log. */
+  marks({ tenant, id }: SessionRef): readonly Mark[] {
+    return (this.#statements.get('marks').all(tenant, id, historyMarks.from, historyMarks.before) as Mark[]).sort((left, right) => left.seq - right.seq);
+  }
+
+  branch({ tenant, id }: SessionRef, branchId: string): Branch | null {
+    const row = this.#statements.get('branchById').get(tenant, id, branchId) as { body: string } | undefined;
+    return row === undefined ? null : (JSON.parse(row.body) as Branch);
+  }
+
+  branches({ tenant, id }: SessionRef, { limit, before = afterAllIds }: BranchFilter): BranchPage {
+    const rows = this.#statements.get('branches').all(tenant, id, before, limit + 1) as { body: string }[];
+    const items = rows.slice(0, limit).map((row) => JSON.parse(row.body) as Branch);
+    return { items, nextCursor: rows.length > limit ? (items.at(-1)?.id ?? null) : null };
   }
 
   /** Outcomes of the calls that are open now; one that came late for an earlier step is not taken for one of theirs. */

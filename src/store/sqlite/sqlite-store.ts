@@ -5,7 +5,7 @@ import type { Operation } from '../../core/operation.ts';
 import { keysOfOpenCalls, type Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
 import type {
-  AnnouncedWorker, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
+  AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
   OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail,
   TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
 } from '../store.ts';
@@ -138,6 +138,8 @@ class SqliteStore implements Store {
       chunks: reads.chunks === true && attempt ? this.#rows.chunks(session, attempt.id, -1).segments : [],
       outcomes: reads.outcomes === true ? this.#rows.outcomes(session) : [],
       keyedOperations: this.#operations.ofKeys(session.tenant, [...keysOfOpenCalls(session), ...(reads.operationKeys ?? [])]),
+      ...(reads.marks === true ? { marks: this.#rows.marks(session) } : {}),
+      ...(reads.branchId === undefined ? {} : { branch: this.#rows.branch(session, reads.branchId) }),
     };
   }
 
@@ -218,6 +220,10 @@ class SqliteStore implements Store {
     return this.#whenFree(() => this.#rows.entries(ref, range));
   }
 
+  readMarked(ref: SessionRef, mark: string): Promise<Entry | null> {
+    return this.#whenFree(() => this.#rows.marked(ref, mark));
+  }
+
   readTail(key: SessionKey, { afterSeq, limit, attemptId, afterOrdinal }: TailFrom): Promise<Tail | null> {
     return this.#whenFree(this.#database.transaction((): Tail | null => {
       const session = this.#rows.find(key);
@@ -234,6 +240,10 @@ class SqliteStore implements Store {
 
   listSessions(filter: SessionFilter): Promise<SessionPage> {
     return this.#whenFree(() => listSessions(this.#database, filter));
+  }
+
+  listBranches(ref: SessionRef, page: BranchFilter): Promise<BranchPage> {
+    return this.#whenFree(() => this.#rows.branches(ref, page));
   }
 
   async registerWorker({ id, leaseMs, agents }: WorkerRow): Promise<void> {

@@ -13,10 +13,12 @@ const statements = {
     attempt_id = ?, body = ? WHERE tenant = ? AND id = ?`,
   deleteSession: 'DELETE FROM session WHERE tenant = ? AND id = ?',
 
-  insertEntry: 'INSERT INTO entry (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
+  insertEntry: 'INSERT INTO entry (tenant, session_id, seq, mark, body) VALUES (?, ?, ?, ?, ?)',
   entryBySeq: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq = ?',
   entriesAfter: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq > ? ORDER BY seq LIMIT ?',
   entriesBefore: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq > ? AND seq < ? ORDER BY seq DESC LIMIT ?',
+  entryByMark: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND mark = ? ORDER BY seq DESC LIMIT 1',
+  marks: 'SELECT seq, mark FROM entry WHERE tenant = ? AND session_id = ? AND mark >= ? AND mark < ?',
   deleteEntries: 'DELETE FROM entry WHERE tenant = ? AND session_id = ?',
 
   insertChunk: `INSERT INTO chunk (tenant, session_id, attempt_id, ordinal, segments)
@@ -68,6 +70,12 @@ const statements = {
   dueOperationsOfTenants: `SELECT operation.tenant, operation.id, operation.agent, operation.created_at_ms FROM json_each(?) AS asked JOIN operation ON operation.rowid IN (
     SELECT rowid FROM operation WHERE tenant = asked.value AND due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?)`,
   deleteOperations: 'DELETE FROM operation WHERE tenant = ? AND session_id = ?',
+
+  insertBranch: 'INSERT INTO branch (tenant, session_id, id, body) VALUES (?, ?, ?, ?)',
+  branchById: 'SELECT body FROM branch WHERE tenant = ? AND session_id = ? AND id = ?',
+  branches: 'SELECT body FROM branch WHERE tenant = ? AND session_id = ? AND id < ? ORDER BY id DESC LIMIT ?',
+  deleteBranch: 'DELETE FROM branch WHERE tenant = ? AND session_id = ? AND id = ?',
+  deleteBranches: 'DELETE FROM branch WHERE tenant = ? AND session_id = ?',
 
   insertWholeResult: `INSERT INTO whole_result (tenant, session_id, id, body)
     SELECT tenant, id, ?, ? FROM session WHERE tenant = ? AND id = ?

@@ -1,0 +1,31 @@
+import type { MessageContent } from '../entry.ts';
+import { isRefusal } from '../errors.ts';
+import { findVisibleTurn, marksOf, readyToMove, rewindBefore, type MoveOptions } from './move.ts';
+import type { MoveReply } from './rewind.ts';
+import type { SendReply } from './send.ts';
+import type { Accept } from './transition.ts';
+
+export interface EditCommand extends MoveOptions {
+  /** The turn that is left, with all after it. */
+  readonly turnId: string;
+  /** The message that is said in its place. */
+  readonly message: MessageContent;
+}
+
+export type EditReply = SendReply & Pick<MoveReply, 'turns' | 'left'>;
+
+/** Leaves a turn and all after it as a branch, and says something in its place: one commit. Reads the marks, and what the work in flight has come to. */
+export function acceptEdit({ turnId, message, ...options }: EditCommand): Accept<EditReply> {
+  return (draft, { mintId }, loaded) => {
+    const refused = readyToMove(draft, loaded, 'editing', options);
+    if (refused !== null) return refused;
+    const marks = marksOf(draft, loaded);
+    const bounds = findVisibleTurn(draft, marks, turnId);
+    if (isRefusal(bounds)) return bounds;
+    const rewinding = rewindBefore(draft, marks, bounds.beginSeq, null, mintId('br'), options);
+    if (isRefusal(rewinding)) return rewinding;
+    const newTurnId = mintId('turn');
+    draft.startMessage(message, newTurnId);
+    return { turnId: newTurnId, messageId: message.messageId, revision: draft.session.revision, queued: false, turns: rewinding.turns, left: rewinding.intervals };
+  };
+}

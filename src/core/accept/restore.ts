@@ -1,0 +1,46 @@
+import type { Branch } from '../history.ts';
+import { turnsIn } from '../history.ts';
+import { refuse } from '../errors.ts';
+import { closedAt, commonBeginning, cutBefore, joined } from '../intervals.ts';
+import { deliveriesIn, holdWaiting, leaveOperations, marksOf, readyToMove, type MoveOptions } from './move.ts';
+import type { MoveReply } from './rewind.ts';
+import type { Accept } from './transition.ts';
+
+export interface RestoreCommand extends MoveOptions {
+  readonly branchId: string;
+}
+
+/**
+ * Makes a discarded future the present history again, as it was when it was left. What is visible in its place, and what rewinding had cut off, are branches then. Results of detached operations that came while
+ * their calls were left are given to the model now, once. Reads the marks and the branch, and what the work in flight has come to.
+ */
+export function acceptRestore({ branchId, ...options }: RestoreCommand): Accept<MoveReply> {
+  return (draft, { mintId }, loaded) => {
+    const refused = readyToMove(draft, loaded, 'restoring', options);
+    if (refused !== null) return refused;
+    const branch = loaded.branch ?? null;
+    if (branch === null) return refuse('branch_not_found', `the session has no branch ${branchId}; it may have been restored already`, { branchId });
+    draft.fileRewound();
+    const marks = marksOf(draft, loaded);
+    const target = joined(beforeOf(branch, draft.session.visible, draft.session.lastSeq), branch.intervals);
+    const present = closedAt(draft.session.visible, draft.session.lastSeq);
+    const { leavesAtSeq } = commonBeginning(present, target);
+    const { cut } = leavesAtSeq === null ? { cut: [] } : cutBefore(present, leavesAtSeq, draft.session.lastSeq);
+    const left = turnsIn(marks, cut);
+    const [fromTurnId] = left;
+    if (leavesAtSeq !== null && fromTurnId !== undefined) {
+      leaveOperations(draft, cut, options.keepOperations);
+      draft.discardFrom(leavesAtSeq, fromTurnId, left.length, mintId('br'));
+    }
+    draft.restoreBranch(branch, target, deliveriesIn(draft, marksOf(draft, loaded), target, () => mintId('turn')));
+    holdWaiting(draft);
+    draft.startDelivery();
+    draft.rest();
+    return { revision: draft.session.revision, turns: branch.turns, left: fromTurnId === undefined ? [] : cut };
+  };
+}
+
+/** Older versions did not say what a branch followed on: then nothing could change what was before it. */
+function beforeOf({ before, intervals }: Branch, visible: Parameters<typeof cutBefore>[0], lastSeq: number): Branch['before'] {
+  return before.length > 0 ? before : cutBefore(visible, intervals[0]?.fromSeq ?? 1, lastSeq).kept;
+}

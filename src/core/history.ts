@@ -1,0 +1,98 @@
+import type { Entry, Interval } from './entry.ts';
+import { isVisible } from './intervals.ts';
+import type { Delivery } from './operation.ts';
+
+/** A discarded future of a session: what was visible after a point of its history, until the conversation went another way (G10). */
+export interface Branch {
+  readonly id: string;
+  readonly discardedAtMs: number;
+  /** The first turn in it. */
+  readonly fromTurnId: string;
+  readonly turns: number;
+  /** The history that it followed on. */
+  readonly before: readonly Interval[];
+  /** The history that it is. */
+  readonly intervals: readonly Interval[];
+}
+
+/** What a rewinding cut off, as long as it can be brought back by `redo`: the conversation has not gone on. */
+export interface Rewound {
+  /** Of the branch that it becomes. */
+  readonly branchId: string;
+  readonly fromTurnId: string;
+  readonly turns: number;
+  readonly intervals: readonly Interval[];
+}
+
+/**
+ * A name under which an entry is found without reading the log: where turns begin and end, and what became of results that are delivered apart from their calls. The store keeps it beside the entry.
+ */
+export interface Mark {
+  readonly seq: number;
+  readonly mark: string;
+}
+
+/** Marks of the history sort between these two. */
+export const historyMarks = { from: 'h.', before: 'h/' } as const;
+
+const begins = 'h.b:';
+const ends = 'h.e:';
+/** A detached operation has ended with a result for the model: its id, and the step of its call. */
+const resultKnown = 'h.o:';
+/** The model was given an operation's result. */
+const resultGiven = 'h.d:';
+
+/** The mark of an entry; null: it has none. */
+export function markOf(entry: Entry): string | null {
+  switch (entry.kind) {
+    case 'user-message':
+      return entry.steered === true ? null : begins + entry.turnId;
+    case 'turn-started':
+      return begins + entry.turnId;
+    case 'turn-ended':
+      return ends + entry.turnId;
+    case 'operation-ended':
+      return entry.mode === 'detach' && entry.result !== undefined && entry.status !== 'cancelled' ? `${resultKnown}${entry.operationId}:${entry.stepSeq}` : null;
+    case 'operation-result':
+      return resultGiven + entry.operationId;
+    default:
+      return null;
+  }
+}
+
+/** The mark of the entry that a turn begins with. */
+export function turnBeginMark(turnId: string): string {
+  return begins + turnId;
+}
+
+export interface TurnBounds {
+  readonly beginSeq: number;
+  /** null: it is open. */
+  readonly endSeq: number | null;
+}
+
+/** Where a turn begins and ends; null: there is no such turn. */
+export function turnBounds(marks: readonly Mark[], turnId: string): TurnBounds | null {
+  const begin = marks.find(({ mark }) => mark === begins + turnId);
+  if (begin === undefined) return null;
+  return { beginSeq: begin.seq, endSeq: marks.find(({ mark }) => mark === ends + turnId)?.seq ?? null };
+}
+
+/** The turns that begin in a stretch of the log, in order. */
+export function turnsIn(marks: readonly Mark[], intervals: readonly Interval[]): readonly string[] {
+  return marks.filter(({ seq, mark }) => mark.startsWith(begins) && isVisible(intervals, seq)).sort((left, right) => left.seq - right.seq).map(({ mark }) => mark.slice(begins.length));
+}
+
+/**
+ * The results of detached operations that the model is still to be given in a history: those whose calls are visible and which no visible entry gives. So a result belongs to the branch that holds its
+ * call, whatever was discarded and restored meanwhile. `turnIdOf` says which turn a result opens at rest; null: it waits for the next one.
+ */
+export function undelivered(marks: readonly Mark[], visible: readonly Interval[], turnIdOf: (operationId: string) => string | null): readonly Delivery[] {
+  const given = new Set(marks.filter(({ seq, mark }) => mark.startsWith(resultGiven) && isVisible(visible, seq)).map(({ mark }) => mark.slice(resultGiven.length)));
+  return marks.flatMap(({ seq, mark }): readonly Delivery[] => {
+    if (!mark.startsWith(resultKnown)) return [];
+    const [operationId = '', stepSeq = ''] = mark.slice(resultKnown.length).split(':');
+    if (given.has(operationId) || !isVisible(visible, Number(stepSeq))) return [];
+    return [{ operationId, seq, stepSeq: Number(stepSeq), turnId: turnIdOf(operationId) }];
+  });
+}
