@@ -1,4 +1,4 @@
-import type { Binding, ErrorInfo, Identity } from '../core/entry.ts';
+import type { Binding, ErrorInfo, ForkOrigin, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
 import { openActions, statusOf, type Session, type SessionStatus, type UsageTotals } from '../core/session.ts';
 
@@ -35,6 +35,11 @@ export interface SessionView {
   readonly actions: { readonly count: number };
   /** Operations that have not ended. */
   readonly operations: { readonly count: number };
+  /** Discarded futures that can be restored. */
+  readonly branches: { readonly count: number };
+  /** What rewinding cut off and `redo` brings back. */
+  readonly redo: { readonly fromTurnId: string; readonly turns: number } | null;
+  readonly forkedFrom: ForkOrigin | null;
   readonly turns: number;
   readonly usage: UsageTotals;
 }
@@ -51,5 +56,8 @@ export function sessionView(session: Session): SessionView {
     queue: { held: session.queueHeld, count: session.queue.length },
     actions: { count: openActions(session.turn).length },
     operations: { count: session.operations.length },
+    branches: { count: session.branches },
+    redo: session.rewound === null ? null : { fromTurnId: session.rewound.fromTurnId, turns: session.rewound.turns },
+    forkedFrom: session.forkedFrom,
   };
 }

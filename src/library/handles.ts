@@ -1,6 +1,7 @@
 import type { ActionAnswer } from '../core/action.ts';
 import type { SendReply } from '../core/accept/send.ts';
 import type { StopReply } from '../core/accept/stop.ts';
+import type { MoveOptions } from '../core/accept/move.ts';
 import type { EndReply } from '../core/accept/end.ts';
 import type { QueueReply } from '../core/accept/queue.ts';
 import type { ResolveReply } from '../core/accept/resolve.ts';
@@ -14,8 +15,11 @@ import type { OperationStatus } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { CommandOptions, CommandReply } from '../commands/command-host.ts';
 import { deleteSession } from '../commands/delete.ts';
+import { readEffects, type EffectPage } from '../commands/effects.ts';
 import { end } from '../commands/end.ts';
-import type { AnswerInput, DecisionsInput, EndInput, QueueEditInput, SendInput, SettingsInput, StopInput } from '../commands/input.ts';
+import { fork } from '../commands/fork.ts';
+import { edit, redo, restoreBranch, retry, rewind, type EditedReply, type MovedReply } from '../commands/history.ts';
+import type { AnswerInput, DecisionsInput, EditInput, EndInput, ForkInput, QueueEditInput, RetryInput, SendInput, SettingsInput, StopInput } from '../commands/input.ts';
 import { listOperations, type OperationViewPage } from '../commands/operations.ts';
 import { deleteQueued, editQueued, holdQueue, promoteQueued, releaseQueue } from '../commands/queue.ts';
 import { resolveAction, resolveActions } from '../commands/resolve.ts';
@@ -27,7 +31,7 @@ import { readQueue, type QueuedMessageView } from '../feed/queue-view.ts';
 import { sessionView, type SessionView } from '../feed/session-view.ts';
 import { readTranscript, type TranscriptPage } from '../feed/transcript-page.ts';
 import { readWholeResult } from '../feed/whole-result.ts';
-import type { EntryRange, SessionRef } from '../store/store.ts';
+import type { BranchPage, EntryRange, SessionRef } from '../store/store.ts';
 import { found, shuttingDown, value, type CallOptions, type HandleHost } from './handle-host.ts';
 import { returning } from './returning.ts';
 import { TurnHandle } from './turn-handle.ts';
@@ -78,6 +82,62 @@ export class SessionHandle {
    */
   async stop(body: StopInput = {}, options: CallOptions = {}): Promise<StopReply> {
     return value(await stop(this.#host.commands, this.id, body, this.#options(options)));
+  }
+
+  /**
+   * Shortens the visible history to a turn; null: to before the first. {@link redo} brings back what was cut off until the conversation goes on; then it is a branch. The reply lists what calls of the turns that were
+   * left did outside, which nothing undoes. Throws `RefusedError`: `invalid_request`, `session_not_found`, `session_ended`, `session_busy` (unless `stop`), `turn_not_found`, `branches_full`,
+   * `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless.
+   */
+  async rewind(turnId: string | null, { stop, keepOperations, ...options }: CallOptions & MoveOptions = {}): Promise<MovedReply> {
+    return value(await rewind(this.#host.commands, this.id, { turnId, stop, keepOperations }, this.#options(options)));
+  }
+
+  /** Brings back what rewinding cut off. Where there is nothing to bring back, nothing changes. Throws as {@link rewind}. */
+  async redo(options: CallOptions = {}): Promise<MovedReply> {
+    return value(await redo(this.#host.commands, this.id, this.#options(options)));
+  }
+
+  /** Says something in place of a turn's message; the turn and all after it become a branch. One commit. Throws as {@link rewind} and {@link send}. Safe to repeat with the same `idempotencyKey` or `messageId`. */
+  async edit(turnId: string, message: string | Omit<EditInput, 'turnId'>, options: CallOptions = {}): Promise<TurnHandle & { readonly left: MovedReply }> {
+    const body = typeof message === 'string' ? { text: message } : message;
+    return this.#edited(await edit(this.#host.commands, this.id, { ...body, turnId }, this.#options(options)));
+  }
+
+  /** Says a turn's message again, the last one's by default; what came of it becomes a branch. Throws as {@link rewind}. Safe to repeat with the same `idempotencyKey`. */
+  async retry(body: RetryInput = {}, options: CallOptions = {}): Promise<TurnHandle & { readonly left: MovedReply }> {
+    return this.#edited(await retry(this.#host.commands, this.id, body, this.#options(options)));
+  }
+
+  #edited(result: CommandReply<EditedReply> | Refusal): TurnHandle & { readonly left: MovedReply } {
+    const { turns, effects, moreEffects, ...sent } = value(result);
+    return Object.assign(this.turn(sent), { left: { revision: sent.revision, turns, effects, moreEffects } });
+  }
+
+  /** Copies the visible history up to a turn (default: all of it; null: none) into a new session. Throws `RefusedError`: `invalid_request`, `session_not_found`, `turn_not_found`, `external_id_taken`, `idempotency_mismatch`. */
+  async fork(body: ForkInput = {}, options: CallOptions = {}): Promise<SessionHandle> {
+    const { sessionId } = value(await fork(this.#host.commands, this.id, body, this.#options(options)));
+    return new SessionHandle(this.#host, { tenant: this.#ref.tenant, id: sessionId }, this.#principal);
+  }
+
+  /** The discarded futures, and what can be done with them. Throws `RefusedError`: `session_not_found`; `restore` also `branch_not_found`, and as {@link rewind}. */
+  get branches() {
+    const { commands } = this.#host;
+    return {
+      /** The latest first; `limit` at most 100, default 50. */
+      list: async (page: { readonly before?: string; readonly limit?: number } = {}): Promise<BranchPage> =>
+        commands.store.listBranches(await this.#session(), { ...page, limit: Math.min(page.limit ?? limits.pageItemsDefault, limits.pageItemsMax) }),
+      /** Makes a branch the present history again; what is visible in its place becomes a branch. */
+      restore: async (branchId: string, { stop, keepOperations, ...options }: CallOptions & MoveOptions = {}): Promise<MovedReply> =>
+        value(await restoreBranch(commands, this.id, branchId, { stop, keepOperations }, this.#options(options))),
+    };
+  }
+
+  /** What calls of turns that are not visible any more did outside, or may have done: the latest first. A page may be empty and have a next one. */
+  async effects(page: { readonly before?: number; readonly limit?: number } = {}): Promise<EffectPage> {
+    const session = await this.#session();
+    const { store, agents } = this.#host.commands;
+    return readEffects(store, session, agents.get(session.agent)?.rules, { ...page, limit: Math.min(page.limit ?? limits.pageItemsDefault, limits.pageItemsMax) });
   }
 
   /** Closes the session for good. Repeating it is harmless. */

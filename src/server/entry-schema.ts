@@ -71,7 +71,10 @@ export const callResult = z.object({
   wholeId: optionalText, approvedInput: z.exactOptional(json), stopsTurn: yes,
 }) satisfies z.ZodType<CallResult>;
 
-const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])), imported: metadata };
+const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])), imported: metadata, copied: yes };
+
+export const intervals = z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() }));
+const deliveries = z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() }));
 const turnId = z.string();
 const call = { stepSeq: z.int(), index: z.int() };
 const namedCall = { ...call, toolCallId: z.string(), toolName: z.string() };
@@ -79,7 +82,8 @@ const namedCall = { ...call, toolCallId: z.string(), toolName: z.string() };
 export const entrySchema = z.discriminatedUnion('kind', [
   z.object({
     ...head, kind: z.literal('session-created'), agent: z.string(), owner: z.string(), externalId: optionalText, title: optionalText, metadata,
-    subject: z.exactOptional(identity), binding: z.exactOptional(binding), threadId: optionalText,
+    subject: z.exactOptional(identity), binding: z.exactOptional(binding), threadId: optionalText, 
+    forkedFrom: z.exactOptional(z.object({ sessionId: z.string(), turnId: z.string().nullable() })),
   }),
   z.object({ ...head, kind: z.literal('turn-started'), turnId, origin: z.enum(['greeting', 'operation']) }),
   z.object({ ...head, kind: z.literal('user-message'), turnId, ...messageContent, steered: yes }),
@@ -105,9 +109,14 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({ ...head, kind: z.literal('archived-set'), archived: z.boolean() }),
   z.object({
     ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string(),
-    intervals: z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() })), turns: z.int(),
-    deliveries: z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() })).exactOptional(),
+    intervals, turns: z.int(),
+    before: z.exactOptional(intervals), deliveries: z.exactOptional(deliveries),
   }),
+  z.object({
+    ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries,
+  }),
+  z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries }),
+  z.object({ ...head, kind: z.literal('branch-restored'), branchId: z.string(), turns: z.int(), visible: intervals, deliveries }),
   z.object({
     ...head, kind: z.literal('action-opened'), turnId, actionId: z.string(), type: actionType, ...namedCall, inputHash: z.string(), expiresAtMs: z.number().nullable(),
     roles, reason: optionalText,

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import type { ResolveReply } from '../core/accept/resolve.ts';
+import type { Effect, EffectPage } from '../commands/effects.ts';
+import type { EditedReply, MovedReply } from '../commands/history.ts';
 import type { SendReply } from '../core/accept/send.ts';
 import type { QueueReply } from '../core/accept/queue.ts';
+import type { Branch } from '../core/history.ts';
 import type { OperationView } from '../core/operation.ts';
 import type { OperationEndReply } from '../core/operation-transitions.ts';
 import type { TranscriptMessage } from '../core/transcript.ts';
@@ -9,7 +12,7 @@ import type { ActionView } from '../feed/action-view.ts';
 import type { SessionView } from '../feed/session-view.ts';
 import type { TurnView } from '../feed/turn-view.ts';
 import {
-  actionResolution, actionType, binding, callResult, errorInfo, entrySchema, identity, jsonObject, messageContent, operationMode, operationStatus, outcome, turnEndReason, usage,
+  actionResolution, actionType, binding, callResult, errorInfo, entrySchema, identity, intervals, jsonObject, messageContent, operationMode, operationStatus, outcome, turnEndReason, usage,
 } from './entry-schema.ts';
 
 /** The published shapes of replies. Each says by its type that it describes what is sent; a test says so of what is really sent. */
@@ -24,6 +27,8 @@ export const sessionSchema = z.object({
   turnId: z.string().nullable(), error: errorInfo.nullable(),
   retry: z.object({ atMs: z.number(), attempt: z.int(), reason: z.string() }).nullable(),
   queue: z.object({ held: z.boolean(), count: z.int() }), actions: z.object({ count: z.int() }), operations: z.object({ count: z.int() }), turns: z.int(),
+  branches: z.object({ count: z.int() }), redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
+  forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(),
   usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
 }) satisfies z.ZodType<SessionView>;
 
@@ -39,6 +44,24 @@ export const sentSchema = z.object(sentFields) satisfies z.ZodType<SendReply>;
 export const createdSchema = z.object({
   session: sessionSchema,
   turn: z.union([sentSchema, z.object({ turnId: z.string(), messageId: z.null() })]).nullable(),
+});
+
+const effect = z.object({
+  callId: z.string(), turnId: z.string(), seq: z.int(), toolName: z.string(), input: z.json(), outcome, mayHaveRun: z.exactOptional(z.literal(true)),
+}) satisfies z.ZodType<Effect>;
+
+export const effectPageSchema = z.object({ items: z.array(effect), nextCursor: z.int().nullable() }) satisfies z.ZodType<EffectPage>;
+
+const movedFields = { revision: z.int(), turns: z.int(), effects: z.array(effect), moreEffects: z.boolean() };
+
+export const movedSchema = z.object(movedFields) satisfies z.ZodType<MovedReply>;
+export const editedSchema = z.object({ ...sentFields, ...movedFields }) satisfies z.ZodType<EditedReply>;
+export const forkedSchema = z.object({ sessionId: z.string(), revision: z.int(), turns: z.int(), session: sessionSchema });
+
+export const branchPageSchema = z.object({
+  items: z.array(z.object({ id: z.string(), discardedAtMs: z.int(), fromTurnId: z.string(), turns: z.int(), before: intervals, intervals })) satisfies z.ZodType<readonly Branch[]>,
+  nextCursor: z.string().nullable(),
+  redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
 });
 
 export const revisionSchema = z.object({ revision: z.int() });

@@ -6,6 +6,7 @@ import { documentationRoutes } from './documentation.ts';
 import { entryRoutes } from './entries.ts';
 import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
+import { historyRoutes } from './history.ts';
 import { messageRoutes } from './messages.ts';
 import { operationRoutes } from './operations.ts';
 import { pageRoutes } from './page.ts';
@@ -20,6 +21,7 @@ export const routeTable: readonly Route[] = [
   ...entryRoutes,
   ...eventRoutes,
   ...turnRoutes,
+  ...historyRoutes,
   ...queueRoutes,
   ...actionRoutes,
   ...operationRoutes,
