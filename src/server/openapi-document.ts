@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { answerInput, completeInput, createInput, decisionsInput, endInput, queueEditInput, sendInput, settingsInput, stopInput } from '../commands/input.ts';
+import {
+  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput,
+} from '../commands/input.ts';
 import { entrySchema, errorInfo } from './entry-schema.ts';
 import { eventSchema } from './event-schema.ts';
 import { problemCodes, problemPath, problemTable, type ProblemCode } from './problem-table.ts';
@@ -20,8 +22,10 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Entry: entrySchema, EntryPage: replies.entryPageSchema, Queue: replies.queueSchema, QueueChange: replies.queueChangeSchema,
   Action: replies.actionSchema, ActionList: replies.actionListSchema, Resolved: replies.resolvedSchema, WholeResult: replies.wholeResultSchema,
   Operation: replies.operationSchema, OperationPage: replies.operationPageSchema, OperationEnd: replies.operationEndSchema, Event: eventSchema,
+  Moved: replies.movedSchema, Edited: replies.editedSchema, Forked: replies.forkedSchema, BranchPage: replies.branchPageSchema, EffectPage: replies.effectPageSchema,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,
   CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput,
+  Rewind: rewindInput, EditTurn: editInput, RetryTurn: retryInput, Fork: forkInput, RestoreBranch: restoreInput,
   Answer: answerInput, Decisions: decisionsInput, Completion: completeInput, Nothing: nothing,
 };
 
