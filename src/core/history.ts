@@ -37,7 +37,7 @@ export const historyMarks = { from: 'h.', before: 'h/' } as const;
 
 const begins = 'h.b:';
 const ends = 'h.e:';
-/** A detached operation has ended with a result for the model: its id, and the step of its call. */
+/** A detached operation has ended with something that the model is to hear of: its id, and the step of its call. One that was cancelled because its turn was left has nothing. */
 const resultKnown = 'h.o:';
 /** The model was given an operation's result. */
 const resultGiven = 'h.d:';
@@ -52,7 +52,7 @@ export function markOf(entry: Entry): string | null {
     case 'turn-ended':
       return ends + entry.turnId;
     case 'operation-ended':
-      return entry.mode === 'detach' && entry.result !== undefined && entry.status !== 'cancelled' ? `${resultKnown}${entry.operationId}:${entry.stepSeq}` : null;
+      return entry.mode === 'detach' && entry.result !== undefined ? `${resultKnown}${entry.operationId}:${entry.stepSeq}` : null;
     case 'operation-result':
       return resultGiven + entry.operationId;
     default:

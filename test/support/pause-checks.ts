@@ -42,7 +42,8 @@ export class PauseChecks {
   readonly #resolved = new Map<string, EntryOf<'action-resolved'>>();
   readonly #operations = new Map<string, EntryOf<'operation-started'>>();
   readonly #ended = new Map<string, EntryOf<'operation-ended'>>();
-  readonly #delivered = new Set<string>();
+  /** The results that came while their calls were not visible. */
+  readonly #cameWhileLeft = new Set<string>();
   readonly #turns = new Set<string>();
   readonly #answered = new Set<number>();
   readonly #messages = new Map<string, 'waits' | 'said' | 'unqueued'>();
@@ -54,9 +55,17 @@ export class PauseChecks {
     this.#folded = emptySession({ tenant, id }, createdAtMs);
   }
 
-  /** Detached operations that have ended: those that the model was given, and those that it was not. */
-  undelivered(): readonly EntryOf<'operation-ended'>[] {
-    return [...this.#ended.values()].filter(({ mode, operationId }) => mode === 'detach' && !this.#delivered.has(operationId));
+  /** Results of detached operations that the visible history has the calls of, and does not give to the model. A result belongs to the branch that holds its call. */
+  undelivered(): readonly string[] {
+    const { session: { visible } } = this.#pure;
+    const given = new Set(this.#given().map(({ operationId }) => operationId));
+    return [...this.#ended.values()].flatMap(({ mode, operationId, stepSeq, result }) => (mode === 'detach' && result !== undefined && isVisible(visible, stepSeq) && !given.has(operationId) ? [operationId] : []));
+  }
+
+  /** The visible entries that give the model a result. */
+  #given(): readonly EntryOf<'operation-result'>[] {
+    const { log, session: { visible } } = this.#pure;
+    return log.filter((entry): entry is EntryOf<'operation-result'> => entry.kind === 'operation-result' && isVisible(visible, entry.seq));
   }
 
   /** Looks after what was committed since. */
@@ -72,6 +81,7 @@ export class PauseChecks {
     this.#livingOperations();
     this.#notStuck();
     this.#messagesKept();
+    this.#deliveries();
     this.#prompt();
   }
 
@@ -94,20 +104,16 @@ export class PauseChecks {
       case 'operation-ended':
         must(this.#operations.has(entry.operationId) && !this.#ended.has(entry.operationId), () => `operation ${entry.operationId} ends once`);
         this.#ended.set(entry.operationId, entry);
+        if (!isVisible(this.#folded.visible, entry.stepSeq)) this.#cameWhileLeft.add(entry.operationId);
         return see(`operation: ${entry.status}`);
       case 'operation-result':
         return this.#operationResult(entry);
-      case 'branch-discarded':
-        for (const { operationId } of entry.deliveries ?? []) {
-          see('given again');
-          must(this.#delivered.delete(operationId), () => `the result of ${operationId} is given again only if it was given`);
-        }
-        return;
       case 'message-queued':
         this.#messages.set(entry.messageId, 'waits');
         return;
       case 'turn-started':
         must(!this.#turns.has(entry.turnId), () => `turn ${entry.turnId} begins once`);
+        must(this.#folded.deliveries.some(({ stepSeq }) => isVisible(this.#folded.visible, stepSeq)), () => `turn ${entry.turnId} begins with a result whose call is visible`);
         this.#turns.add(entry.turnId);
         return;
       case 'user-message':
@@ -154,15 +160,26 @@ export class PauseChecks {
     for (const [id, { stepSeq: askedBy }] of this.#opened) if (askedBy === stepSeq) must(this.#resolved.has(id), () => `action ${id} is resolved when its step is answered (entry ${seq})`);
   }
 
-  #operationResult({ operationId, stepSeq, turnId, result }: EntryOf<'operation-result'>): void {
-    const { session } = this.#pure;
-    must(!this.#delivered.has(operationId), () => `the result of ${operationId} is given once`);
-    this.#delivered.add(operationId);
+  #operationResult({ seq, operationId, stepSeq, turnId, result }: EntryOf<'operation-result'>): void {
+    const { log } = this.#pure;
+    if (log.some((entry) => entry.kind === 'operation-result' && entry.operationId === operationId && entry.seq < seq)) see('given in two branches');
+    if (this.#cameWhileLeft.has(operationId)) see('given after its branch was restored');
     const ended = this.#ended.get(operationId);
     must(ended?.mode === 'detach' && JSON.stringify(ended.result) === JSON.stringify(result), () => `the result of ${operationId} is what it came to`);
     must(this.#answered.has(stepSeq), () => `the result of ${operationId} comes after that of its call`);
-    must(isVisible(session.visible, stepSeq), () => `the result of ${operationId} belongs to the visible branch`);
+    must(isVisible(this.#folded.visible, stepSeq), () => `the result of ${operationId} belongs to the visible branch`);
     must(this.#folded.turn?.id === turnId, () => `the result of ${operationId} is given in the turn that runs`);
+  }
+
+  /** What waits for the model is what the visible history has the calls of and does not give; and it gives nothing twice. */
+  #deliveries(): void {
+    const { session } = this.#pure;
+    const given = this.#given();
+    must(new Set(given.map(({ operationId }) => operationId)).size === given.length, () => `each result is given once: ${JSON.stringify(given)}`);
+    for (const { operationId, stepSeq } of given) must(isVisible(session.visible, stepSeq), () => `the result of ${operationId} is given in the branch of its call`);
+    if (session.ended) return;
+    const [waits, expected] = [session.deliveries.map(({ operationId }) => operationId).toSorted().join(), this.undelivered().toSorted().join()];
+    must(waits === expected, () => `what waits for the model is what it was not given: ${waits} and not ${expected}`);
   }
 
   #actions(): void {

@@ -1,5 +1,8 @@
 import { acceptEnd, deleteTransition } from '../../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
+import { acceptEdit } from '../../src/core/accept/edit.ts';
+import { acceptRestore } from '../../src/core/accept/restore.ts';
+import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
 import { acceptResolve, type GivenAnswer } from '../../src/core/accept/resolve.ts';
 import { acceptSend } from '../../src/core/accept/send.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
@@ -141,11 +144,11 @@ export class PauseWorld {
   }
 
   /** A command, now and then in a process whose worker has a free place. */
-  command<Reply>(accept: Accept<Reply>, draw: Draw, readsOutcomes = draw(2) === 0): Reply | Refusal {
+  command<Reply>(accept: Accept<Reply>, draw: Draw, readsOutcomes = draw(2) === 0, branchId?: string): Reply | Refusal {
     const { pure } = this;
     const worker = draw(3) === 0 ? this.worker(draw) : null;
     const slot = worker === null ? undefined : { worker, rulesOf: () => pure.rules };
-    const accepted = pure.apply(acceptTransition(accept, pure.circumstances, { slot, readsOutcomes }), readsOutcomes);
+    const accepted = pure.apply(acceptTransition(accept, pure.circumstances, { slot, readsOutcomes }), readsOutcomes, branchId);
     if (isRefusal(accepted)) return accepted;
     const { claimed, reply } = accepted;
     if (claimed !== null && worker !== null) this.#take(worker, { worker, fence: claimed.fence }, claimed.work);
@@ -276,6 +279,28 @@ export class PauseWorld {
     return givenAnswer(id, answerOf(type ?? 'approve', draw), draw(10) === 0 ? { inputHash: 'another' } : draw(2) === 0 && action ? { inputHash: action.inputHash } : {});
   }
 
+  /** Moves through the history: back, forth again, on from another place, to a branch. */
+  move(draw: Draw): void {
+    const { pure } = this;
+    const turns = pure.log.flatMap((entry) => ((entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started' ? [entry.turnId] : []));
+    const turnId = turns.at(-1 - draw(4)) ?? 'turn_none';
+    const branchId = [...pure.branches.keys()].at(-1 - draw(3)) ?? 'br_none';
+    const options = { stop: draw(3) > 0, keepOperations: draw(2) === 0 };
+    switch (draw(8)) {
+      case 0:
+      case 1:
+      case 2:
+        return void this.command(acceptRewind({ turnId: draw(12) === 0 ? null : turnId, ...options }), draw, true);
+      case 3:
+      case 4:
+        return void this.command(acceptRedo(), draw, true);
+      case 5:
+        return void this.command(acceptEdit({ turnId, message: pure.message(`instead ${draw(9)}`), ...options }), draw, true);
+      default:
+        return void this.command(acceptRestore({ branchId, ...options }), draw, true, branchId);
+    }
+  }
+
   /** A deploy takes a tool away, or brings it back. */
   deploy(draw: Draw): void {
     const gone = ['pay', 'wire', 'look', 'nothing'][draw(4)];
@@ -350,6 +375,7 @@ export const pauseHappenings = {
     const going = awaited.filter(({ id }) => world.pure.operations.has(id) && isLive(world.pure.operation(id)));
     if (going.length !== (keepOperations ? awaited.length : 0) && !world.pure.deleted) throw new Error('a stop cancels what its turn waits for, unless it is to be kept');
   },
+  move: (world: PauseWorld, draw: Draw) => world.move(draw),
   queue: (world: PauseWorld, draw: Draw) => {
     const { queue } = world.pure.session;
     const id = queue[draw(Math.max(1, queue.length))]?.messageId ?? 'msg_none';

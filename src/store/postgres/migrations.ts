@@ -141,7 +141,7 @@ const migrations: readonly string[] = [
       WHEN 'turn-started' THEN 'h.b:' || (body::json ->> 'turnId')
       WHEN 'turn-ended' THEN 'h.e:' || (body::json ->> 'turnId')
       WHEN 'operation-result' THEN 'h.d:' || (body::json ->> 'operationId')
-      WHEN 'operation-ended' THEN CASE WHEN body::json ->> 'mode' = 'detach' AND body::json -> 'result' IS NOT NULL AND body::json ->> 'status' <> 'cancelled'
+      WHEN 'operation-ended' THEN CASE WHEN body::json ->> 'mode' = 'detach' AND body::json -> 'result' IS NOT NULL
         THEN 'h.o:' || (body::json ->> 'operationId') || ':' || (body::json ->> 'stepSeq') END
       END AS mark FROM {schema}.entry) AS given
     WHERE given.mark IS NOT NULL AND entry.tenant = given.tenant AND entry.session_id = given.session_id AND entry.seq = given.seq;
@@ -154,10 +154,14 @@ const migrations: readonly string[] = [
     body text NOT NULL,
     PRIMARY KEY (tenant, session_id, id)
   );
+  -- Until now nothing could change what lay before a branch: it followed on the stretches that are visible there.
   INSERT INTO {schema}.branch (tenant, session_id, id, body)
-    SELECT tenant, session_id, body::json ->> 'branchId', json_build_object('id', body::json ->> 'branchId', 'discardedAtMs', body::json -> 'atMs', 'fromTurnId', body::json ->> 'fromTurnId',
-      'turns', body::json -> 'turns', 'before', '[]'::json, 'intervals', body::json -> 'intervals')::text
-    FROM {schema}.entry WHERE body::json ->> 'kind' = 'branch-discarded';
+    SELECT entry.tenant, session_id, entry.body::json ->> 'branchId', json_build_object('id', entry.body::json ->> 'branchId', 'discardedAtMs', entry.body::json -> 'atMs',
+      'fromTurnId', entry.body::json ->> 'fromTurnId', 'turns', entry.body::json -> 'turns', 'before', (
+        SELECT coalesce(json_agg(stretch.value ORDER BY stretch.ordinality), '[]'::json) FROM json_array_elements(session.body::json -> 'visible') WITH ORDINALITY AS stretch
+        WHERE (stretch.value ->> 'toSeq')::bigint < (entry.body::json #>> '{intervals,0,fromSeq}')::bigint),
+      'intervals', entry.body::json -> 'intervals')::text
+    FROM {schema}.entry JOIN {schema}.session ON session.tenant = entry.tenant AND session.id = entry.session_id WHERE entry.body::json ->> 'kind' = 'branch-discarded';
   `,
 ];
 

@@ -129,7 +129,7 @@ const migrations: readonly string[] = [
     WHEN 'turn-started' THEN 'h.b:' || json_extract(body, '$.turnId')
     WHEN 'turn-ended' THEN 'h.e:' || json_extract(body, '$.turnId')
     WHEN 'operation-result' THEN 'h.d:' || json_extract(body, '$.operationId')
-    WHEN 'operation-ended' THEN CASE WHEN json_extract(body, '$.mode') = 'detach' AND json_type(body, '$.result') IS NOT NULL AND json_extract(body, '$.status') <> 'cancelled'
+    WHEN 'operation-ended' THEN CASE WHEN json_extract(body, '$.mode') = 'detach' AND json_type(body, '$.result') IS NOT NULL
       THEN 'h.o:' || json_extract(body, '$.operationId') || ':' || json_extract(body, '$.stepSeq') END
     END;
   CREATE INDEX entry_mark ON entry (tenant, session_id, mark) WHERE mark IS NOT NULL;
@@ -141,10 +141,13 @@ const migrations: readonly string[] = [
     body TEXT NOT NULL,
     PRIMARY KEY (tenant, session_id, id)
   ) WITHOUT ROWID;
+  -- Until now nothing could change what lay before a branch: it followed on the stretches that are visible there.
   INSERT INTO branch (tenant, session_id, id, body)
-    SELECT tenant, session_id, json_extract(body, '$.branchId'), json_object('id', json_extract(body, '$.branchId'), 'discardedAtMs', json_extract(body, '$.atMs'),
-      'fromTurnId', json_extract(body, '$.fromTurnId'), 'turns', json_extract(body, '$.turns'), 'before', json('[]'), 'intervals', json_extract(body, '$.intervals'))
-    FROM entry WHERE json_extract(body, '$.kind') = 'branch-discarded';
+    SELECT entry.tenant, session_id, json_extract(entry.body, '$.branchId'), json_object('id', json_extract(entry.body, '$.branchId'), 'discardedAtMs', json_extract(entry.body, '$.atMs'),
+      'fromTurnId', json_extract(entry.body, '$.fromTurnId'), 'turns', json_extract(entry.body, '$.turns'), 'before', json((SELECT json_group_array(json(value)) FROM (
+        SELECT value FROM json_each(session.body, '$.visible') WHERE json_extract(value, '$.toSeq') < json_extract(entry.body, '$.intervals[0].fromSeq') ORDER BY key))),
+      'intervals', json_extract(entry.body, '$.intervals'))
+    FROM entry JOIN session ON session.tenant = entry.tenant AND session.id = entry.session_id WHERE json_extract(entry.body, '$.kind') = 'branch-discarded';
   `,
 ];
 
