@@ -4,6 +4,7 @@ import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote
 import { acceptEdit } from '../../src/core/accept/edit.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
+import { acceptTransfer } from '../../src/core/accept/transfer.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
 import type { CallResult, StepPart } from '../../src/core/entry.ts';
@@ -136,8 +137,9 @@ const happenings = {
   move: (pure: PureSession, pick: number) => {
     const turns = pure.log.flatMap((entry) => ((entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started' ? [entry.turnId] : []));
     const turnId = turns[turns.length - 1 - (Math.floor(pick / 7) % Math.max(1, Math.min(turns.length, 4)))] ?? 'turn_none';
-    const options = { stop: pick % 2 === 0, keepOperations: pick % 5 === 0 };
+    const options = { stop: pick % 2 === 0, keepOperations: pick % 3 === 0 };
     const branchId = [...pure.branches.keys()][Math.floor(pick / 3) % Math.max(1, pure.branches.size)] ?? 'br_none';
+    if (pure.session.rewound !== null && pick % 3 === 0) return pure.command(acceptRedo());
     switch (pick % 7) {
       case 0:
       case 1:
@@ -151,7 +153,7 @@ const happenings = {
         return pure.command(acceptRestore({ branchId, ...options }), undefined, branchId);
     }
   },
-  settings: (pure: PureSession, pick: number) => pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {})),
+  settings: (pure: PureSession, pick: number) => (pick % 9 === 0 ? pure.command(acceptTransfer(pick % 2 === 0 ? 'ada' : 'bob')) : pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {}))),
   end: (pure: PureSession, pick: number) => (pick % 20 === 0 ? pure.command(acceptEnd({ stop: pick % 40 === 0 })) : null),
   claim: (pure: PureSession, pick: number) => {
     if (pick % 3 > 0) pure.untilDue();
@@ -210,7 +212,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 4, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 3, beginOperation: 3, late: 1,
+  send: 6, move: 3, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */
