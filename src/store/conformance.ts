@@ -1,3 +1,4 @@
+import { branchCases } from './conformance/branch-cases.ts';
 import { createCases } from './conformance/create-cases.ts';
 import { deleteCases } from './conformance/delete-cases.ts';
 import { idempotencyCases } from './conformance/idempotency-cases.ts';
@@ -34,6 +35,7 @@ const groups: readonly (readonly [name: string, cases: readonly ConformanceCase[
   ['operations', operationCases],
   ['keys of operations', operationKeyCases],
   ['lists and scans of operations', operationListCases],
+  ['marks and branches', branchCases],
   ['reading', readCases],
   ['owners and tenants', ownershipCases],
   ['lists', listCases],
