@@ -101,6 +101,7 @@ function rulesOf(name: string, version: string, limits: AgentLimits, tools: Read
   const unasked = (own: ToolRules): ToolRules => (isHeadless && own.recovery === 'ask' ? { ...own, recovery: 'report' } : own);
   return {
     agent: name, version, maxSteps: limits.maxSteps, parallelCalls: limits.parallelCalls, endAfterInactivityMs: limits.endAfterInactivityMs,
+    deleteAfterRestMs: limits.deleteAfterRestMs,
     tools: new Map([...tools].filter(([, definition]) => !isProviderExecuted(definition)).map(([toolName, definition]) => [toolName, unasked(toolRulesOf(definition))])),
     servers: new Map(Object.entries(mcp).map(([server, { recovery = 'report' }]) => [server, unasked({ recovery, exclusive: false, stopAfter: false })])),
   };

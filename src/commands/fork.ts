@@ -27,7 +27,8 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
   const ref = { tenant, id: host.system.ids.mint('ses') };
   const circumstances = circumstancesOf(host);
   const key = options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, `fork ${origin.id}`, asJson(body), 201, circumstances.nowMs)];
-  const command = { turnId: turnId ?? lastTurnOf(entries), title, externalId, endAfterInactivityMs: host.agents.get(origin.agent)?.limits.endAfterInactivityMs ?? null };
+  const { endAfterInactivityMs = null, deleteAfterRestMs = null } = host.agents.get(origin.agent)?.limits ?? {};
+  const command = { turnId: turnId ?? lastTurnOf(entries), title, externalId, endAfterInactivityMs, deleteAfterRestMs };
   const result = await host.store.create<ForkReply & { readonly session: Session }>({
     ref, owner: origin.owner, externalId, idempotency: key,
     build: () => {

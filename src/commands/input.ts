@@ -103,6 +103,9 @@ export const forkInput = z.strictObject({
   externalId: clientId.refine((value) => !value.startsWith('ses_'), 'begins with ses_, as session ids do').optional(),
 });
 
+export const transferInput = z.strictObject({ owner: clientId });
+
+export type TransferInput = z.input<typeof transferInput>;
 export type RewindInput = z.input<typeof rewindInput>;
 export type RestoreInput = z.input<typeof restoreInput>;
 export type RetryInput = z.input<typeof retryInput>;

@@ -39,6 +39,10 @@ export function claim(request: ClaimRequest, rules: AgentRules, circumstances: C
     if (solo && !request.solo) return refuse('not_claimable', 'the session crashed its workers and is taken alone', { solo: true });
     const draft = new Draft(session, circumstances.nowMs, outcomes);
     if (session.turn === null) {
+      if (session.deletesAtMs !== null && session.deletesAtMs <= circumstances.nowMs) {
+        draft.set({ fence: session.fence + 1, claim: null, deletesAtMs: null, endsAtMs: null });
+        return draft.done({ fence: draft.session.fence, work: null }, true);
+      }
       draft.endSession('inactivity');
       return draft.done({ fence: draft.session.fence, work: null });
     }
@@ -67,6 +71,7 @@ function take(draft: Draft, worker: string, rules: AgentRules, solo: boolean, cr
     claim: { worker, claimedAtMs: draft.nowMs, solo },
     crashes: crashed ? session.crashes + 1 : session.crashes,
     endAfterInactivityMs: rules.endAfterInactivityMs,
+    deleteAfterRestMs: rules.deleteAfterRestMs ?? null,
   });
   const { turn } = session;
   if (turn?.attempt) {

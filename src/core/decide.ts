@@ -12,6 +12,8 @@ export interface AgentRules {
   readonly maxSteps: number;
   readonly parallelCalls: number;
   readonly endAfterInactivityMs: number | null;
+  /** Retention: default null, kept. */
+  readonly deleteAfterRestMs?: number | null;
   readonly tools: ReadonlyMap<string, ToolRules>;
   /** Rules of the tools of MCP servers, by server: their tools are `server__tool`. */
   readonly servers?: ReadonlyMap<string, ToolRules>;

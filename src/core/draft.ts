@@ -121,7 +121,7 @@ export class Draft {
   }
 
   /** Changes what is no entry: fence, claim, attempt, dispatch. */
-  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs'>>): void {
+  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs' | 'deleteAfterRestMs' | 'deletesAtMs'>>): void {
     this.session = { ...this.session, ...fields, updatedAtMs: this.nowMs };
   }
 
@@ -184,10 +184,12 @@ export class Draft {
     if (turn === null && !archived && !ended && turnsUnasked < limits.turnsUnaskedMax && typeof turnId === 'string') this.append({ kind: 'turn-started', turnId, origin: 'operation' });
   }
 
-  /** At rest, begins to wait for the end by inactivity, if the agent has one. An operation that lives is activity. */
+  /** At rest, begins to wait for the end by inactivity and for the end of retention, where the agent has them. An operation that lives is activity. */
   rest(): void {
-    const { turn, ended, operations, endAfterInactivityMs } = this.session;
-    if (turn === null && !ended && operations.length === 0 && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + endAfterInactivityMs });
+    const { turn, ended, operations, endAfterInactivityMs, deleteAfterRestMs } = this.session;
+    if (turn !== null || operations.length > 0) return;
+    if (!ended && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + endAfterInactivityMs });
+    if (deleteAfterRestMs !== null) this.set({ deletesAtMs: this.nowMs + deleteAfterRestMs });
   }
 
   /** Closes the session at rest for good. Messages that still wait leave the queue. */
@@ -196,6 +198,7 @@ export class Draft {
     this.cancelOperations(this.session.operations);
     this.append({ kind: 'session-ended', reason });
     this.set({ fence: this.session.fence + 1, claim: null });
+    if (reason === 'api') this.rest();
   }
 
   /** Starts the turn of the first message of the queue, if there is one. */

@@ -56,6 +56,7 @@ export type EntryBody =
   | BranchDiscarded
   | BranchRestored
   | SessionEnded
+  | OwnerChanged
   | ActionOpened
   | ActionResolved
   | OperationStarted
@@ -363,6 +364,13 @@ export interface MetadataSet {
 export interface ArchivedSet {
   readonly kind: 'archived-set';
   readonly archived: boolean;
+}
+
+/** The session was given to another owner: a guest has become somebody with an account. */
+export interface OwnerChanged {
+  readonly kind: 'owner-changed';
+  readonly from: string;
+  readonly to: string;
 }
 
 export interface SessionEnded {

@@ -120,6 +120,8 @@ export interface AgentLimits {
   readonly toolResultBytesMax: number;
   /** At rest this long, the session ends by itself. Default null: never. */
   readonly endAfterInactivityMs: number | null;
+  /** At rest this long, ended or not, the session is deleted with everything of it. Counts from the last turn's end, as the agent said then. Default null: kept. */
+  readonly deleteAfterRestMs: number | null;
 }
 
 export const agentLimitsDefault: AgentLimits = {
@@ -131,4 +133,5 @@ export const agentLimitsDefault: AgentLimits = {
   toolTimeoutMs: 300_000,
   toolResultBytesMax: 128_000,
   endAfterInactivityMs: null,
+  deleteAfterRestMs: null,
 };

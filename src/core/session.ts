@@ -62,6 +62,10 @@ export interface Session {
   readonly endAfterInactivityMs: number | null;
   /** At rest, it ends by itself at this time. */
   readonly endsAtMs: number | null;
+  /** At rest this long, it is deleted; as its agent said last. */
+  readonly deleteAfterRestMs: number | null;
+  /** At rest, it is deleted at this time. */
+  readonly deletesAtMs: number | null;
   readonly turns: number;
   readonly usage: UsageTotals;
 }
@@ -221,9 +225,9 @@ export function pauseOf(turn: Turn): 'requires_action' | 'waiting' | null {
  * is due whatever the clock says. null: never.
  */
 export function dueAtMs(session: Session): number | null {
-  const { ended, turn, claim } = session;
-  if (ended) return null;
-  if (turn === null) return session.endsAtMs;
+  const { ended, turn, claim, endsAtMs, deletesAtMs } = session;
+  if (ended) return deletesAtMs;
+  if (turn === null) return endsAtMs === null || deletesAtMs === null ? (endsAtMs ?? deletesAtMs) : Math.min(endsAtMs, deletesAtMs);
   if (claim !== null) return null;
   if (pauseOf(turn) === null) return turn.retry?.atMs ?? 0;
   const expiries = openActions(turn).flatMap(({ expiresAtMs }) => (expiresAtMs === null ? [] : [expiresAtMs]));
@@ -242,12 +246,12 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, turns: 0, usage: noUsage,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom'> = {
-  operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null,
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
+  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null,
 };
 
 /** A session as an older version stored it, with what it did not know of yet. */

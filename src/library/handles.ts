@@ -26,6 +26,7 @@ import { resolveAction, resolveActions } from '../commands/resolve.ts';
 import { send } from '../commands/send.ts';
 import { changeSettings } from '../commands/settings.ts';
 import { stop } from '../commands/stop.ts';
+import { transferSession } from '../commands/transfer.ts';
 import { readActions, type ActionView } from '../feed/action-view.ts';
 import { readQueue, type QueuedMessageView } from '../feed/queue-view.ts';
 import { sessionView, type SessionView } from '../feed/session-view.ts';
@@ -148,6 +149,11 @@ export class SessionHandle {
   /** Sets title, metadata, archived. */
   async update(body: SettingsInput, options: CallOptions = {}): Promise<void> {
     value(await changeSettings(this.#host.commands, this.id, body, this.#options(options)));
+  }
+
+  /** Gives the session to another owner, with its operations: from guest to account. Throws `RefusedError`: `invalid_request`, `session_not_found`, `external_id_taken`, `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless. */
+  async transfer(owner: string, options: CallOptions = {}): Promise<void> {
+    value(await transferSession(this.#host.commands, this.id, { owner }, this.#options(options)));
   }
 
   /** Removes everything of the session. */

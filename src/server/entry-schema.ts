@@ -115,6 +115,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({
     ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries,
   }),
+  z.object({ ...head, kind: z.literal('owner-changed'), from: z.string(), to: z.string() }),
   z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries }),
   z.object({ ...head, kind: z.literal('branch-restored'), branchId: z.string(), turns: z.int(), visible: intervals, deliveries }),
   z.object({

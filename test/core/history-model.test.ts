@@ -163,7 +163,7 @@ class World {
     const bounds = turnId === null ? null : pure.log.find((entry) => entry.kind === 'turn-ended' && entry.turnId === turnId);
     const untilSeq = bounds?.seq ?? pure.session.lastSeq;
     const entries = pure.log.filter((entry) => isTimeline(entry) && isVisible(pure.session.visible, entry.seq) && entry.seq <= untilSeq);
-    const change = forkSession(pure.session, entries, { tenant: 'acme', id: 'ses_fork' }, { turnId, endAfterInactivityMs: null }, pure.circumstances);
+    const change = forkSession(pure.session, entries, { tenant: 'acme', id: 'ses_fork' }, { turnId, endAfterInactivityMs: null, deleteAfterRestMs: null }, pure.circumstances);
     const log = change.entries;
     expect(log.map(({ seq }) => seq)).toEqual(log.map((_entry, at) => at + 1));
     expect(transcriptOf(log, change.session.visible)).toEqual(bounds === undefined || bounds === null ? model.visible : model.visible.slice(0, place + 1));

@@ -11,6 +11,8 @@ export interface CreateCommand extends Omit<SessionCreated, 'kind'> {
   readonly greets: boolean;
   /** At rest this long, the session ends by itself, in milliseconds; null: never. */
   readonly endAfterInactivityMs: number | null;
+  /** At rest this long, it is deleted, in milliseconds. Default null: kept. */
+  readonly deleteAfterRestMs?: number | null;
 }
 
 export interface CreateReply {
@@ -22,10 +24,10 @@ export interface CreateReply {
 
 /** A new session, with its first turn in the same commit if there is a message or a greeting. */
 export function createSession(key: NewSession, command: CreateCommand, circumstances: Circumstances, options: Pick<AcceptOptions, 'slot'> = {}): Change<Accepted<CreateReply>> | Refusal {
-  const { message, greets, endAfterInactivityMs, ...created } = command;
+  const { message, greets, endAfterInactivityMs, deleteAfterRestMs = null, ...created } = command;
   const draft = new Draft(emptySession(key, circumstances.nowMs), circumstances.nowMs);
   draft.append({ kind: 'session-created', ...created });
-  draft.set({ endAfterInactivityMs });
+  draft.set({ endAfterInactivityMs, deleteAfterRestMs });
   let turn: CreateReply['turn'] = null;
   if (message !== undefined) {
     const sent = acceptSend({ message, whenBusy: 'queue' })(draft, circumstances, { session: draft.session, chunks: [], outcomes: [] });

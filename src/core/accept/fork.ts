@@ -9,6 +9,7 @@ export interface ForkCommand extends Pick<SessionCreated, 'externalId' | 'title'
   /** The last turn that is copied; null: none is. */
   readonly turnId: string | null;
   readonly endAfterInactivityMs: number | null;
+  readonly deleteAfterRestMs: number | null;
 }
 
 export interface ForkReply {
@@ -21,7 +22,7 @@ export interface ForkReply {
  * A new session with a copy of another's visible history. `entries` are those to be copied, in order. Outcomes come along and nothing else of the work: calls that are not answered end as `stopped`, and
  * operations, actions and usage stay with the origin. The copy needs the origin no more.
  */
-export function forkSession(origin: Session, entries: readonly Entry[], key: NewSession, { turnId, endAfterInactivityMs, externalId, title }: ForkCommand, { nowMs }: Circumstances): Change<ForkReply> {
+export function forkSession(origin: Session, entries: readonly Entry[], key: NewSession, { turnId, endAfterInactivityMs, deleteAfterRestMs, externalId, title }: ForkCommand, { nowMs }: Circumstances): Change<ForkReply> {
   const draft = new Draft(emptySession(key, nowMs), nowMs);
   const { agent, owner, metadata, subject, binding, threadId } = origin;
   const ownTitle = title ?? origin.title;
@@ -29,7 +30,7 @@ export function forkSession(origin: Session, entries: readonly Entry[], key: New
     kind: 'session-created', agent, owner, metadata, ...(externalId === undefined ? {} : { externalId }), ...(ownTitle === null ? {} : { title: ownTitle }),
     ...(subject === null ? {} : { subject }), ...(binding === null ? {} : { binding }), ...(threadId === null ? {} : { threadId }), forkedFrom: { sessionId: origin.id, turnId },
   });
-  draft.set({ endAfterInactivityMs });
+  draft.set({ endAfterInactivityMs, deleteAfterRestMs });
   const seqs = new Map<number, number>();
   for (const entry of entries) {
     if (isTimeline(entry)) seqs.set(entry.seq, draft.copy(copyOf(entry, seqs), entry.atMs).seq);

@@ -3,13 +3,14 @@ import { ownerScope } from '../../commands/command-host.ts';
 import { create } from '../../commands/create.ts';
 import { deleteSession } from '../../commands/delete.ts';
 import { end } from '../../commands/end.ts';
-import { createInput, endInput, settingsInput, stopInput } from '../../commands/input.ts';
+import { createInput, endInput, settingsInput, stopInput, transferInput } from '../../commands/input.ts';
 import { changeSettings } from '../../commands/settings.ts';
 import { stop } from '../../commands/stop.ts';
+import { transferSession } from '../../commands/transfer.ts';
 import { isRefusal, refuse } from '../../core/errors.ts';
 import { sessionView } from '../../feed/session-view.ts';
 import { flagParameter, limitParameter, textParameter } from '../query-parameters.ts';
-import { createdSchema, deletedSchema, endedSchema, revisionSchema, sessionPageSchema, sessionSchema, sessionStatus, stoppedSchema } from '../reply-schemas.ts';
+import { createdSchema, deletedSchema, endedSchema, revisionSchema, sessionPageSchema, sessionSchema, sessionStatus, stoppedSchema, transferredSchema } from '../reply-schemas.ts';
 import { commandResponse, jsonResponse, route, sessionOf } from '../route.ts';
 
 /** Sessions: made, listed, read, named, stopped, ended, deleted. */
@@ -52,6 +53,12 @@ export const sessionRoutes = [
     summary: 'Sets title, metadata and archive. The revision stays, so that it refuses nobody.',
     replies: { 200: revisionSchema }, refusals: ['session_not_found'],
     handle: async ({ host, param, body, options }) => commandResponse(await changeSettings(host.commands, param('id'), body, options)),
+  }),
+  route({
+    method: 'POST', path: '/v1/sessions/:id/transfer', name: 'transferSession', command: 'guarded', body: transferInput,
+    summary: 'Gives the session to another owner, with its operations: from guest to account. Only the role `system` may.',
+    replies: { 200: transferredSchema }, refusals: ['session_not_found', 'external_id_taken'],
+    handle: async ({ host, param, body, options }) => commandResponse(await transferSession(host.commands, param('id'), body, options)),
   }),
   route({
     method: 'DELETE', path: '/v1/sessions/:id', name: 'deleteSession', command: 'guarded',

@@ -1,7 +1,9 @@
 import { acceptSettings } from '../../core/accept/settings.ts';
+import { acceptTransfer } from '../../core/accept/transfer.ts';
 import { deleteTransition } from '../../core/accept/end.ts';
 import type { SessionKey } from '../store.ts';
-import { keyOf, type ConformanceCase, type Kit } from './kit.ts';
+import { committed, keyOf, type ConformanceCase, type Kit } from './kit.ts';
+import { finishOperation, startOperation } from './operation-kit.ts';
 
 /** Ada's session, with an external id, and every key by which others might try to reach it. */
 async function adasSession(kit: Kit) {
@@ -96,6 +98,25 @@ export const ownershipCases: readonly ConformanceCase[] = [
       expect(await list({ tenant: 'other' })).toEqual([['elsewhere'], 1]);
       expect(await list({ tenant: 'nobody' })).toEqual([[], 0]);
       expect((await store.listSessions({ tenant: 'acme', limit: 10, count: true })).count).toBe(2);
+    },
+  },
+  {
+    name: 'a session that is given to another owner is found as that one\'s, with its operations, and as the old one\'s no more',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const { work, operation } = await startOperation(kit, { mode: 'detach', externalId: 'crm-7' });
+      const ended = await startOperation(kit, { externalId: 'crm-8' });
+      committed(await kit.command(work.ref, acceptTransfer('bob')));
+      const seenBy = async (owner: string) => [
+        (await store.readSession({ tenant: 'acme', id: 'crm-7', owner }))?.id ?? null, (await store.readSession({ ...keyOf(work.ref), owner }))?.owner ?? null,
+        (await store.readOperation({ tenant: 'acme', id: operation.id, owner }))?.owner ?? null,
+        (await store.listSessions({ tenant: 'acme', owner, limit: 10, count: true })).items.map(({ id }) => id),
+      ];
+      expect(await seenBy('bob')).toEqual([work.ref.id, 'bob', 'bob', [work.ref.id]]);
+      expect(await seenBy('ada')).toEqual([null, null, null, [ended.work.ref.id]]);
+      expect((await store.readOperation({ tenant: 'acme', id: ended.operation.id }))?.owner).toBe('ada');
+      // Work in flight goes on: it is the session's, whoever owns it.
+      expect((await finishOperation(kit, operation)).operation.status).toBe('succeeded');
     },
   },
   {

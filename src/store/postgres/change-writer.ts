@@ -39,7 +39,7 @@ type Part =
 
 type Bind = (value: unknown, type: string) => string;
 
-const changingColumns = ['title_lower_case', 'status', 'archived', 'active_at_ms', 'due_at_ms', 'worker', 'fence', 'attempt_id', 'body'] as const;
+const changingColumns = ['owner', 'title_lower_case', 'status', 'archived', 'active_at_ms', 'due_at_ms', 'worker', 'fence', 'attempt_id', 'body'] as const;
 
 /** Puts together the statements that write a change. */
 export class ChangeWriter {
@@ -134,15 +134,15 @@ export class ChangeWriter {
   }
 
   #row<Reply>({ from, commitId, change: { session } }: Write<Reply>, bind: Bind): string {
-    const { tenant, id, owner, agent, externalId } = session;
+    const { tenant, id, agent, externalId } = session;
     const keys = [bind(tenant, 'text'), bind(id, 'text'), bind(commitId, 'text')] as const;
     const values = changingValues(session).map((value, place) => bind(value, changingTypes[place] ?? 'text'));
     if (from !== null) {
       return `UPDATE ${this.#schema}.session SET commit_id = ${keys[2]}, ${changingColumns.map((column, place) => `${column} = ${values[place]}`).join(', ')}
         WHERE tenant = ${keys[0]} AND id = ${keys[1]} AND commit_id = ${bind(from, 'text')}`;
     }
-    return `INSERT INTO ${this.#schema}.session (tenant, id, commit_id, ${changingColumns.join(', ')}, owner, agent, external_id)
-      VALUES (${[...keys, ...values, bind(owner, 'text'), bind(agent, 'text'), bind(externalId, 'text')].join(', ')})`;
+    return `INSERT INTO ${this.#schema}.session (tenant, id, commit_id, ${changingColumns.join(', ')}, agent, external_id)
+      VALUES (${[...keys, ...values, bind(agent, 'text'), bind(externalId, 'text')].join(', ')})`;
   }
 
   #parts<Reply>({ commitId, change, entries, replies }: Write<Reply>): readonly Part[] {
@@ -191,7 +191,7 @@ export class ChangeWriter {
   }
 }
 
-const changingTypes = ['text', 'text', 'boolean', 'bigint', 'bigint', 'text', 'bigint', 'text', 'text'] as const;
+const changingTypes = ['text', 'text', 'text', 'boolean', 'bigint', 'bigint', 'text', 'bigint', 'text', 'text'] as const;
 
 const replyColumns = 'scope, fingerprint, http_status, reply, expires_at_ms, created_session_id';
 const replyTypes = ['text', 'text', 'integer', 'text', 'bigint', 'text'] as const;

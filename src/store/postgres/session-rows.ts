@@ -101,7 +101,7 @@ export class SessionRows {
 /** The columns of a session's row that change with it, in the order of `changingColumns` in `change-writer.ts`. */
 export function changingValues(session: Session): readonly (string | number | boolean | null)[] {
   return [
-    session.title === null ? null : storable(session.title.toLowerCase()), statusOf(session), session.archived, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
+    session.owner, session.title === null ? null : storable(session.title.toLowerCase()), statusOf(session), session.archived, session.activeAtMs, dueAtMs(session), session.claim?.worker ?? null,
     session.fence, session.turn?.attempt?.id ?? null, writeSession(session),
   ];
 }

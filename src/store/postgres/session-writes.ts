@@ -247,12 +247,22 @@ export class SessionWrites {
   }
 
   /** First of all that a change writes, so that an operation that begins may have the key of one that is over. */
-  async #cancellations<Reply>({ change: { cancels = [], session } }: Planned<Reply>, { commitId }: Write<Reply>, send: Locked['send']): Promise<readonly Statement[]> {
+  async #cancellations<Reply>({ before, change: { cancels = [], session } }: Planned<Reply>, { commitId }: Write<Reply>, send: Locked['send']): Promise<readonly Statement[]> {
     const { statements } = this.#options;
-    if (cancels.length === 0) return [];
+    const ofOwner = before.session.owner === session.owner ? [] : await this.#ownerChanges(session, commitId, send);
+    if (cancels.length === 0) return ofOwner;
     const rows = await send(statements.get('lockOperations', session.tenant, cancels));
     const live = rows.map((row) => JSON.parse(String(row['body'])) as Operation).filter(isLive).map((operation) => cancelled(operation, session.updatedAtMs));
-    return live.map((operation) => statements.get('updateOperation', operation.tenant, operation.id, null, commitId, ...operationValues(operation)));
+    return [...ofOwner, ...live.map((operation) => statements.get('updateOperation', operation.tenant, operation.id, null, commitId, ...operationValues(operation)))];
+  }
+
+  /** A session's operations go with it to its new owner. */
+  async #ownerChanges({ tenant, id, owner }: Session, commitId: string, send: Locked['send']): Promise<readonly Statement[]> {
+    const { statements } = this.#options;
+    const rows = await send(statements.get('operationsOfSessionToChange', tenant, id));
+    if (rows.length === 0) return [];
+    const bodies = rows.map((row) => JSON.stringify({ ...(JSON.parse(String(row['body'])) as Operation), owner }));
+    return [statements.get('changeOwnerOfOperations', tenant, owner, commitId, rows.map((row) => row['id']), bodies)];
   }
 
   /** Commits a write in one round trip. `moved`: the row is not any more what the change was made from, or a key is taken; nothing was written. */
@@ -372,7 +382,7 @@ function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): Update
  * piece may be on its way.
  */
 function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], deletesSession }: Change<Reply>): boolean {
-  return deletesSession || cancels.length > 0 || (dropsChunks && session.fence !== before.fence);
+  return deletesSession || cancels.length > 0 || session.owner !== before.owner || (dropsChunks && session.fence !== before.fence);
 }
 
 /** What others write beside the row, and what is read in more than one look, is read under the lock. */

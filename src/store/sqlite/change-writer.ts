@@ -30,6 +30,7 @@ export class ChangeWriter {
     }
     if (before === null) this.#rows.insert(session);
     else if (session !== before) this.#rows.update(session);
+    if (before !== null && before.owner !== session.owner) this.#statements.get('changeOwnerOfOperations').run(session.owner, session.owner, tenant, id);
     const entries = this.#rows.insertEntries(session, change.entries);
     if (change.dropsChunks) this.#statements.get('deleteChunks').run(tenant, id);
     // Outcomes that are dropped are those of a step that is answered; those that are kept come after it.

@@ -64,7 +64,7 @@ export class SessionRows {
 
   update(session: Session): void {
     const body = JSON.stringify(session);
-    this.#statements.get('updateSession').run(...changingColumns(session), body, session.tenant, session.id);
+    this.#statements.get('updateSession').run(session.owner, ...changingColumns(session), body, session.tenant, session.id);
     this.#remember(session, body);
   }
 

@@ -9,7 +9,7 @@ const statements = {
   insertSession: `INSERT INTO session
     (tenant, id, owner, agent, external_id, title_lower_case, status, archived, active_at_ms, due_at_ms, worker, fence, attempt_id, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  updateSession: `UPDATE session SET title_lower_case = ?, status = ?, archived = ?, active_at_ms = ?, due_at_ms = ?, worker = ?, fence = ?,
+  updateSession: `UPDATE session SET owner = ?, title_lower_case = ?, status = ?, archived = ?, active_at_ms = ?, due_at_ms = ?, worker = ?, fence = ?,
     attempt_id = ?, body = ? WHERE tenant = ? AND id = ?`,
   deleteSession: 'DELETE FROM session WHERE tenant = ? AND id = ?',
 
@@ -69,6 +69,7 @@ const statements = {
     SELECT rowid FROM operation WHERE tenant = asked.value AND due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY created_at_ms LIMIT ?)`,
   dueOperationsOfTenants: `SELECT operation.tenant, operation.id, operation.agent, operation.created_at_ms FROM json_each(?) AS asked JOIN operation ON operation.rowid IN (
     SELECT rowid FROM operation WHERE tenant = asked.value AND due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?)`,
+  changeOwnerOfOperations: "UPDATE operation SET owner = ?, body = json_set(body, '$.owner', ?) WHERE tenant = ? AND session_id = ?",
   deleteOperations: 'DELETE FROM operation WHERE tenant = ? AND session_id = ?',
 
   insertBranch: 'INSERT INTO branch (tenant, session_id, id, body) VALUES (?, ?, ?, ?)',
