@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { markOf } from '../../src/core/history.ts';
 import { statusOf } from '../../src/core/session.ts';
 import { callPart, Kit } from '../../src/store/conformance/kit.ts';
 import { finishOperation, operationOf } from '../../src/store/conformance/operation-kit.ts';
@@ -56,6 +57,7 @@ describe('a SQLite file of schema version 1', () => {
       expect([tail.session, tail.operations]).toEqual([session, []]);
       expect(tail.entries.map(({ seq }) => seq)).toEqual(Array.from({ length: session.lastSeq }, (_, place) => place + 1));
       expect(await kit.store.listOperations(session, { limit: 10 })).toEqual({ items: [], nextCursor: null });
+      for (const entry of tail.entries) if (markOf(entry) !== null) expect(await kit.store.readMarked(session, markOf(entry) ?? '')).toEqual(entry);
       const columns = versionOneRows['session']?.find(({ id }) => id === session.id);
       expect(statusOf(session)).toBe(columns?.['status']);
     }

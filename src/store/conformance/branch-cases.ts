@@ -1,68 +1,13 @@
-import { acceptEdit } from '../../core/accept/edit.ts';
 import { deleteTransition } from '../../core/accept/end.ts';
 import { acceptRestore } from '../../core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../core/accept/rewind.ts';
-import type { Accept } from '../../core/accept/transition.ts';
-import type { Loaded } from '../../core/draft.ts';
-import type { Entry } from '../../core/entry.ts';
-import { invariant, refuse } from '../../core/errors.ts';
+import { invariant } from '../../core/errors.ts';
 import { markOf, turnBeginMark, type Branch } from '../../core/history.ts';
-import { isVisible } from '../../core/intervals.ts';
-import type { Session } from '../../core/session.ts';
 import { settleGeneration } from '../../core/settle.ts';
-import type { BranchFilter, SessionRef, Store, UpdateRequest } from '../store.ts';
+import type { SessionRef, Store } from '../store.ts';
+import { branchesOf, conversation, edited, loaded, move, moving, shown, visibleTexts } from './branch-kit.ts';
 import { attemptRecord, callPart, committed, hasPeers, keyOf, suiteRules, type ConformanceCase, type Kit } from './kit.ts';
 import { finishOperation, startOperation } from './operation-kit.ts';
-
-const moving = { chunks: true, outcomes: true, marks: true } as const;
-
-/** A conversation of so many turns, at rest. */
-async function conversation(kit: Kit, turns: number): Promise<{ readonly ref: SessionRef; readonly turnIds: readonly string[] }> {
-  const { tenant, id } = await kit.create();
-  const ref = { tenant, id };
-  const turnIds: string[] = [];
-  for (let turn = 1; turn <= turns; turn += 1) {
-    turnIds.push((await kit.send(ref, `message ${turn}`)).turnId);
-    await kit.answer(ref, `answer ${turn}`);
-  }
-  return { ref, turnIds };
-}
-
-async function move<Reply>(kit: Kit, ref: SessionRef, accept: Accept<Reply>, branchId?: string, store = kit.store): Promise<Session> {
-  return committed(await kit.command(ref, accept, { reads: { ...moving, ...(branchId === undefined ? {} : { branchId }) } }, store)).session;
-}
-
-function edited(kit: Kit, turnId: string, text: string): Accept<unknown> {
-  return acceptEdit({ turnId, message: { messageId: kit.mint('msg'), parts: [{ type: 'text', text }] }, stop: true });
-}
-
-async function branchesOf(kit: Kit, ref: SessionRef, page: Partial<BranchFilter> = {}, store = kit.store): Promise<readonly Branch[]> {
-  return (await store.listBranches(ref, { limit: 100, ...page })).items;
-}
-
-/** What a transition on the session is given besides it. */
-async function loaded(kit: Kit, ref: SessionRef, reads: UpdateRequest<null>['reads'] = {}, store = kit.store): Promise<Loaded> {
-  const seen: Loaded[] = [];
-  await store.update({
-    key: ref, reads,
-    transition: (given) => {
-      seen.push(given);
-      return refuse('session_busy', 'only looked');
-    },
-  });
-  const [first] = seen;
-  invariant(first !== undefined, `session ${ref.id} is found`);
-  return first;
-}
-
-function visibleTexts(entries: readonly Entry[], { visible }: Session): readonly string[] {
-  return entries.flatMap((entry) => (entry.kind === 'user-message' && isVisible(visible, entry.seq) ? entry.parts.map((part) => (part.type === 'text' ? part.text : '')) : []));
-}
-
-async function shown(kit: Kit, ref: SessionRef, store = kit.store): Promise<readonly string[]> {
-  const { entries, session } = await kit.tail(ref, store);
-  return visibleTexts(entries, session);
-}
 
 /** Whether the branches that a store has are those that the session's log has discarded and not restored. */
 async function expectBranchesOfLog(kit: Kit, ref: SessionRef, store: Store = kit.store): Promise<void> {
