@@ -50,8 +50,16 @@ export async function readEffects(store: Store, session: Session, rules: AgentRu
   const items = page.flatMap((entry) => (entry.kind === 'assistant-step' && isLeft(entry.seq) && entry.seq < (before ?? Infinity) ? effectsOf(entry, results, rules) : [])).reverse();
   const readFrom = page[0]?.seq ?? first;
   const more = page.length === limits.effectsEntriesReadMax && readFrom > first;
-  if (items.length > limit) return { items: items.slice(0, limit), nextCursor: items[limit - 1]?.seq ?? null };
-  return { items, nextCursor: more ? readFrom + 1 : null };
+  if (items.length <= limit) return { items, nextCursor: more ? readFrom : null };
+  const listed = wholeSteps(items, limit);
+  return { items: listed, nextCursor: listed.at(-1)?.seq ?? null };
+}
+
+/** A page ends with a step, not between its calls: the next one begins with the step before it. A first step with more calls than the limit is listed whole. */
+function wholeSteps(items: readonly Effect[], limit: number): readonly Effect[] {
+  const cutSeq = items[limit]?.seq;
+  const whole = items.slice(0, limit).filter(({ seq }) => seq !== cutSeq);
+  return whole.length > 0 ? whole : items.filter(({ seq }) => seq === cutSeq);
 }
 
 /** How far behind its step the results of calls are looked for: as many entries as calls and what is asked about them. */
@@ -63,13 +71,17 @@ function resultsByCall(entries: readonly Entry[]): ReadonlyMap<string, CallResul
 
 function effectsOf({ seq, turnId, parts }: EntryOf<'assistant-step'>, results: ReadonlyMap<string, CallResult>, rules: AgentRules | undefined): readonly Effect[] {
   const calls = parts.filter((part): part is ToolCallPart => part.type === 'tool-call' && part.providerExecuted !== true);
-  return calls.toReversed().flatMap(({ index, toolName, input }): readonly Effect[] => {
+  return calls.toReversed().flatMap(({ index, toolName, input, needs }): readonly Effect[] => {
     const result = results.get(callIdOf(seq, index));
-    if (result === undefined || !hasRun(result) || (rules !== undefined && toolRules(rules, toolName)?.recovery === 'rerun')) return [];
+    // A question to a person does nothing outside.
+    if (result === undefined || needs?.type === 'question' || !hasRun(result) || (rules !== undefined && toolRules(rules, toolName)?.recovery === 'rerun')) return [];
     return [{ callId: callIdOf(seq, index), turnId, seq, toolName, input, outcome: result.outcome, ...(result.outcome === 'unknown' || result.mayHaveRun === true ? { mayHaveRun: true } : {}) }];
   });
 }
 
-function hasRun({ outcome, mayHaveRun }: CallResult): boolean {
-  return outcome === 'done' || outcome === 'unknown' || mayHaveRun === true || outcome === 'failed';
+/** Codes of calls that failed before their tool was called. */
+const neverRan: ReadonlySet<string | undefined> = new Set(['unknown_tool', 'invalid_input', 'exclusive_tool', 'tool_changed', 'tool_unavailable', 'too_many_operations', 'context_failed']);
+
+function hasRun({ outcome, mayHaveRun, code }: CallResult): boolean {
+  return outcome === 'done' || outcome === 'unknown' || mayHaveRun === true || (outcome === 'failed' && !neverRan.has(code));
 }

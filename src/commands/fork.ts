@@ -2,9 +2,9 @@ import { forkSession, type ForkReply } from '../core/accept/fork.ts';
 import type { Entry } from '../core/entry.ts';
 import { isTimeline } from '../core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
-import { isVisible } from '../core/intervals.ts';
+import { isVisible, visibleAfter } from '../core/intervals.ts';
 import type { Session } from '../core/session.ts';
-import type { Store } from '../store/store.ts';
+import type { SessionRef, Store } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { requestKey } from './idempotency.ts';
 import { asJson, forkInput, parseInput, type ForkInput } from './input.ts';
@@ -22,8 +22,8 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
   const { tenant } = options.principal;
   const origin = await host.store.readSession({ tenant, id: sessionId, owner: ownerScope(options.principal) });
   if (origin === null) return refuse('session_not_found', `there is no session ${sessionId}`);
-  const entries = await visibleUntil(host.store, origin, turnId);
-  if (isRefusal(entries)) return entries;
+  const read = await visibleUntil(host.store, origin, turnId);
+  const entries = isRefusal(read) ? [] : read;
   const ref = { tenant, id: host.system.ids.mint('ses') };
   const circumstances = circumstancesOf(host);
   const key = options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, `fork ${origin.id}`, asJson(body), 201, circumstances.nowMs)];
@@ -32,6 +32,8 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
   const result = await host.store.create<ForkReply & { readonly session: Session }>({
     ref, owner: origin.owner, externalId, idempotency: key,
     build: () => {
+      // Refused only here: a repetition is given the first reply, whatever has become of the origin's history.
+      if (isRefusal(read)) return read;
       const change = forkSession(origin, entries, ref, Object.fromEntries(Object.entries(command).filter(([, value]) => value !== undefined)) as unknown as Parameters<typeof forkSession>[3], circumstances);
       return { ...change, reply: { ...change.reply, session: change.session } };
     },
@@ -41,12 +43,12 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
     case 'refused':
       return result.refusal;
     case 'replayed':
-      return { reply: result.reply as unknown as ForkReply & { readonly session: Session }, httpStatus: result.httpStatus, replayed: true };
+      return { reply: await withWholeResults(host.store, origin, entries, result.reply as unknown as ForkReply & { readonly session: Session }), httpStatus: result.httpStatus, replayed: true };
     case 'exists':
       return existingFork(result.session, origin, externalId);
     case 'created':
       host.committed(result.session, result.entries);
-      return { reply: result.reply, httpStatus: 201, replayed: false };
+      return { reply: await withWholeResults(host.store, origin, entries, result.reply), httpStatus: 201, replayed: false };
   }
 }
 
@@ -60,18 +62,31 @@ function existingFork(session: Session, origin: Session, externalId: string | un
 async function visibleUntil(store: Store, session: Session, turnId: string | null | undefined): Promise<readonly Entry[] | Refusal> {
   const found: Entry[] = [];
   if (turnId === null) return found;
-  for (let after = 0; after < session.lastSeq;) {
+  for (let after = visibleAfter(session.visible, 0); after !== null && after < session.lastSeq;) {
     const page = await store.readEntries(session, { afterSeq: after, limit: pageEntries });
-    if (page.length === 0) break;
+    if (page.length === 0) return refuse('session_not_found', `session ${session.id} was deleted meanwhile`);
     for (const entry of page) {
       if (entry.seq > session.lastSeq || !isTimeline(entry) || !isVisible(session.visible, entry.seq)) continue;
       found.push(entry);
       if (turnId !== undefined && entry.kind === 'turn-ended' && entry.turnId === turnId) return found;
     }
-    after = page.at(-1)?.seq ?? session.lastSeq;
+    after = visibleAfter(session.visible, page.at(-1)?.seq ?? session.lastSeq);
   }
   if (turnId === undefined || session.turn?.id === turnId) return found;
   return refuse('turn_not_found', `there is no turn ${turnId} in the visible history`, { turnId });
+}
+
+/** The copy has its own of the results that the log keeps shortened: before anybody is told of it, and again where it is told a second time, lest the first one was cut off in between. */
+async function withWholeResults<Reply extends ForkReply>(store: Store, origin: Session, entries: readonly Entry[], reply: Reply): Promise<Reply> {
+  const ref: SessionRef = { tenant: origin.tenant, id: reply.sessionId };
+  for (const entry of entries) {
+    const results = entry.kind === 'tool-results' ? entry.results : entry.kind === 'operation-result' ? [entry.result] : [];
+    for (const { wholeId } of results) {
+      const body = wholeId === undefined ? null : await store.readWholeResult(origin, wholeId);
+      if (wholeId !== undefined && body !== null) await store.storeWholeResult({ ref, id: wholeId, body });
+    }
+  }
+  return reply;
 }
 
 function lastTurnOf(entries: readonly Entry[]): string | null {

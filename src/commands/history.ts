@@ -3,14 +3,16 @@ import { acceptRestore } from '../core/accept/restore.ts';
 import { acceptRedo, acceptRewind, type MoveReply } from '../core/accept/rewind.ts';
 import type { SendReply } from '../core/accept/send.ts';
 import type { Accept } from '../core/accept/transition.ts';
-import type { MessageContent } from '../core/entry.ts';
+import type { EntryOf, MessageContent } from '../core/entry.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import { turnBeginMark } from '../core/history.ts';
+import { isVisible, visibleBefore } from '../core/intervals.ts';
 import type { JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
-import { readEffects, type Effect } from './effects.ts';
-import type { UpdateRequest } from '../store/store.ts';
+import type { Session } from '../core/session.ts';
+import type { Store, UpdateRequest } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
+import { readEffects, type Effect } from './effects.ts';
 import { messageKey } from './idempotency.ts';
 import { asJson, compact, editInput, parseInput, restoreInput, retryInput, rewindInput, type EditInput, type RestoreInput, type RetryInput, type RewindInput } from './input.ts';
 import { runCommand, wholeWork } from './run-command.ts';
@@ -49,7 +51,7 @@ export async function redo(host: CommandHost, sessionId: string, options: Comman
   return move(host, 'redo', sessionId, {}, acceptRedo(), moving, options);
 }
 
-/** Makes a discarded future the present history again. Refused also with `branch_not_found`, `branches_full`. */
+/** Makes a discarded future the present history again. Refused also with `branch_not_found`. */
 export async function restoreBranch(host: CommandHost, sessionId: string, branchId: string, body: RestoreInput, options: CommandOptions): Moved {
   const parsed = parseInput(restoreInput, body);
   if ('refused' in parsed) return parsed;
@@ -71,16 +73,30 @@ export async function retry(host: CommandHost, sessionId: string, body: RetryInp
   const { stop, keepOperations, model } = parsed.input;
   const session = await host.store.readSession({ tenant: options.principal.tenant, id: sessionId, owner: ownerScope(options.principal) });
   if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
-  const turnId = parsed.input.turnId ?? session.turn?.id ?? session.lastTurn?.id;
-  const opening = turnId === undefined ? null : await host.store.readMarked(session, turnBeginMark(turnId));
-  if (turnId === undefined || opening?.kind !== 'user-message') return refuse('turn_not_found', `there is no turn ${turnId ?? ''} that a message opened`, { turnId: turnId ?? null });
-  const { parts, actor, clientTools, metadata, model: before } = opening;
+  const { turnId } = parsed.input;
+  const opening = turnId === undefined ? await lastSaid(host.store, session) : await host.store.readMarked(session, turnBeginMark(turnId));
+  const said = opening?.kind === 'user-message' ? opening : null;
+  const { parts, actor, clientTools, metadata, model: before } = said ?? { parts: [] };
   const message = compact({ parts, actor, clientTools, metadata, model: model ?? before, messageId: circumstancesOf(host).mintId('msg') }) as MessageContent;
-  return replaceMessage(host, 'retry', sessionId, body, { turnId, stop, keepOperations, message, messageId: undefined }, options);
+  return replaceMessage(host, 'retry', sessionId, body, { turnId: said?.turnId ?? null, stop, keepOperations, message, messageId: undefined }, options);
 }
 
+/** The message that opened the last visible turn that one did. */
+async function lastSaid(store: Store, { tenant, id, visible, lastSeq }: Session): Promise<EntryOf<'user-message'> | null> {
+  for (let before = visibleBefore(visible, lastSeq + 1); before !== null;) {
+    const page = await store.readEntries({ tenant, id }, { beforeSeq: before, limit: pageEntries });
+    const said = page.findLast((entry): entry is EntryOf<'user-message'> => entry.kind === 'user-message' && entry.steered !== true && isVisible(visible, entry.seq));
+    if (said !== undefined) return said;
+    before = visibleBefore(visible, page[0]?.seq ?? 0);
+  }
+  return null;
+}
+
+const pageEntries = 100;
+
 interface Replacement {
-  readonly turnId: string;
+  /** null: there is none to be replaced. */
+  readonly turnId: string | null;
   readonly stop: boolean | undefined;
   readonly keepOperations: boolean | undefined;
   readonly message: MessageContent;
@@ -92,7 +108,10 @@ async function replaceMessage(host: CommandHost, name: string, sessionId: string
   const result = await runCommand<EditReply>(host, {
     name, sessionId, body: asJson(body), httpStatus: 202, reads: moving,
     keys: messageId === undefined ? [] : [messageKey(messageId, asJson(body), 202, options.idempotencyKey === undefined)],
-    accept: (draft, now, loaded) => refuseContent(host.agents.get(draft.session.agent), message) ?? acceptEdit(compact({ turnId, message, stop, keepOperations }) as Parameters<typeof acceptEdit>[0])(draft, now, loaded),
+    // Refused only here: a repetition is given the first reply, whatever has become of the turn since.
+    accept: (draft, now, loaded) => (turnId === null
+      ? refuse('turn_not_found', 'there is no such turn that a message opened')
+      : refuseContent(host.agents.get(draft.session.agent), message) ?? acceptEdit(compact({ turnId, message, stop, keepOperations }) as Parameters<typeof acceptEdit>[0])(draft, now, loaded)),
   }, options);
   return withEffects(host, sessionId, result, options);
 }

@@ -7,6 +7,19 @@ export function isVisible(visible: readonly Interval[], seq: number): boolean {
   return visible.some((interval) => seq >= interval.fromSeq && (interval.toSeq === null || seq <= interval.toSeq));
 }
 
+/** Reading backwards from before `seq`: where the next visible entry lies before; null: none does. So nobody reads through what was left. */
+export function visibleBefore(visible: readonly Interval[], seq: number): number | null {
+  const interval = visible.findLast(({ fromSeq }) => fromSeq < seq);
+  if (interval === undefined) return null;
+  return interval.toSeq === null ? seq : Math.min(seq, interval.toSeq + 1);
+}
+
+/** Reading on from after `seq`: where the next visible entry lies after; null: none does. */
+export function visibleAfter(visible: readonly Interval[], seq: number): number | null {
+  const interval = visible.find(({ toSeq }) => toSeq === null || toSeq > seq);
+  return interval === undefined ? null : Math.max(seq, interval.fromSeq - 1);
+}
+
 /** The history that ends before `seq`, and what was cut off. The log's end is `lastSeq`. */
 export function cutBefore(visible: readonly Interval[], seq: number, lastSeq: number): { readonly kept: readonly Interval[]; readonly cut: readonly Interval[] } {
   const kept: Interval[] = [];

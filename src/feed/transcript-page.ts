@@ -1,4 +1,5 @@
 import type { Entry } from '../core/entry.ts';
+import { visibleBefore } from '../core/intervals.ts';
 import { isLive } from '../core/operation.ts';
 import { callIdOf, foldTranscript, mayComeLate, operationCard, type OperationCard, type TranscriptMessage, type TranscriptPart, type TranscriptToolPart } from '../core/transcript.ts';
 import type { Session } from '../core/session.ts';
@@ -21,20 +22,26 @@ const laterEntriesMax = 10_000;
  */
 export async function readTranscript(store: Store, session: Session, { before, limit }: { readonly before?: number | undefined; readonly limit: number }): Promise<TranscriptPage> {
   let entries: readonly Entry[] = [];
-  let fromSeq = before ?? session.lastSeq + 1;
+  // What was left is not read through: the page lies before it.
+  const endSeq = visibleBefore(session.visible, before ?? session.lastSeq + 1);
+  if (endSeq === null) return { items: [], nextCursor: null };
+  let cutAt = endSeq <= session.lastSeq ? endSeq : undefined;
+  let fromSeq = endSeq;
   // A message is at least one entry, a turn with a tool call five for two messages.
   const pageEntries = limit * 3 + 10;
   for (;;) {
     const page = await store.readEntries(session, { beforeSeq: fromSeq, limit: pageEntries });
     entries = [...page, ...entries];
-    fromSeq = page[0]?.seq ?? 1;
+    const firstSeq = page[0]?.seq ?? 1;
+    fromSeq = visibleBefore(session.visible, firstSeq) ?? 1;
+    if (fromSeq < firstSeq) cutAt = fromSeq;
     const reachedStart = page.length < pageEntries || fromSeq <= 1;
     const messages = wholeMessages(foldTranscript(entries, session.visible), entries, reachedStart);
     if (messages.length < limit && !reachedStart) continue;
     const items = messages.slice(-limit);
     const first = items[0];
     const more = first !== undefined && (messages.length > items.length || !reachedStart);
-    return { items: await withWhatCameLater(store, session, entries, items, before), nextCursor: more ? first.metadata.seq : null };
+    return { items: await withWhatCameLater(store, session, entries, items, cutAt), nextCursor: more ? first.metadata.seq : null };
   }
 }
 

@@ -1,5 +1,5 @@
 import type { MessageContent } from '../entry.ts';
-import { isRefusal } from '../errors.ts';
+import { isRefusal, refuse } from '../errors.ts';
 import { findVisibleTurn, marksOf, readyToMove, rewindBefore, type MoveOptions } from './move.ts';
 import type { MoveReply } from './rewind.ts';
 import type { SendReply } from './send.ts';
@@ -19,6 +19,7 @@ export function acceptEdit({ turnId, message, ...options }: EditCommand): Accept
   return (draft, { mintId }, loaded) => {
     const refused = readyToMove(draft, loaded, 'editing', options);
     if (refused !== null) return refused;
+    if (draft.session.archived) return refuse('session_archived', 'the session is archived; unarchive it to send');
     const marks = marksOf(draft, loaded);
     const bounds = findVisibleTurn(draft, marks, turnId);
     if (isRefusal(bounds)) return bounds;

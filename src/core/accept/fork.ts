@@ -4,6 +4,7 @@ import { Draft, type Change, type Circumstances } from '../draft.ts';
 import type { Entry, EntryDraft, SessionCreated } from '../entry.ts';
 import { isTimeline } from '../entry-format.ts';
 import { emptySession, type NewSession, type Session } from '../session.ts';
+import { mayHaveBegun } from './stop.ts';
 
 export interface ForkCommand extends Pick<SessionCreated, 'externalId' | 'title'> {
   /** The last turn that is copied; null: none is. */
@@ -35,7 +36,7 @@ export function forkSession(origin: Session, entries: readonly Entry[], key: New
   for (const entry of entries) {
     if (isTimeline(entry)) seqs.set(entry.seq, draft.copy(copyOf(entry, seqs), entry.atMs).seq);
   }
-  endOpenTurn(draft);
+  endOpenTurn(draft, origin);
   draft.rest();
   return draft.done({ sessionId: key.id, revision: draft.session.revision, turns: draft.session.turns });
 }
@@ -47,10 +48,12 @@ function copyOf(entry: Entry, seqs: ReadonlyMap<number, number>): EntryDraft {
   return { ...body, ...stepSeq, copied: true } as EntryDraft;
 }
 
-function endOpenTurn(draft: Draft): void {
+/** Calls that have begun in the origin go on there: the copy's model is told that they may have had their effect. */
+function endOpenTurn(draft: Draft, origin: Session): void {
   const { turn } = draft.session;
   if (turn === null) return;
+  const begun = new Set(origin.turn?.lastStep?.openCalls.filter(mayHaveBegun).map(({ index }) => index));
   const step = turn.lastStep;
-  if (step !== null && step.openCalls.length > 0) appendResults(draft, step.seq, step.openCalls.map((call) => stoppedCall(call, false)));
+  if (step !== null && step.openCalls.length > 0) appendResults(draft, step.seq, step.openCalls.map((call) => stoppedCall(call, begun.has(call.index))));
   draft.endTurn('stopped', { startsNext: false });
 }

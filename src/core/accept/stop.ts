@@ -2,7 +2,7 @@ import { appendResults, withdrawActions } from '../advance.ts';
 import { stoppedCall } from '../call-result.ts';
 import type { Draft, Loaded } from '../draft.ts';
 import { invariant } from '../errors.ts';
-import { awaitedOperations } from '../session.ts';
+import { awaitedOperations, type OpenCall } from '../session.ts';
 import { foldSegments, stoppedParts } from '../stream-parts.ts';
 import type { Accept } from './transition.ts';
 
@@ -39,6 +39,11 @@ export function acceptStop(command: StopCommand): Accept<StopReply> {
   };
 }
 
+/** Whether a call that is cut off may have had its effect. */
+export function mayHaveBegun({ dispatchedFence, mayHaveRun, operationId }: OpenCall): boolean {
+  return dispatchedFence !== undefined || mayHaveRun === true || operationId !== undefined;
+}
+
 /** Ends the open turn as stopped. `chunks` is all that was shown of the attempt in flight, `outcomes` what its open calls have come to already. */
 export function stopTurn(draft: Draft, { chunks, outcomes }: Pick<Loaded, 'chunks' | 'outcomes'>, options: { readonly startsNext: boolean; readonly keepOperations?: boolean }): void {
   const turn = draft.session.turn;
@@ -55,7 +60,7 @@ export function stopTurn(draft: Draft, { chunks, outcomes }: Pick<Loaded, 'chunk
   if (options.keepOperations !== true) draft.cancelOperations(awaitedOperations(draft.session));
   const step = draft.session.turn?.lastStep;
   if (step && step.openCalls.length > 0) {
-    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? stoppedCall(call, call.dispatchedFence !== undefined || call.mayHaveRun === true || call.operationId !== undefined)));
+    appendResults(draft, step.seq, step.openCalls.map((call) => outcomes.find(({ index }) => index === call.index) ?? stoppedCall(call, mayHaveBegun(call))));
   }
   draft.endTurn('stopped', { startsNext: options.startsNext });
 }

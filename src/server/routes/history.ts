@@ -28,13 +28,13 @@ export const historyRoutes = [
   route({
     method: 'POST', path: '/v1/sessions/:id/edit', name: 'editTurn', command: 'guarded', body: editInput,
     summary: 'Says something in place of a turn\'s message: the turn and all after it become a branch. One commit.',
-    replies: { 202: editedSchema }, refusals: [...moveRefusals, 'turn_not_found', 'branches_full', 'model_not_allowed', 'client_tool_taken', 'message_id_taken'],
+    replies: { 202: editedSchema }, refusals: [...moveRefusals, 'session_archived', 'turn_not_found', 'branches_full', 'model_not_allowed', 'client_tool_taken', 'message_id_taken'],
     handle: async ({ host, param, body, options }) => commandResponse(await edit(host.commands, param('id'), body, options)),
   }),
   route({
     method: 'POST', path: '/v1/sessions/:id/retry', name: 'retryTurn', command: 'guarded', body: retryInput, bodyOptional: true,
     summary: 'Says a turn\'s message again, the last one\'s by default: what came of it becomes a branch.',
-    replies: { 202: editedSchema }, refusals: [...moveRefusals, 'turn_not_found', 'branches_full', 'model_not_allowed', 'client_tool_taken'],
+    replies: { 202: editedSchema }, refusals: [...moveRefusals, 'session_archived', 'turn_not_found', 'branches_full', 'model_not_allowed', 'client_tool_taken'],
     handle: async ({ host, param, body, options }) => commandResponse(await retry(host.commands, param('id'), body, options)),
   }),
   route({
@@ -58,7 +58,7 @@ export const historyRoutes = [
   route({
     method: 'POST', path: '/v1/sessions/:id/branches/:branchId/restore', name: 'restoreBranch', command: 'guarded', body: restoreInput, bodyOptional: true,
     summary: 'Makes a discarded future the present history again. What is visible in its place becomes a branch.',
-    replies: { 200: movedSchema }, refusals: [...moveRefusals, 'branch_not_found', 'branches_full'],
+    replies: { 200: movedSchema }, refusals: [...moveRefusals, 'branch_not_found'],
     handle: async ({ host, param, body, options }) => commandResponse(await restoreBranch(host.commands, param('id'), param('branchId'), body, options)),
   }),
   route({
