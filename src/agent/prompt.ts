@@ -19,15 +19,18 @@ export class PromptHistory {
   /** Size of the entries' texts, roughly, for the bound of a cache of histories. */
   textChars = 0;
   readonly #visible: readonly Interval[];
+  readonly #redactions: number;
   readonly #callIds = new CallIds();
 
-  constructor(visible: readonly Interval[]) {
+  /** `redactions`: of how many entries the content had been removed when it was begun. */
+  constructor(visible: readonly Interval[], redactions = 0) {
     this.#visible = visible;
+    this.#redactions = redactions;
   }
 
-  /** Whether it is the beginning of the history that these intervals show. */
-  continuesTo(visible: readonly Interval[]): boolean {
-    return JSON.stringify(visible) === JSON.stringify(this.#visible);
+  /** Whether it is the beginning of the history that the session shows. */
+  continuesTo({ visible, redactions }: { readonly visible: readonly Interval[]; readonly redactions: number }): boolean {
+    return redactions === this.#redactions && JSON.stringify(visible) === JSON.stringify(this.#visible);
   }
 
   /** Takes the entries that follow on what it has; what would leave a gap is left for a read of the log. */

@@ -103,6 +103,10 @@ export const forkInput = z.strictObject({
   externalId: clientId.refine((value) => !value.startsWith('ses_'), 'begins with ses_, as session ids do').optional(),
 });
 
+export const redactInput = z.strictObject({ seq: z.int().min(1) });
+
+export type RedactInput = z.input<typeof redactInput>;
+
 export const transferInput = z.strictObject({ owner: clientId });
 
 export type TransferInput = z.input<typeof transferInput>;

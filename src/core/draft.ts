@@ -6,6 +6,8 @@ import type { Branch, Mark } from './history.ts';
 import { closedAt, cutBefore, isVisible } from './intervals.ts';
 import type { Delivery, LiveOperation, Operation, OperationResult } from './operation.ts';
 import { project } from './project.ts';
+import { redactEntry, wholeIdsOf } from './redact.ts';
+import type { Redaction } from './redaction-entry.ts';
 import type { QueuedMessage, Session } from './session.ts';
 import type { StreamSegment } from './stream-parts.ts';
 
@@ -39,6 +41,9 @@ export interface Change<Reply> {
   /** Operations that are over, by id: what lives of them is cancelled, see `cancelled` in `operation-transitions.ts`. */
   readonly cancels?: readonly string[];
   /** Branches that are discarded, and ids of those that are restored. */
+  /** Entries that stand in the log already and whose content is removed: as they are without it. The wholes of their results go, and what the rows of their operations say. */
+  readonly redacts?: readonly Entry[];
+  readonly redactsWholes?: readonly string[];
   readonly branches?: { readonly filed: readonly Branch[]; readonly restored: readonly string[] };
   /** Everything of the session is removed. */
   readonly deletesSession: boolean;
@@ -74,6 +79,8 @@ export class Draft {
   readonly #cancels: string[] = [];
   readonly #filed: Branch[] = [];
   readonly #restored: string[] = [];
+  readonly #redacts: Entry[] = [];
+  readonly #redactsWholes: string[] = [];
   /** Of the open calls: as they were stored, and as this change adds to them. */
   #known: readonly CallResult[];
   #added: StoredOutcome[] = [];
@@ -243,6 +250,12 @@ export class Draft {
     this.#filed.push({ ...branch, discardedAtMs: this.nowMs });
   }
 
+  /** Removes the content of an entry that stands in the log. */
+  redact(entry: Entry, redaction: Redaction): void {
+    this.#redacts.push(redactEntry(entry, redaction));
+    this.#redactsWholes.push(...wholeIdsOf(entry));
+  }
+
   /** Makes a branch the present history again. */
   restoreBranch(branch: Branch, visible: readonly Interval[], deliveries: readonly Delivery[]): void {
     this.append({ kind: 'branch-restored', branchId: branch.id, turns: branch.turns, visible, deliveries });
@@ -253,6 +266,7 @@ export class Draft {
     return {
       session: this.session, entries: this.#entries, dropsChunks: this.#dropsChunks, dropsOutcomes: this.#dropsOutcomes, outcomes: this.#added,
       operations: this.#operations, cancels: this.#cancels, deletesSession, reply,
+      ...(this.#redacts.length === 0 ? {} : { redacts: this.#redacts, redactsWholes: this.#redactsWholes }),
       ...(this.#filed.length + this.#restored.length === 0 ? {} : { branches: { filed: this.#filed, restored: this.#restored } }),
     };
   }

@@ -42,6 +42,7 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'history-redone': { ...ledger, movesRevision: true },
   'branch-discarded': { ...ledger, movesRevision: true },
   'branch-restored': { ...ledger, movesRevision: true },
+  'entry-redacted': ledger,
   'owner-changed': { ...ledger, movesRevision: true },
   'session-ended': { ...ledger, movesRevision: true },
   'action-opened': { ...ledger, movesRevision: true },

@@ -2,6 +2,7 @@ import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { EntryRedacted, Redaction } from './redaction-entry.ts';
 import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
 
 /**
@@ -20,6 +21,8 @@ export interface EntryHead {
   readonly imported?: JsonObject;
   /** Copied into a fork: it happened, and was counted, in the session that it is from. */
   readonly copied?: true;
+  /** Its content was removed. */
+  readonly redacted?: Redaction;
 }
 
 export type { CallResult, Outcome } from './call-result.ts';
@@ -57,6 +60,7 @@ export type EntryBody =
   | BranchRestored
   | SessionEnded
   | OwnerChanged
+  | EntryRedacted
   | ActionOpened
   | ActionResolved
   | OperationStarted

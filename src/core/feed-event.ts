@@ -2,6 +2,7 @@ import type { Entry } from './entry.ts';
 import type { OpenAction } from './action.ts';
 import { refuse, type Refusal } from './errors.ts';
 import { operationView, type Operation, type OperationView } from './operation.ts';
+import { redactEntry } from './redact.ts';
 import { openActions, statusOf, type QueuedMessage, type Session, type SessionStatus } from './session.ts';
 import { foldSegment, remainderOf, segmentsAfter, type StreamedPart, type StreamOffsets, type StreamSegment } from './stream-parts.ts';
 
@@ -160,6 +161,13 @@ export interface FeedView {
 
 export const emptyFeedView: FeedView = { position: null, entries: [], live: null, status: null, turnId: null, queue: { held: false, messages: [] }, actions: [], operations: [] };
 
+/** Who has read an entry before its content was removed has it no more than who reads it now. */
+function withoutContent(entries: readonly Entry[], { kind, atMs, ...rest }: Entry): readonly Entry[] {
+  if (kind !== 'entry-redacted' || !('redactedSeq' in rest)) return entries;
+  const { redactedSeq, by } = rest;
+  return entries.map((entry) => (entry.seq === redactedSeq ? redactEntry(entry, { atMs, by }) : entry));
+}
+
 /**
  * The client's fold: the view after one more event. However often a stream was cut and resumed, at whatever position and
  * age, the fold of what was received equals that of the uninterrupted stream (G5).
@@ -168,8 +176,9 @@ export function foldFeed(view: FeedView, event: FeedEvent): FeedView {
   const next = { ...view, position: event.position };
   switch (event.type) {
     case 'entry': {
-      const ends = 'attempt' in event.entry && event.entry.attempt.id === view.live?.attemptId;
-      return { ...next, entries: [...view.entries, event.entry], live: ends ? null : view.live };
+      const { entry } = event;
+      const ends = 'attempt' in entry && entry.attempt.id === view.live?.attemptId;
+      return { ...next, entries: [...withoutContent(view.entries, entry), entry], live: ends ? null : view.live };
     }
     case 'chunk': {
       const parts = view.live?.attemptId === event.attemptId ? view.live.parts : [];

@@ -35,6 +35,8 @@ export interface Mark {
 /** Marks of the history sort between these two. */
 export const historyMarks = { from: 'h.', before: 'h/' } as const;
 
+/** A message as it waited, by its own id: not a mark of the history. */
+const queued = 'q:';
 const begins = 'h.b:';
 const ends = 'h.e:';
 /** A detached operation has ended with something that the model is to hear of: its id, and the step of its call. One that was cancelled because its turn was left has nothing. */
@@ -47,6 +49,8 @@ export function markOf(entry: Entry): string | null {
   switch (entry.kind) {
     case 'user-message':
       return entry.steered === true ? null : begins + entry.turnId;
+    case 'message-queued':
+      return queued + entry.messageId;
     case 'turn-started':
       return begins + entry.turnId;
     case 'turn-ended':
@@ -58,6 +62,11 @@ export function markOf(entry: Entry): string | null {
     default:
       return null;
   }
+}
+
+/** The mark of a message as it was queued. */
+export function queuedMark(messageId: string): string {
+  return queued + messageId;
 }
 
 /** The mark of the entry that a turn begins with. */

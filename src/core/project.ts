@@ -62,6 +62,11 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
   'branch-restored': (session, { visible, deliveries }) => ({ ...session, branches: session.branches - 1, visible, deliveries }),
+  'entry-redacted': (session, { clears, messageId }) => ({
+    ...session, redactions: session.redactions + 1,
+    ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
+    queue: session.queue.map((queued) => (queued.messageId === messageId ? withoutPreview(queued) : queued)),
+  }),
   'owner-changed': (session, { to }) => ({ ...session, owner: to }),
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
@@ -137,7 +142,11 @@ function queuedPreview({ preview }: Session, { parts }: { readonly parts: readon
   return own === null ? {} : { preview: own };
 }
 
-function previewOf(parts: readonly MessagePart[]): string | null {
+function withoutPreview({ preview: _preview, ...queued }: QueuedMessage): QueuedMessage {
+  return queued;
+}
+
+export function previewOf(parts: readonly MessagePart[]): string | null {
   for (const part of parts) if (part.type === 'text' && part.text !== '') return part.text.slice(0, limits.previewCharsMax).toWellFormed();
   return null;
 }

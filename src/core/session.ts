@@ -43,6 +43,8 @@ export interface Session {
   /** Seq of the last entry that belongs to the conversation, visible or not; 0: not known. */
   readonly timelineSeq: number;
   readonly forkedFrom: ForkOrigin | null;
+  /** Entries whose content was removed. */
+  readonly redactions: number;
   /** The turn that has not ended. */
   readonly turn: Turn | null;
   readonly lastTurn: EndedTurn | null;
@@ -245,18 +247,18 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
   return {
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
-    revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
+    revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
     crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
-  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null,
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
+  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0,
 };
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('forkedFrom' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
+  if ('redactions' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
   const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
   return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
 }

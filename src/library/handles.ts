@@ -22,6 +22,7 @@ import { edit, redo, restoreBranch, retry, rewind, type EditedReply, type MovedR
 import type { AnswerInput, DecisionsInput, EditInput, EndInput, ForkInput, QueueEditInput, RetryInput, SendInput, SettingsInput, StopInput } from '../commands/input.ts';
 import { listOperations, type OperationViewPage } from '../commands/operations.ts';
 import { deleteQueued, editQueued, holdQueue, promoteQueued, releaseQueue } from '../commands/queue.ts';
+import { redact } from '../commands/redact.ts';
 import { resolveAction, resolveActions } from '../commands/resolve.ts';
 import { send } from '../commands/send.ts';
 import { changeSettings } from '../commands/settings.ts';
@@ -149,6 +150,14 @@ export class SessionHandle {
   /** Sets title, metadata, archived. */
   async update(body: SettingsInput, options: CallOptions = {}): Promise<void> {
     value(await changeSettings(this.#host.commands, this.id, body, this.#options(options)));
+  }
+
+  /**
+   * Removes the content of an entry for good, and of those that hold the same. What is left says that something was there, and who removed it. Throws `RefusedError`: `invalid_request`, `session_not_found`,
+   * `session_busy` (it belongs to a turn that runs or waits), `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless.
+   */
+  async redact(seq: number, options: CallOptions = {}): Promise<void> {
+    value(await redact(this.#host.commands, this.id, { seq }, this.#options(options)));
   }
 
   /** Gives the session to another owner, with its operations: from guest to account. Throws `RefusedError`: `invalid_request`, `session_not_found`, `external_id_taken`, `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless. */

@@ -71,7 +71,7 @@ export const callResult = z.object({
   wholeId: optionalText, approvedInput: z.exactOptional(json), stopsTurn: yes,
 }) satisfies z.ZodType<CallResult>;
 
-const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])), imported: metadata, copied: yes };
+const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOptional(z.enum(['user', 'model'])), imported: metadata, copied: yes, redacted: z.exactOptional(z.object({ atMs: z.number(), by: z.string() })) };
 
 export const intervals = z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() }));
 const deliveries = z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() }));
@@ -114,6 +114,9 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({
     ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries,
+  }),
+  z.object({
+    ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata'])), messageId: optionalText,
   }),
   z.object({ ...head, kind: z.literal('owner-changed'), from: z.string(), to: z.string() }),
   z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries }),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import {
-  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput,
+  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput, redactInput, transferInput,
 } from '../commands/input.ts';
 import { entrySchema, errorInfo } from './entry-schema.ts';
 import { eventSchema } from './event-schema.ts';
@@ -23,6 +23,7 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Action: replies.actionSchema, ActionList: replies.actionListSchema, Resolved: replies.resolvedSchema, WholeResult: replies.wholeResultSchema,
   Operation: replies.operationSchema, OperationPage: replies.operationPageSchema, OperationEnd: replies.operationEndSchema, Event: eventSchema,
   Moved: replies.movedSchema, Edited: replies.editedSchema, Forked: replies.forkedSchema, BranchPage: replies.branchPageSchema, EffectPage: replies.effectPageSchema,
+  Transferred: replies.transferredSchema, Redacted: replies.redactedSchema, Transfer: transferInput, RedactEntry: redactInput,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,
   CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput,
   Rewind: rewindInput, EditTurn: editInput, RetryTurn: retryInput, Fork: forkInput, RestoreBranch: restoreInput,

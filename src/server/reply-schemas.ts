@@ -65,6 +65,7 @@ export const branchPageSchema = z.object({
 });
 
 export const revisionSchema = z.object({ revision: z.int() });
+export const redactedSchema = z.object({ revision: z.int(), redacted: z.boolean() });
 export const transferredSchema = z.object({ revision: z.int(), owner: z.string() });
 export const deletedSchema = z.object({ deleted: z.literal(true) });
 export const stoppedSchema = z.object({ stopped: z.boolean(), turnId: z.string().nullable(), revision: z.int() });

@@ -21,7 +21,7 @@ export class HistoryCache {
   /** Takes the session's history out of the cache as far as it is known, or begins one; {@link catchUp} does the rest. */
   take(session: Session): PromptHistory {
     const known = this.#remove(keyOf(session));
-    return known?.continuesTo(session.visible) === true ? known : new PromptHistory(session.visible);
+    return known?.continuesTo(session) === true ? known : new PromptHistory(session.visible, session.redactions);
   }
 
   /** Two runs of one session may each put theirs: the one that goes further stays. */

@@ -271,6 +271,7 @@ export class PureSession {
     for (const outcome of change.outcomes ?? []) this.#storeOutcome(outcome);
     for (const operation of change.operations ?? []) this.operations.set(operation.id, operation);
     for (const id of change.cancels ?? []) this.operations.set(id, cancelled(this.operation(id), change.session.updatedAtMs));
+    for (const entry of change.redacts ?? []) this.log[entry.seq - 1] = entry;
     for (const branch of change.branches?.filed ?? []) this.branches.set(branch.id, branch);
     for (const id of change.branches?.restored ?? []) this.branches.delete(id);
     if (change.deletesSession) this.#delete();

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { acceptEnd } from '../../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
 import { acceptEdit } from '../../src/core/accept/edit.ts';
+import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
 import { acceptTransfer } from '../../src/core/accept/transfer.ts';
@@ -153,6 +154,10 @@ const happenings = {
         return pure.command(acceptRestore({ branchId, ...options }), undefined, branchId);
     }
   },
+  redact: (pure: PureSession, pick: number) => {
+    const entry = pure.log[pick % pure.log.length];
+    return entry === undefined ? null : pure.command(acceptRedact({ entries: [entry], by: 'ada' }));
+  },
   settings: (pure: PureSession, pick: number) => (pick % 9 === 0 ? pure.command(acceptTransfer(pick % 2 === 0 ? 'ada' : 'bob')) : pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {}))),
   end: (pure: PureSession, pick: number) => (pick % 20 === 0 ? pure.command(acceptEnd({ stop: pick % 40 === 0 })) : null),
   claim: (pure: PureSession, pick: number) => {
@@ -212,7 +217,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 3, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, move: 3, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */

@@ -3,14 +3,15 @@ import { ownerScope } from '../../commands/command-host.ts';
 import { create } from '../../commands/create.ts';
 import { deleteSession } from '../../commands/delete.ts';
 import { end } from '../../commands/end.ts';
-import { createInput, endInput, settingsInput, stopInput, transferInput } from '../../commands/input.ts';
+import { createInput, endInput, settingsInput, stopInput, redactInput, transferInput } from '../../commands/input.ts';
 import { changeSettings } from '../../commands/settings.ts';
+import { redact } from '../../commands/redact.ts';
 import { stop } from '../../commands/stop.ts';
 import { transferSession } from '../../commands/transfer.ts';
 import { isRefusal, refuse } from '../../core/errors.ts';
 import { sessionView } from '../../feed/session-view.ts';
 import { flagParameter, limitParameter, textParameter } from '../query-parameters.ts';
-import { createdSchema, deletedSchema, endedSchema, revisionSchema, sessionPageSchema, sessionSchema, sessionStatus, stoppedSchema, transferredSchema } from '../reply-schemas.ts';
+import { createdSchema, deletedSchema, endedSchema, revisionSchema, sessionPageSchema, sessionSchema, sessionStatus, stoppedSchema, redactedSchema, transferredSchema } from '../reply-schemas.ts';
 import { commandResponse, jsonResponse, route, sessionOf } from '../route.ts';
 
 /** Sessions: made, listed, read, named, stopped, ended, deleted. */
@@ -53,6 +54,12 @@ export const sessionRoutes = [
     summary: 'Sets title, metadata and archive. The revision stays, so that it refuses nobody.',
     replies: { 200: revisionSchema }, refusals: ['session_not_found'],
     handle: async ({ host, param, body, options }) => commandResponse(await changeSettings(host.commands, param('id'), body, options)),
+  }),
+  route({
+    method: 'POST', path: '/v1/sessions/:id/redact', name: 'redactEntry', command: 'guarded', body: redactInput,
+    summary: 'Removes the content of an entry for good and leaves a tombstone.',
+    replies: { 200: redactedSchema }, refusals: ['session_not_found', 'session_busy'],
+    handle: async ({ host, param, body, options }) => commandResponse(await redact(host.commands, param('id'), body, options)),
   }),
   route({
     method: 'POST', path: '/v1/sessions/:id/transfer', name: 'transferSession', command: 'guarded', body: transferInput,

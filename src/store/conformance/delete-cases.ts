@@ -1,8 +1,10 @@
 import { deleteTransition } from '../../core/accept/end.ts';
+import { acceptRedact } from '../../core/accept/redact.ts';
 import { acceptSettings } from '../../core/accept/settings.ts';
-import { refuse } from '../../core/errors.ts';
+import { InvariantError, refuse } from '../../core/errors.ts';
 import type { SessionRef, Store } from '../store.ts';
 import { callPart, codeOf, committed, doneResult, keyOf, rejectionOf, type ConformanceCase, type Kit } from './kit.ts';
+import { finishOperation, operationOf, startOperation } from './operation-kit.ts';
 
 const everything = { limit: 100, olderThanMs: Number.MAX_SAFE_INTEGER };
 
@@ -92,6 +94,25 @@ export const deleteCases: readonly ConformanceCase[] = [
       await store.update({ key: rich.ref, reads: { outcomes: true }, transition: (loaded) => { outcomes = loaded.outcomes; return refuse('session_busy', 'looked'); } });
       expect(outcomes).toEqual([]);
       expect((await kit.command(rich.ref, acceptSettings({ title: 'x' }), { idempotency: [kit.key('k')] })).kind).toBe('committed');
+    },
+  },
+  {
+    name: 'content that is removed is in no entry, whole result or operation any more, and everything else is as it was',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const { work, operation } = await startOperation(kit, { mode: 'detach' });
+      await finishOperation(kit, operation, doneResult(operation.index, operation.toolName, 'the secret'));
+      await store.storeWholeResult({ ref: work.ref, id: 'res_1', body: '"the secret"' });
+      const before = await kit.tail(work.ref);
+      const ended = before.entries.find(({ kind }) => kind === 'operation-ended');
+      if (ended?.kind !== 'operation-ended' || ended.result === undefined) throw new InvariantError('the operation has ended');
+      const entry = { ...ended, result: { ...ended.result, wholeId: 'res_1' } };
+      committed(await kit.command(work.ref, acceptRedact({ entries: [entry], by: 'operator' })));
+      const after = await kit.tail(work.ref);
+      expect(JSON.stringify(after.entries).includes('the secret')).toBe(false);
+      expect(after.entries.filter(({ seq }) => seq !== ended.seq && seq <= before.session.lastSeq)).toEqual(before.entries.filter(({ seq }) => seq !== ended.seq));
+      expect(after.entries.find(({ seq }) => seq === ended.seq)?.redacted).toEqual({ atMs: kit.nowMs, by: 'operator' });
+      expect([await store.readWholeResult(work.ref, 'res_1'), JSON.stringify(await operationOf(kit, operation)).includes('the secret')]).toEqual([null, false]);
     },
   },
   {

@@ -139,6 +139,7 @@ const migrations: readonly string[] = [
     SELECT tenant, session_id, seq, CASE body::json ->> 'kind'
       WHEN 'user-message' THEN CASE WHEN body::json ->> 'steered' = 'true' THEN NULL ELSE 'h.b:' || (body::json ->> 'turnId') END
       WHEN 'turn-started' THEN 'h.b:' || (body::json ->> 'turnId')
+      WHEN 'message-queued' THEN 'q:' || (body::json ->> 'messageId')
       WHEN 'turn-ended' THEN 'h.e:' || (body::json ->> 'turnId')
       WHEN 'operation-result' THEN 'h.d:' || (body::json ->> 'operationId')
       WHEN 'operation-ended' THEN CASE WHEN body::json ->> 'mode' = 'detach' AND body::json -> 'result' IS NOT NULL

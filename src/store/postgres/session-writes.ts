@@ -2,13 +2,12 @@ import type { Change, Loaded } from '../../core/draft.ts';
 import type { Entry } from '../../core/entry.ts';
 import { invariant, isRefusal, refuse } from '../../core/errors.ts';
 import type { Branch } from '../../core/history.ts';
-import { isLive, type Operation } from '../../core/operation.ts';
-import { cancelled } from '../../core/operation-transitions.ts';
+import type { Operation } from '../../core/operation.ts';
 import { dueAtMs, keysOfOpenCalls, type Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import { StoreError } from '../store-error.ts';
 import type { CreateRequest, CreateResult, SessionKey, SessionRef, StoreTransaction, UpdateRequest, UpdateResult } from '../store.ts';
-import { operationValues, wholeEntries, type ChangeWriter, type ReplyToKeep, type Write } from './change-writer.ts';
+import { wholeEntries, type ChangeWriter, type ReplyToKeep, type Write } from './change-writer.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
@@ -17,6 +16,7 @@ import { isTaken, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
+import { writesBeside } from './writes-beside.ts';
 
 /** So often a change is tried without a lock; then its session is locked first, so that it takes place however many others change it. */
 const unlockedTriesMax = 3;
@@ -185,7 +185,7 @@ export class SessionWrites {
         if (writer.isEmpty(planned.before.session, planned)) return { last: 'rollback', result: committed(planned, []) };
         const write = await this.#write(planned, send);
         begun = { ...planned, write };
-        return { last: [...await this.#cancellations(planned, write, send), ...writer.statements(write)], result: committed(planned, write.entries) };
+        return { last: [...await writesBeside({ before: planned.before.session, change: planned.change, commitId: write.commitId }, { statements, send }), ...writer.statements(write)], result: committed(planned, write.entries) };
       });
       this.#landedLocked(begun);
       return result;
@@ -209,7 +209,7 @@ export class SessionWrites {
     if (planned.kind !== 'planned') return planned;
     if (writer.isEmpty(planned.before.session, planned)) return committed(planned, []);
     const write = await this.#write(planned, send);
-    await database.sendAll(transaction, [...await this.#cancellations(planned, write, send), ...writer.statements(write)]);
+    await database.sendAll(transaction, [...await writesBeside({ before: planned.before.session, change: planned.change, commitId: write.commitId }, { statements, send }), ...writer.statements(write)]);
     known.forget({ tenant, id });
     return committed(planned, write.entries);
   }
@@ -244,25 +244,6 @@ export class SessionWrites {
     const { tenant, id } = change.session;
     const contents = seqs.length === 0 ? [] : (await send(statements.get('contents', tenant, id, seqs))).map(entryOf);
     return { from: before.commitId, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, contents), replies };
-  }
-
-  /** First of all that a change writes, so that an operation that begins may have the key of one that is over. */
-  async #cancellations<Reply>({ before, change: { cancels = [], session } }: Planned<Reply>, { commitId }: Write<Reply>, send: Locked['send']): Promise<readonly Statement[]> {
-    const { statements } = this.#options;
-    const ofOwner = before.session.owner === session.owner ? [] : await this.#ownerChanges(session, commitId, send);
-    if (cancels.length === 0) return ofOwner;
-    const rows = await send(statements.get('lockOperations', session.tenant, cancels));
-    const live = rows.map((row) => JSON.parse(String(row['body'])) as Operation).filter(isLive).map((operation) => cancelled(operation, session.updatedAtMs));
-    return [...ofOwner, ...live.map((operation) => statements.get('updateOperation', operation.tenant, operation.id, null, commitId, ...operationValues(operation)))];
-  }
-
-  /** A session's operations go with it to its new owner. */
-  async #ownerChanges({ tenant, id, owner }: Session, commitId: string, send: Locked['send']): Promise<readonly Statement[]> {
-    const { statements } = this.#options;
-    const rows = await send(statements.get('operationsOfSessionToChange', tenant, id));
-    if (rows.length === 0) return [];
-    const bodies = rows.map((row) => JSON.stringify({ ...(JSON.parse(String(row['body'])) as Operation), owner }));
-    return [statements.get('changeOwnerOfOperations', tenant, owner, commitId, rows.map((row) => row['id']), bodies)];
   }
 
   /** Commits a write in one round trip. `moved`: the row is not any more what the change was made from, or a key is taken; nothing was written. */
@@ -381,8 +362,8 @@ function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): Update
  * Whether a change has to see rows that others may be writing beside the session just now. Live output is written under the fence: where the fence stays, whoever drops it has written it himself and waited; where it is raised, a last
  * piece may be on its way.
  */
-function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], deletesSession }: Change<Reply>): boolean {
-  return deletesSession || cancels.length > 0 || session.owner !== before.owner || (dropsChunks && session.fence !== before.fence);
+function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], redacts = [], deletesSession }: Change<Reply>): boolean {
+  return deletesSession || cancels.length > 0 || session.owner !== before.owner || redacts.length > 0 || (dropsChunks && session.fence !== before.fence);
 }
 
 /** What others write beside the row, and what is read in more than one look, is read under the lock. */

@@ -108,6 +108,8 @@ function workTexts() {
     operationById: 'SELECT commit_id, body FROM {schema}.operation WHERE tenant = $1 AND id = $2',
     lockOperation: 'SELECT commit_id, body FROM {schema}.operation WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE',
     lockOperations: 'SELECT id, body FROM {schema}.operation WHERE tenant = $1 AND id = ANY($2::text[]) ORDER BY id FOR NO KEY UPDATE',
+    redactEntries: 'UPDATE {schema}.entry SET body = given.body FROM unnest($3::bigint[], $4::text[]) AS given (seq, body) WHERE entry.tenant = $1 AND entry.session_id = $2 AND entry.seq = given.seq',
+    deleteWholeResults: 'DELETE FROM {schema}.whole_result WHERE tenant = $1 AND session_id = $2 AND id = ANY($3::text[])',
     operationsOfSessionToChange: 'SELECT id, body FROM {schema}.operation WHERE tenant = $1 AND session_id = $2 ORDER BY id FOR NO KEY UPDATE',
     changeOwnerOfOperations: `UPDATE {schema}.operation SET owner = $2, commit_id = $3, body = given.body FROM unnest($4::text[], $5::text[]) AS given (id, body) WHERE operation.tenant = $1 AND operation.id = given.id`,
     updateOperation: `UPDATE {schema}.operation SET commit_id = $4, status = $5, worker = $6, fence = $7, due_at_ms = $8, live_key = $9, body = $10

@@ -1,6 +1,7 @@
 import type { Change } from '../../core/draft.ts';
 import type { Entry, EntryKind } from '../../core/entry.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
+import { redactOperation } from '../../core/redact.ts';
 import type { Session } from '../../core/session.ts';
 import type { OperationRows } from './operation-rows.ts';
 import type { SessionRows } from './session-rows.ts';
@@ -38,6 +39,8 @@ export class ChangeWriter {
     this.#rows.keepOutcomes(session, outcomes);
     for (const branchId of change.branches?.restored ?? []) this.#statements.get('deleteBranch').run(tenant, id, branchId);
     for (const branch of change.branches?.filed ?? []) this.#statements.get('insertBranch').run(tenant, id, branch.id, JSON.stringify(branch));
+    for (const entry of change.redacts ?? []) this.#redact(session, entry);
+    for (const wholeId of change.redactsWholes ?? []) this.#statements.get('deleteWholeResult').run(tenant, id, wholeId);
     // Cancelled first, so that one that begins may have the key of one that is over.
     this.#operations.cancel(tenant, cancels, session.updatedAtMs);
     for (const operation of operations) this.#operations.insert(cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation);
@@ -45,5 +48,12 @@ export class ChangeWriter {
       if (this.#outboxKinds.has(entry.kind)) this.#statements.get('insertOutbox').run(tenant, id, entry.seq, entry.kind, entry.atMs);
     }
     return entries;
+  }
+
+  /** What an operation came to is in its row too. */
+  #redact({ tenant, id }: Session, entry: Entry): void {
+    this.#statements.get('redactEntry').run(JSON.stringify(entry), tenant, id, entry.seq);
+    const operation = 'operationId' in entry ? this.#operations.find({ tenant, id: entry.operationId }) : null;
+    if (operation !== null) this.#operations.update(redactOperation(operation));
   }
 }

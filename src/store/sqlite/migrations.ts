@@ -127,6 +127,7 @@ const migrations: readonly string[] = [
   UPDATE entry SET mark = CASE json_extract(body, '$.kind')
     WHEN 'user-message' THEN CASE WHEN json_extract(body, '$.steered') THEN NULL ELSE 'h.b:' || json_extract(body, '$.turnId') END
     WHEN 'turn-started' THEN 'h.b:' || json_extract(body, '$.turnId')
+    WHEN 'message-queued' THEN 'q:' || json_extract(body, '$.messageId')
     WHEN 'turn-ended' THEN 'h.e:' || json_extract(body, '$.turnId')
     WHEN 'operation-result' THEN 'h.d:' || json_extract(body, '$.operationId')
     WHEN 'operation-ended' THEN CASE WHEN json_extract(body, '$.mode') = 'detach' AND json_type(body, '$.result') IS NOT NULL

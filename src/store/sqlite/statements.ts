@@ -17,6 +17,8 @@ const statements = {
   entryBySeq: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq = ?',
   entriesAfter: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq > ? ORDER BY seq LIMIT ?',
   entriesBefore: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND seq > ? AND seq < ? ORDER BY seq DESC LIMIT ?',
+  redactEntry: 'UPDATE entry SET body = ? WHERE tenant = ? AND session_id = ? AND seq = ?',
+  deleteWholeResult: 'DELETE FROM whole_result WHERE tenant = ? AND session_id = ? AND id = ?',
   entryByMark: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND mark = ? ORDER BY seq DESC LIMIT 1',
   marks: 'SELECT seq, mark FROM entry WHERE tenant = ? AND session_id = ? AND mark >= ? AND mark < ?',
   deleteEntries: 'DELETE FROM entry WHERE tenant = ? AND session_id = ?',

@@ -1,0 +1,43 @@
+import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
+import type { Entry } from '../core/entry.ts';
+import { refuse, type Refusal } from '../core/errors.ts';
+import { queuedMark } from '../core/history.ts';
+import type { SessionRef, Store } from '../store/store.ts';
+import { ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
+import { asJson, parseInput, redactInput, type RedactInput } from './input.ts';
+import { runCommand } from './run-command.ts';
+
+const pageEntries = 500;
+
+/**
+ * Removes the content of an entry for good, and of those that hold the same: a message that waited, and what it became. What is left says that something was there, and who removed it. Refusals: `invalid_request` (no such
+ * entry, or one without content), `session_not_found`, `session_busy` (it belongs to a turn that runs or waits), `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless.
+ */
+export async function redact(host: CommandHost, sessionId: string, body: RedactInput, options: CommandOptions): Promise<CommandReply<RedactReply> | Refusal> {
+  const parsed = parseInput(redactInput, body);
+  if ('refused' in parsed) return parsed;
+  const { seq } = parsed.input;
+  const session = await host.store.readSession({ tenant: options.principal.tenant, id: sessionId, owner: ownerScope(options.principal) });
+  if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
+  const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
+  if (entry?.seq !== seq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
+  const entries = await sameContent(host.store, session, entry);
+  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, accept: acceptRedact({ entries, by: options.principal.owner }) }, options);
+}
+
+/** A message that waited is in the log as it was queued, as it was edited, and as it started. */
+async function sameContent(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
+  if (!('messageId' in entry)) return [entry];
+  const { messageId } = entry;
+  const queued = await store.readMarked(ref, queuedMark(messageId));
+  if (queued === null) return [entry];
+  // It was queued before it was edited, and edited before it started.
+  const found: Entry[] = [];
+  for (let after = Math.min(queued.seq, entry.seq) - 1, searches = true; searches;) {
+    const page = await store.readEntries(ref, { afterSeq: after, limit: pageEntries });
+    found.push(...page.filter((other) => 'messageId' in other && other.messageId === messageId && (other.kind === 'message-queued' || other.kind === 'queued-message-edited' || other.kind === 'user-message')));
+    after = page.at(-1)?.seq ?? after;
+    searches = page.length === pageEntries && !found.some(({ kind }) => kind === 'user-message');
+  }
+  return found.some(({ seq }) => seq === entry.seq) ? found : [entry, ...found];
+}

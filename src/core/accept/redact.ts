@@ -1,0 +1,52 @@
+import type { Entry, MessagePart } from '../entry.ts';
+import { refuse } from '../errors.ts';
+import { canonicalJson } from '../json.ts';
+import { previewOf } from '../project.ts';
+import { isRedactable } from '../redact.ts';
+import type { EntryRedacted } from '../redaction-entry.ts';
+import type { Session } from '../session.ts';
+import type { Accept } from './transition.ts';
+
+export interface RedactCommand {
+  /** The entry as the log has it, and those that hold the same content: a message that waited, and what it became. */
+  readonly entries: readonly Entry[];
+  readonly by: string;
+}
+
+export interface RedactReply {
+  readonly revision: number;
+  /** Whether there was something to remove; false: it has been removed before. */
+  readonly redacted: boolean;
+}
+
+/** Removes the content of an entry for good and leaves a tombstone. Not of the turn that runs: its content is in use. */
+export function acceptRedact({ entries, by }: RedactCommand): Accept<RedactReply> {
+  return (draft) => {
+    const { turn, queue } = draft.session;
+    let redacted = false;
+    for (const entry of entries) {
+      if (!isRedactable(entry)) return refuse('invalid_request', `entry ${entry.seq} (${entry.kind}) has no content that can be removed`, { seq: entry.seq });
+      const isInUse = (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
+      if (isInUse) return refuse('session_busy', `entry ${entry.seq} belongs to a turn that runs or waits; let it end, stop it, or take its message from the queue`, { seq: entry.seq });
+      if (entry.redacted !== undefined) continue;
+      redacted = true;
+      draft.redact(entry, { atMs: draft.nowMs, by });
+      draft.append({
+        kind: 'entry-redacted', redactedSeq: entry.seq, redactedKind: entry.kind, by, clears: clearsOf(draft.session, entry), ...('messageId' in entry ? { messageId: entry.messageId } : {}),
+      });
+    }
+    return { revision: draft.session.revision, redacted };
+  };
+}
+
+/** What the session's row still says of the entry. */
+function clearsOf({ preview, title, metadata }: Session, entry: Entry): EntryRedacted['clears'] {
+  const parts = 'parts' in entry && entry.kind !== 'assistant-step' ? (entry.parts as readonly MessagePart[]) : [];
+  const ownTitle = entry.kind === 'title-set' || entry.kind === 'session-created' ? (entry.title ?? null) : null;
+  const ownMetadata = entry.kind === 'metadata-set' || entry.kind === 'session-created' ? entry.metadata : undefined;
+  return [
+    ...(preview !== null && previewOf(parts) === preview ? ['preview' as const] : []),
+    ...(ownTitle !== null && ownTitle === title ? ['title' as const] : []),
+    ...(ownMetadata !== undefined && canonicalJson(ownMetadata) === canonicalJson(metadata) ? ['metadata' as const] : []),
+  ];
+}

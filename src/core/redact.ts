@@ -1,0 +1,104 @@
+import type { CallResult } from './call-result.ts';
+import type { Entry, EntryKind, MessageContent, StepPart } from './entry.ts';
+import type { Operation } from './operation.ts';
+import type { Redaction } from './redaction-entry.ts';
+
+/** What stands where a text was. The model is sent it too: providers refuse empty texts. */
+export const redactedText = '[redacted]';
+
+const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
+  'session-created', 'user-message', 'assistant-step', 'tool-results', 'message-queued', 'queued-message-edited', 'attempt-failed', 'title-set', 'metadata-set', 'action-opened', 'action-resolved',
+  'operation-ended', 'operation-result', 'late-result',
+]);
+
+/** Whether an entry of this kind has content that can be removed. */
+export function isRedactable({ kind }: Pick<Entry, 'kind'>): boolean {
+  return redactable.has(kind);
+}
+
+/** The entry without what anybody said or computed: its place, its kind, ids, names, outcomes, times and usage stay, so that the log stays whole. Redacting again changes nothing. */
+export function redactEntry(entry: Entry, redaction: Redaction): Entry {
+  if (entry.redacted !== undefined) return entry;
+  const { imported: _imported, ...kept } = entry;
+  const whole = { ...kept, redacted: redaction } as Entry;
+  switch (whole.kind) {
+    case 'session-created': {
+      const { title: _title, metadata: _metadata, ...rest } = whole;
+      return rest;
+    }
+    case 'user-message':
+    case 'message-queued':
+    case 'queued-message-edited':
+      return { ...whole, ...redactedContent(whole) };
+    case 'assistant-step':
+      return { ...whole, parts: whole.parts.map(redactedPart) };
+    case 'tool-results':
+      return { ...whole, results: whole.results.map(redactedResult) };
+    case 'attempt-failed':
+      return { ...whole, error: { ...whole.error, message: redactedText } };
+    case 'title-set':
+      return { ...whole, title: null };
+    case 'metadata-set':
+      return { ...whole, metadata: {} };
+    case 'action-opened':
+    case 'action-resolved': {
+      const { reason, ...rest } = whole;
+      const input = 'input' in rest && rest.input !== undefined ? { input: null } : {};
+      return { ...rest, ...input, ...(reason === undefined ? {} : { reason: redactedText }) } as Entry;
+    }
+    case 'operation-ended':
+      return whole.result === undefined ? whole : { ...whole, result: redactedResult(whole.result) };
+    case 'operation-result':
+    case 'late-result':
+      return { ...whole, result: redactedResult(whole.result) };
+    default:
+      return whole;
+  }
+}
+
+/** An operation's row without what it came to. */
+export function redactOperation(operation: Operation): Operation {
+  const { progress, result } = operation;
+  return { ...operation, progress: progress === null ? null : { fraction: progress.fraction, atMs: progress.atMs }, result: result === null ? null : redactedResult(result) };
+}
+
+/** Ids under which wholes of an entry's results are kept. */
+export function wholeIdsOf(entry: Entry): readonly string[] {
+  const results = entry.kind === 'tool-results' ? entry.results : 'result' in entry && entry.result !== undefined ? [entry.result] : [];
+  return results.flatMap(({ wholeId }) => (wholeId === undefined ? [] : [wholeId]));
+}
+
+function redactedContent({ parts, clientTools }: MessageContent): Pick<MessageContent, 'parts' | 'metadata'> {
+  return { parts: [{ type: 'text', text: parts.length === 0 ? '' : redactedText }], ...(clientTools === undefined ? {} : { clientTools: clientTools.map(({ name }) => ({ name, inputSchema: {} })) }), metadata: {} };
+}
+
+function redactedPart(part: StepPart): StepPart {
+  switch (part.type) {
+    case 'text':
+    case 'reasoning':
+      return { type: part.type, text: redactedText };
+    case 'tool-call': {
+      const { inputText: _inputText, providerMetadata: _providerMetadata, title: _title, ...rest } = part;
+      return { ...rest, input: {}, ...(rest.problem === undefined ? {} : { problem: redactedText }), ...(rest.denied === undefined ? {} : { denied: { code: rest.denied.code, reason: redactedText } }) };
+    }
+    case 'partial-call':
+      return { ...part, inputText: '' };
+    case 'tool-result':
+      return { type: part.type, toolCallId: part.toolCallId, toolName: part.toolName, output: null, ...(part.isError === true ? { isError: true } : {}) };
+    case 'source':
+      return { type: part.type, sourceType: part.sourceType, id: part.id };
+    case 'file':
+    case 'reasoning-file':
+      return { type: 'text', text: redactedText };
+    case 'other':
+      return { type: 'other', value: {} };
+  }
+}
+
+function redactedResult({ index, toolCallId, toolName, outcome, code, mayHaveRun, startedAtMs, durationMs, stopsTurn }: CallResult): CallResult {
+  return {
+    index, toolCallId, toolName, outcome, ...(outcome === 'done' ? { output: redactedText } : { errorText: redactedText }),
+    ...(code === undefined ? {} : { code }), ...(mayHaveRun === undefined ? {} : { mayHaveRun }), ...(startedAtMs === undefined ? {} : { startedAtMs }), ...(durationMs === undefined ? {} : { durationMs }),
+    ...(stopsTurn === undefined ? {} : { stopsTurn }),
+  };
+}

@@ -1,0 +1,78 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { acceptRedact } from '../../src/core/accept/redact.ts';
+import { acceptSettings } from '../../src/core/accept/settings.ts';
+import type { Entry } from '../../src/core/entry.ts';
+import { isRedactable, redactEntry, redactedText } from '../../src/core/redact.ts';
+import { unansweredIn } from '../support/answered-prompt.ts';
+import { PureSession, callPart, liveText, textPart } from '../support/pure-session.ts';
+import { happen, happeningsOf, newborn } from '../support/random-history.ts';
+import { seedOf } from '../support/seed.ts';
+
+/** What the random histories put into contents. */
+const contents = /message \d|edited \d|instead \d|title \d|result \d|"early"|"late"|hello|"pick":/;
+
+function redactAll(pure: PureSession): void {
+  pure.stop({ holdQueue: true });
+  for (const entry of pure.log.filter(isRedactable)) pure.command(acceptRedact({ entries: [entry], by: 'ada' }));
+}
+
+describe('an entry whose content is removed', () => {
+  it('holds nothing of it, whatever kind it is, and the log stays whole', () => {
+    const kinds = new Set<string>();
+    fc.assert(fc.property(fc.nat(11), happeningsOf(80), (kind, history) => {
+      const pure = newborn(kind);
+      for (const happening of history) happen(pure, happening);
+      const before = pure.log.slice();
+      redactAll(pure);
+      for (const [place, entry] of pure.log.entries()) {
+        if (entry.redacted === undefined) continue;
+        kinds.add(entry.kind);
+        expect(JSON.stringify(entry)).not.toMatch(contents);
+        const { seq, kind: of, v, atMs } = entry;
+        expect({ seq, of, v, atMs }).toEqual({ seq: before[place]?.seq ?? seq, of: before[place]?.kind ?? of, v: before[place]?.v ?? v, atMs: before[place]?.atMs ?? atMs });
+        expect(redactEntry(entry, { atMs: 1, by: 'another' })).toBe(entry);
+      }
+      if (pure.session.queue.length === 0) expect(JSON.stringify([pure.session.preview, pure.session.title, pure.session.metadata])).not.toMatch(contents);
+      expect(unansweredIn(pure.log, pure.session.visible)).toBe(null);
+    }), { seed: seedOf('redaction'), numRuns: 150 });
+    expect([...kinds].sort()).toEqual(expect.arrayContaining(['assistant-step', 'message-queued', 'session-created', 'title-set', 'tool-results', 'user-message']));
+  });
+
+  it('is shown to the model as removed, with its calls and their results in place', () => {
+    const pure = new PureSession({ text: 'my card is 4111' });
+    pure.claim();
+    pure.generated([{ type: 'reasoning', text: 'the card 4111' }, callPart(0, 'look', { input: { card: '4111' }, providerMetadata: { x: { signed: '4111' } } })]);
+    pure.results({ 0: { output: { card: '4111' } } });
+    pure.generated([textPart('you said 4111')]);
+    for (const entry of pure.log.filter(isRedactable)) expect(pure.command(acceptRedact({ entries: [entry], by: 'operator' }))).toMatchObject({ redacted: true });
+    expect(JSON.stringify(pure.log)).not.toContain('4111');
+    expect(pure.session.preview).toBe(null);
+    expect(pure.entries('user-message')[0]?.parts).toEqual([{ type: 'text', text: redactedText }]);
+    expect(pure.entries('tool-results')[0]?.results).toMatchObject([{ index: 0, toolName: 'look', outcome: 'done', output: redactedText }]);
+    expect(pure.log.filter(({ redacted }) => redacted !== undefined).every(({ redacted }) => redacted?.by === 'operator')).toBe(true);
+    expect(pure.session.redactions).toBe(pure.entries('entry-redacted').length);
+  });
+
+  it('is not removed while its turn runs or its message waits, and is afterwards', () => {
+    const pure = new PureSession({ text: 'now' });
+    pure.claim();
+    pure.show(liveText(0, 'so far'));
+    pure.send('later', 'queue');
+    const [running, waiting] = [pure.last('user-message') as Entry, pure.last('message-queued') as Entry];
+    for (const entry of [running, waiting]) expect(pure.command(acceptRedact({ entries: [entry], by: 'ada' }))).toMatchObject({ refused: 'session_busy' });
+    pure.generated([textPart('done')]);
+    expect(pure.command(acceptRedact({ entries: [running], by: 'ada' }))).toMatchObject({ redacted: true });
+    expect(pure.command(acceptRedact({ entries: [pure.log[running.seq - 1] as Entry], by: 'ada' }))).toMatchObject({ redacted: false });
+  });
+
+  it('takes what the session says of it along: title, metadata, preview; and refuses what has no content', () => {
+    const pure = new PureSession({ title: 'secret', metadata: { secret: true } });
+    expect(pure.command(acceptRedact({ entries: [pure.log[0] as Entry], by: 'ada' }))).toMatchObject({ redacted: true });
+    expect([pure.session.title, pure.session.metadata]).toEqual([null, {}]);
+    pure.command(acceptSettings({ title: 'another' }));
+    pure.command(acceptRedact({ entries: [pure.log[0] as Entry], by: 'ada' }));
+    expect(pure.session.title).toBe('another');
+    expect(pure.command(acceptRedact({ entries: [pure.last('entry-redacted') as Entry], by: 'ada' }))).toMatchObject({ refused: 'invalid_request' });
+  });
+});
