@@ -64,9 +64,9 @@ export class ChangeHints {
       .finally(() => { this.#connecting = null; });
   }
 
-  /** Says that a session has changed, after the commit. */
-  announce(ref: SessionRef, leavesWork: boolean): void {
-    for (const listener of this.#listeners) listener({ ref, elsewhere: false, leavesWork });
+  /** Says that a session has changed, after the commit. `elsewhere`: not by a commit of this store's. */
+  announce(ref: SessionRef, leavesWork: boolean, elsewhere = false): void {
+    for (const listener of this.#listeners) listener({ ref, elsewhere, leavesWork });
     if (this.#options.channel === null || this.#closed) return;
     const key = `${ref.tenant}\n${ref.id}`;
     this.#waiting.set(key, { ref, leavesWork: leavesWork || this.#waiting.get(key)?.leavesWork === true });

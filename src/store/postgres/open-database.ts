@@ -19,6 +19,8 @@ export interface PostgresPool {
   connect(): Promise<PostgresClient>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
+  /** How many connections it makes at most; 10 where it does not say, as in `pg`. */
+  readonly options?: { readonly max?: number | undefined };
 }
 
 export interface Statement {
@@ -52,6 +54,8 @@ const connectMs = 5_000;
  * while the tables are still empty and reading all of them would look cheaper.
  */
 const connectionSettings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', jit: 'off' } as const;
+/** Those of them that are for our statements only, not for a user's. */
+const plannerSettings = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'] as const satisfies readonly (keyof typeof connectionSettings)[];
 /** Longer than the server's own limit, for a server that does not answer any more. */
 const answerMs = 40_000;
 
@@ -91,6 +95,16 @@ export class Database {
   /** Whether the connections are the store's own, set up as it needs them. */
   get isOwn(): boolean {
     return this.#own !== null;
+  }
+
+  /** How many connections there are at most. */
+  get connectionsMax(): number {
+    return this.#own === null ? (this.#pool.options?.max ?? 10) : this.#options.connectionsMax;
+  }
+
+  /** The settings of the planner that were changed on each connection. */
+  get plannerSettings(): readonly string[] {
+    return this.#own === null ? [] : plannerSettings;
   }
 
   get closed(): boolean {
@@ -164,9 +178,9 @@ export class Database {
     return rows as Row[];
   }
 
-  /** Sends statements that need nothing of each other's answers: together on a connection of ours, one by one on another's. Rejects with the first error, after all have been answered. */
+  /** Sends statements that need nothing of each other's answers: together on a connection that takes them so, as ours do, one by one on another. Rejects with the first error, after all have been answered. */
   async sendAll(client: StoreTransaction, statements: readonly Statement[]): Promise<readonly (readonly Row[])[]> {
-    if (this.#own !== null && 'release' in client) {
+    if ('pipeline' in client && client.pipeline === true) {
       const results = await Promise.allSettled(statements.map((statement) => this.send(client, statement)));
       return results.map((result) => {
         if (result.status === 'rejected') throw result.reason;

@@ -71,9 +71,14 @@ export class SessionWrites {
     const { database } = this.#options;
     if (request.transaction !== undefined) {
       const { transaction } = request;
-      const created = await this.#create(request, (statement) => database.send(transaction, statement), [], (statements) => database.sendAll(transaction, statements));
-      if (created === 'again') throw new StoreError('store_unavailable', 'another transaction created the same at the same time; run the transaction again');
-      return created;
+      try {
+        const created = await this.#create(request, (statement) => database.send(transaction, statement), [], (statements) => database.sendAll(transaction, statements));
+        invariant(created !== 'again', 'what is written in a transaction is not tried again');
+        return created;
+      } catch (error) {
+        if (!isContested(error)) throw error;
+        throw new StoreError('transaction_failed', 'another transaction created the same session, or used the same key, at the same time; nothing of this one can be committed: run it again', { cause: error });
+      }
     }
     const unsure: Write<Reply>[] = [];
     for (let tries = 1; tries <= triesMax; tries += 1) {
