@@ -3,7 +3,7 @@ import { HoldfastError } from '../core/errors.ts';
 /**
  * The store does not work. Codes: `store_unsupported` (a library or schema version this one refuses), `store_unavailable`
  * (cannot be opened or reached, locked for too long, disk full; nothing was committed; safe to retry), `commit_unknown` (the connection broke in a commit and nobody can say now whether it landed: retry
- * with the same idempotency key, or read first), `store_closed`.
+ * with the same idempotency key, or read first), `store_closed`, `store_missing` (looked at from outside, there is none).
  */
 export class StoreError extends HoldfastError {
   override readonly name = 'StoreError';
