@@ -121,7 +121,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const system: System = { ...given, clock: { ...given.clock, nowMs: () => store.nowMs() } };
   const hookRunner = new HookRunner(store, system, hooks, log);
   const pollMs = 1_000;
-  const waiters = new TurnWaiters(store, system.clock, pollMs);
+  const waiters = new TurnWaiters(store, system.clock, pollMs, options.worker !== false);
   const committed = (ref: SessionRef, entries: readonly Entry[]): void => {
     waiters.committed(ref, entries);
     hookRunner.committed(ref, entries);
