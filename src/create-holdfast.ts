@@ -24,6 +24,7 @@ import { McpConnections } from './mcp/mcp-connections.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
+import { Drains, type Drained } from './worker/drain.ts';
 import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
 import { silentLog, type Log } from './worker/log.ts';
 import { Worker } from './worker/worker.ts';
@@ -61,6 +62,11 @@ export interface WorkerTuning {
   readonly historyCharsMax?: number;
 }
 
+export interface DrainOptions extends WorkerTuning {
+  /** No work is taken after so many milliseconds. What runs then is let finish its step for at most `stopGraceMs` more, and is handed over. */
+  readonly deadlineMs: number;
+}
+
 export interface CreateSessionOptions extends CreateInput {}
 
 /** A running Holdfast: sessions, and the same over HTTP. */
@@ -89,6 +95,13 @@ export interface Holdfast extends AsyncDisposable {
   readonly handlers: Readonly<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', (request: Request) => Promise<Response>>>;
   readonly store: Store;
   readonly worker: Worker | null;
+  /**
+   * For hosts that run code only while they are called (serverless functions, cron jobs): does all due work, sessions and operations, until there is none or the deadline has come, hands over what it then has in
+   * hand, and says what was done and whether due work is `left`. What waits keeps it no longer: for a retry, for a person, for somebody outside. Any number of processes may drain at once, and again and again;
+   * calls on one Holdfast follow each other. Rejects with `HoldfastError` code `options_invalid` where this Holdfast has a worker of its own (it drains by itself), and with `StoreError` (`store_unsupported` when the data asks for
+   * a newer version by now).
+   */
+  drain(options: DrainOptions): Promise<Drained>;
   /**
    * Runs `work` in a transaction of the store's database, begun on the store's pool: your rows, and what is sent or created with it as `{ transaction }`, land together. Committed when `work` resolves, and then the work begins;
    * rolled back when it rejects. Resolves with what `work` does. It is not tried again. It holds one of the pool's connections, at most half of which can be held so (4 of the 10 by default); others wait up to 10 s for
@@ -127,8 +140,10 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     hookRunner.committed(ref, entries);
   };
   const mcp = new McpConnections({ system, log });
-  const worker = options.worker === false ? null : new Worker({ store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '', ...workerTuning(options.worker) });
-  const commands: CommandHost = { store, system, agents, work: worker, committed };
+  const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
+  const worker = options.worker === false ? null : new Worker({ ...workerHost, ...workerTuning(options.worker) });
+  const drains = new Drains({ store, system, agents: [...agents.keys()], hooksCalled: () => hookRunner.called() });
+  const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
   const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: () => worker === null || worker.ready, log });
@@ -141,10 +156,16 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     feed.close();
     sweeper.stop();
     await worker?.stop();
+    await drains.close();
     await mcp.close();
     waiters.close();
     await hookRunner.close();
     if (!isOpen(options.store)) await store.close();
+  };
+  const drain: Holdfast['drain'] = async ({ deadlineMs, ...tuning }) => {
+    if (worker !== null) throw new HoldfastError('options_invalid', 'this Holdfast has a worker, which does all due work by itself; drain() is for one that was created with `worker: false`');
+    const tuned = workerTuning(tuning);
+    return drains.run(deadlineMs, (told) => new Worker({ ...workerHost, ...tuned, committed: (ref, entries) => { told(ref, entries); committed(ref, entries); } }));
   };
   const fetch = async (request: Request, env?: unknown): Promise<Response> => app.fetch(request, env as object | undefined);
   const handler = (request: Request): Promise<Response> => fetch(request);
@@ -155,6 +176,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
     worker,
+    drain,
     transaction: async (work) => {
       requireTransactions(store);
       return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));

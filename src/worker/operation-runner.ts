@@ -39,6 +39,8 @@ export class OperationRunner {
   #unheld = new Set<string>();
   #scanning: Promise<void> | null = null;
   #scanAgain = false;
+  /** The last look for operations found none to take. */
+  #foundNone = false;
   #stopped = false;
 
   /** `onSession` is told of sessions that an operation's end has changed. */
@@ -50,6 +52,20 @@ export class OperationRunner {
 
   get runs(): number {
     return this.#runs.size;
+  }
+
+  /** Of what it has in hand, when each ends. */
+  get ends(): readonly Promise<void>[] {
+    return [...this.#runs.values()];
+  }
+
+  /** Resolves when it has looked for operations; null: it does not look just now. */
+  get looking(): Promise<void> | null {
+    return this.#scanning;
+  }
+
+  get foundNone(): boolean {
+    return this.#foundNone;
   }
 
   /** Looks for operations to run soon. */
@@ -134,9 +150,11 @@ export class OperationRunner {
   async #scan(): Promise<void> {
     const { store, system, agents, operationsMax } = this.#host;
     const free = operationsMax - this.#runs.size;
+    this.#foundNone = false;
     if (!this.#lease.held || free <= 0) return;
     const { deadWorkers } = this.#lease;
     const found = await store.findClaimableOperations({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit: free });
+    this.#foundNone = found.length === 0;
     for (const claimable of found) await this.#claim(claimable, deadWorkers);
   }
 

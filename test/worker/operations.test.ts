@@ -94,6 +94,7 @@ describe('an awaited operation', () => {
     const [running] = (await session.operations()).items;
     expect(ofKind(await session.entries(), 'tool-results')[0]?.results.map(({ output }) => output)).toMatchObject([{ operationId: running?.id, status: 'started' }, { operationId: running?.id, status: 'in_progress' }]);
     expect(runs).toEqual(['b']);
+    work.open();
   });
 
   it('of a key that lives already is answered in_progress, with the one that runs', async () => {
