@@ -158,9 +158,10 @@ export function tool<Input, Output, Context = unknown, const InTransaction exten
 }
 
 /** Why a tool cannot run in a transaction as it is declared; null: it can, or does not ask to. */
-export function transactionProblem({ transaction, execute, background, recovery = 'rerun' }: AgentTool): string | null {
+export function transactionProblem(definition: AgentTool): string | null {
+  const { transaction, background, recovery = 'rerun' } = definition;
   if (transaction !== true) return null;
-  if (execute === undefined) return 'has transaction and no execute: only what runs here can be part of a transaction';
+  if (definition.execute === undefined) return 'has transaction and no execute: only what runs here can be part of a transaction';
   if (background !== undefined) return 'has transaction and background: an operation takes too long to hold a transaction open';
   if (recovery !== 'rerun') return 'has transaction and another recovery than rerun: its writes land with its result or not at all, so after a crash it simply runs again';
   return null;
