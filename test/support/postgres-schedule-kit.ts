@@ -28,6 +28,12 @@ export interface PostgresSchedule {
   readonly run: (schedule: Schedule) => Promise<void>;
 }
 
+/** A store on a pool whose statements can be held. */
+export interface GatedStore {
+  readonly store: Store;
+  readonly gate: StatementGate;
+}
+
 /** A lock that somebody holds who is neither of the stores. */
 export interface HeldLock {
   readonly release: () => Promise<void>;
@@ -44,6 +50,7 @@ export class Schedule {
   readonly #raw: pg.Pool;
   readonly #drop: () => Promise<void>;
   readonly #opened: { readonly close: () => Promise<void> }[] = [];
+  #gated: Promise<GatedStore> | null = null;
   readonly #locks = new Set<HeldLock>();
   readonly #acknowledged: { readonly ref: SessionRef; readonly marks: readonly string[] }[] = [];
 
@@ -70,14 +77,21 @@ export class Schedule {
 
   async end(): Promise<void> {
     for (const lock of this.#locks) await lock.release();
-    for (const opened of [...this.#opened, this.a, this.b]) await opened.close();
+    const gated = await this.#gated;
+    for (const opened of [...this.#opened, this.a, this.b, ...(gated === null ? [] : [gated.store])]) await opened.close();
+    await gated?.gate.end();
     await this.#raw.end();
     await this.#drop();
   }
 
-  /** Nothing in the schema, for the next schedule. What the stores know is of sessions that are gone. */
+  /** For the next schedule. */
   async empty(): Promise<void> {
     for (const opened of this.#opened.splice(0)) await opened.close();
+    await this.forget();
+  }
+
+  /** Leaves nothing in the schema. What the stores know is of sessions that are gone. */
+  async forget(): Promise<void> {
     this.#acknowledged.splice(0);
     await this.query(tables.map((table) => `DELETE FROM {schema}.${table}`).join('; '));
   }
@@ -93,11 +107,13 @@ export class Schedule {
   }
 
   /** A third process, whose single statements can be held, refused and lost. */
-  async gated(): Promise<{ readonly store: Store; readonly gate: StatementGate }> {
+  gated(): Promise<GatedStore> {
+    return (this.#gated ??= this.#openGated());
+  }
+
+  async #openGated(): Promise<GatedStore> {
     const gate = new StatementGate(this.#url, `${this.schema}_gated`);
-    const store = await postgresStore({ ...this.#storeOptions(), connection: gate });
-    this.#opened.push({ close: async () => { await store.close(); await gate.end(); } });
-    return { store, gate };
+    return { gate, store: await postgresStore({ ...this.#storeOptions(), connection: gate }) };
   }
 
   /** One more process, as `options` say; its name is what {@link waits} looks for. */

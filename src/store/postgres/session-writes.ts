@@ -82,7 +82,7 @@ export class SessionWrites {
     }
     const unsure: Write<Reply>[] = [];
     for (let tries = 1; tries <= triesMax; tries += 1) {
-      const created = await database.retrying(async () => (await this.#createdAfterAll(unsure)) ?? this.#create(request, (statement) => database.run(statement), unsure));
+      const created = await database.retrying(() => this.#create(request, (statement) => database.run(statement), unsure));
       if (created !== 'again') return created;
     }
     throw tooContested(request.ref.id);
@@ -90,7 +90,9 @@ export class SessionWrites {
 
   async #createdAfterAll<Reply>(unsure: readonly Write<Reply>[]): Promise<CreateResult<Reply> | null> {
     for (const write of unsure) {
-      if (await this.#hasLanded(write)) return createdBy(write);
+      if (!(await this.#hasLanded(write))) continue;
+      this.#announce(write.change);
+      return createdBy(write);
     }
     return null;
   }
@@ -98,12 +100,14 @@ export class SessionWrites {
   async #create<Reply>(request: CreateRequest<Reply>, read: (statement: Statement) => Promise<readonly Row[]>, unsure: Write<Reply>[], writeWithin?: (statements: readonly Statement[]) => Promise<unknown>): Promise<CreateResult<Reply> | 'again'> {
     const { rows, writer, mintCommitId } = this.#options;
     const { ref, owner, externalId, idempotency = [] } = request;
-    if (externalId !== undefined || idempotency.length > 0) {
-      const { known, replies } = rows.loadedOf(await read(rows.load({ tenant: ref.tenant, id: externalId ?? '', owner }, idempotency.map(({ scope }) => scope))));
-      const replayed = replayOf(replies, '', idempotency);
-      if (replayed !== null) return replayed;
-      if (known !== null) return { kind: 'exists', session: known.session };
-    }
+    const mayExist = externalId !== undefined || idempotency.length > 0;
+    const loaded = mayExist ? rows.loadedOf(await read(rows.load({ tenant: ref.tenant, id: externalId ?? '', owner }, idempotency.map(({ scope }) => scope)))) : null;
+    // After the read, which may have seen what an earlier try has created after all.
+    const created = await this.#createdAfterAll(unsure);
+    if (created !== null) return created;
+    const replayed = replayOf(loaded?.replies ?? [], '', idempotency);
+    if (replayed !== null) return replayed;
+    if (loaded !== null && loaded.known !== null) return { kind: 'exists', session: loaded.known.session };
     const change = request.build();
     if (isRefusal(change)) return { kind: 'refused', refusal: change };
     const reply = idempotency.length === 0 ? null : request.replyToStore(change.reply);
@@ -133,10 +137,9 @@ export class SessionWrites {
     locks ||= known === 'lock';
     for (let tries = 1; tries <= triesMax; tries += 1) {
       locks ||= tries > unlockedTriesMax;
-      const result = await database.retrying(async () => (await this.#landedAfterAll(unsure)) ?? (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
+      const result = await database.retrying(() => (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
       if (result === 'lock') locks = true;
-      // What is refused now may be so because of this very change, which has landed meanwhile.
-      else if (result !== 'again') return (result.kind === 'refused' ? await this.#landedAfterAll(unsure) : null) ?? result;
+      else if (result !== 'again') return result;
     }
     throw tooContested(request.key.id);
   }
@@ -156,6 +159,8 @@ export class SessionWrites {
     const { database, rows } = this.#options;
     const send = (statement: Statement): Promise<readonly Row[]> => database.run(statement);
     const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
+    const landed = await this.#landedAfterAll(unsure);
+    if (landed !== null) return landed;
     const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
     return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
   }
@@ -184,6 +189,8 @@ export class SessionWrites {
     try {
       const result = await database.transaction([statements.get('lockSession', ref.tenant, ref.id), rows.load({ ...request.key, id: ref.id }, scopesOf(request))], async ([, loadedRows = []], client) => {
         const send = (statement: Statement): Promise<readonly Row[]> => database.send(client, statement);
+        const landed = await this.#landedAfterAll(unsure, send);
+        if (landed !== null) return { last: 'rollback', result: landed };
         const planned = await this.#planLocked(request, rows.loadedOf(loadedRows), { chunks: request.reads?.chunks === true, send });
         if (planned.kind !== 'planned') return { last: 'rollback', result: planned };
         if (writer.isEmpty(planned.before.session, planned)) return { last: 'rollback', result: committed(planned, []) };
@@ -283,9 +290,10 @@ export class SessionWrites {
     return 'moved';
   }
 
-  async #landedAfterAll<Reply>(unsure: readonly Unsure<Reply>[]): Promise<UpdateResult<Reply> | null> {
+  /** Asked after the session has been read or locked for another try, never before: what lands between would be seen by that try as another's change, and be made a second time. */
+  async #landedAfterAll<Reply>(unsure: readonly Unsure<Reply>[], send?: Locked['send']): Promise<UpdateResult<Reply> | null> {
     for (const each of unsure) {
-      if (!(await this.#hasLanded(each.write))) continue;
+      if (!(await (send === undefined ? this.#hasLanded(each.write) : this.#isThere(each.write, send)))) continue;
       this.#options.known.forget(each.change.session);
       this.#announce(each.change);
       return committed(each, each.write.entries);
@@ -294,14 +302,17 @@ export class SessionWrites {
   }
 
   /** Reads whether a commit is there: the row names it, or its first entry does. */
-  async #hasLanded<Reply>({ commitId, change, entries }: Write<Reply>): Promise<boolean> {
-    const { database, statements } = this.#options;
+  async #isThere<Reply>({ commitId, change, entries }: Write<Reply>, send: Locked['send']): Promise<boolean> {
     const { tenant, id } = change.session;
+    const [row] = await send(this.#options.statements.get('landed', tenant, id, entries[0]?.seq ?? 0, [commitId]));
+    return row === undefined ? change.deletesSession : row['commit_id'] === commitId || row['entry_landed'] === true;
+  }
+
+  async #hasLanded<Reply>(write: Write<Reply>): Promise<boolean> {
     try {
-      const [row] = await database.run(statements.get('landed', tenant, id, entries[0]?.seq ?? 0, [commitId]));
-      return row === undefined ? change.deletesSession : row['commit_id'] === commitId || row['entry_landed'] === true;
+      return await this.#isThere(write, (statement) => this.#options.database.run(statement));
     } catch (error) {
-      throw new StoreError('commit_unknown', `the connection broke in a commit of session ${id}, and the database could not be asked whether it landed: read before you try again, or try again with the same key`, { cause: error });
+      throw new StoreError('commit_unknown', `the connection broke in a commit of session ${write.change.session.id}, and the database could not be asked whether it landed: read before you try again, or try again with the same key`, { cause: error });
     }
   }
 
