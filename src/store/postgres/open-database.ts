@@ -16,7 +16,8 @@ export interface PostgresClient extends StoreTransaction {
 
 /** A pool of connections as `pg` makes it, as far as it is used here: the user's own may be any with these members. */
 export interface PostgresPool {
-  connect(): Promise<PostgresClient>;
+  /** Connections of `pg`, whose types do not fit {@link PostgresClient} in how they name their listeners. */
+  connect(): Promise<StoreTransaction & Pick<PostgresClient, 'release'>>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
   /** How many connections it makes at most; 10 where it does not say, as in `pg`. */
@@ -168,7 +169,7 @@ export class Database {
   }
 
   async connect(): Promise<PostgresClient> {
-    return this.#pool.connect();
+    return await this.#pool.connect() as PostgresClient;
   }
 
   async send(client: StoreTransaction, { text, values, name }: Statement): Promise<readonly Row[]> {
