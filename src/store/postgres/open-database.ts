@@ -115,8 +115,9 @@ export class Database {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#own?.end();
-    this.#pool.removeListener('error', this.#onPoolError);
+    // Our own pool keeps its listener: connections that it is just ending may still break.
+    if (this.#own !== null) await this.#own.end();
+    else this.#pool.removeListener('error', this.#onPoolError);
   }
 
   /** One statement, which is one transaction. Tried again after conflicts, and where `repeats` says that it may be, while the database cannot be reached. */

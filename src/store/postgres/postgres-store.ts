@@ -60,6 +60,8 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Stor
   const database = await Database.open({ connection, schema, connectionsMax, preparedStatements, system, onStatement });
   try {
     const clock = new StoreClock(system.clock);
+    // What the time is, is asked on a connection that is there: making one takes longer than all the rest.
+    await database.run({ text: 'SELECT 1' });
     const [server] = await clock.during(() => database.run({ text: "SELECT current_setting('default_transaction_isolation') AS isolation, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms" }), nowMsOf);
     return new PostgresStore(database, schema, dialectFor(String(server?.['isolation']), options.dialect), clock, options);
   } catch (error) {
