@@ -28,13 +28,14 @@ export async function userDatabase(options: Omit<pg.PoolConfig, 'connectionStrin
     url, pool,
     connect: async () => {
       const client = await pool.connect();
-      let isOut = true;
       const { release } = client;
-      client.release = (destroy) => {
+      let isOut = true;
+      const giveBack = (destroy?: Error | boolean): void => {
         if (isOut) release.call(client, destroy);
         isOut = false;
       };
-      onTestFinished(() => client.release(true));
+      client.release = giveBack;
+      onTestFinished(() => giveBack(true));
       return client;
     },
     orders: async () => (await looking.query<{ readonly id: string }>('SELECT id FROM public.orders ORDER BY id')).rows.map(({ id }) => id),
