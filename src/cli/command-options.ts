@@ -37,7 +37,7 @@ export interface ConnectionOptions {
 
 /** Adds `--connections`. */
 export function withConnectionOptions(command: Command): Command {
-  return command.option('--connections <count>', 'at most so many connections to Postgres (default: 10)', wholeNumber(2, 1_000));
+  return command.option('--connections <count>', 'at most so many connections to Postgres (default: 10)', wholeNumber(3, 1_000));
 }
 
 /** Parses an option that is a whole number in these bounds. */
