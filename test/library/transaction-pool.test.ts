@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent, createHoldfast, postgres, tool, type Holdfast } from '../../src/index.ts';

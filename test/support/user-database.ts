@@ -28,10 +28,10 @@ export async function userDatabase(options: Omit<pg.PoolConfig, 'connectionStrin
     url, pool,
     connect: async () => {
       const client = await pool.connect();
-      const { release } = client;
+      const release = client.release.bind(client);
       let isOut = true;
       const giveBack = (destroy?: Error | boolean): void => {
-        if (isOut) release.call(client, destroy);
+        if (isOut) release(destroy);
         isOut = false;
       };
       client.release = giveBack;
