@@ -91,8 +91,9 @@ function sessionTexts(dialect: Dialect) {
         AND session.status IN ('ready', 'running', 'requires_action', 'waiting')) AS is_open
       FROM {schema}.idempotency WHERE expires_at_ms < $1 AND (expires_at_ms, tenant, session_id, scope) > ($2, $3, $4, $5)
       ORDER BY expires_at_ms, tenant, session_id, scope LIMIT $6`,
+    // A key that another sweep has dropped may be in use again by now.
     deleteExpired: `DELETE FROM {schema}.idempotency USING unnest($1::text[], $2::text[]) AS gone (session_id, scope)
-      WHERE idempotency.tenant = $3 AND idempotency.session_id = gone.session_id AND idempotency.scope = gone.scope`,
+      WHERE idempotency.tenant = $3 AND idempotency.session_id = gone.session_id AND idempotency.scope = gone.scope AND idempotency.expires_at_ms < $4`,
 
   } as const;
 }
