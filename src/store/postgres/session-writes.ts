@@ -12,7 +12,7 @@ import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
-import { isTaken, mayHaveLanded } from './postgres-errors.ts';
+import { isContested, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
@@ -20,9 +20,6 @@ import type { Statements } from './statements.ts';
 /** So often a change is tried without a lock; then its session is locked first, so that it takes place however many others change it. */
 const unlockedTriesMax = 3;
 const triesMax = 50;
-
-/** Keys that another commit may have taken since it was looked whether they are free. Any other that is taken is a fault. */
-const contestedKeys: ReadonlySet<string> = new Set(['session_pkey', 'idempotency_pkey', 'session_external_id', 'operation_live_key']);
 
 export interface SessionWritesOptions {
   readonly database: Database;
@@ -171,8 +168,7 @@ export class SessionWrites {
     if (writer.isEmpty(before.session, planned)) return committed(planned, []);
     if (needsLock(before.session, change)) return 'lock';
     const write = await this.#write(planned, (statement) => database.run(statement));
-    const outcome = await this.#commit(write, () => unsure.push({ ...planned, write }));
-    if (outcome === 'moved') {
+    if (write === null || await this.#commit(write, () => unsure.push({ ...planned, write })) === 'moved') {
       this.#options.known.forget(change.session);
       return 'again';
     }
@@ -195,6 +191,7 @@ export class SessionWrites {
         if (planned.kind !== 'planned') return { last: 'rollback', result: planned };
         if (writer.isEmpty(planned.before.session, planned)) return { last: 'rollback', result: committed(planned, []) };
         const write = await this.#write(planned, send);
+        invariant(write !== null, 'a session that is locked has its entries');
         begun = { ...planned, write };
         return { last: [...await this.#cancellations(planned, write, send), ...writer.statements(write)], result: committed(planned, write.entries) };
       });
@@ -220,6 +217,7 @@ export class SessionWrites {
     if (planned.kind !== 'planned') return planned;
     if (writer.isEmpty(planned.before.session, planned)) return committed(planned, []);
     const write = await this.#write(planned, send);
+    invariant(write !== null, 'a session that is locked has its entries');
     await database.sendAll(transaction, [...await this.#cancellations(planned, write, send), ...writer.statements(write)]);
     known.forget({ tenant, id });
     return committed(planned, write.entries);
@@ -244,11 +242,13 @@ export class SessionWrites {
     return rows.map((row) => JSON.parse(String(row['body'])) as Operation);
   }
 
-  async #write<Reply>({ before, change, replies }: Planned<Reply>, send: Locked['send']): Promise<Write<Reply>> {
+  /** null: entries whose content the change takes over are gone, with their session. */
+  async #write<Reply>({ before, change, replies }: Planned<Reply>, send: Locked['send']): Promise<Write<Reply> | null> {
     const { statements, mintCommitId } = this.#options;
     const seqs = change.entries.flatMap(({ contentFrom }) => (contentFrom === undefined ? [] : [contentFrom]));
     const { tenant, id } = change.session;
     const contents = seqs.length === 0 ? [] : (await send(statements.get('contents', tenant, id, seqs))).map(entryOf);
+    if (seqs.some((seq) => ![...contents, ...change.entries].some((entry) => entry.seq === seq))) return null;
     return { from: before.commitId, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, contents), replies };
   }
 
@@ -387,10 +387,6 @@ function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [],
 
 function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {
   return idempotency.map(({ scope }) => scope);
-}
-
-function isContested(error: unknown): boolean {
-  return isTaken(error) && error instanceof Error && 'constraint' in error && contestedKeys.has(String(error.constraint));
 }
 
 function tooContested(id: string): StoreError {
