@@ -12,7 +12,7 @@ import type { JsonValue } from '../../src/core/json.ts';
 import { settleGeneration } from '../../src/core/settle.ts';
 import { attemptRecord, CaseClock, Kit, keyOf, suiteRules, touching, type InWork } from '../../src/store/conformance/kit.ts';
 import { postgresStore, type PostgresStoreOptions } from '../../src/store/postgres/postgres-store.ts';
-import type { SessionKey, SessionRef, Store, UpdateRequest, UpdateResult } from '../../src/store/store.ts';
+import type { SessionKey, SessionRef, Store, StoreTransaction, UpdateRequest, UpdateResult } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
 import { eventually } from './eventually.ts';
 import { uniqueSchema } from './postgres-database.ts';
@@ -26,6 +26,13 @@ export type Isolation = (typeof isolations)[number];
 export interface PostgresSchedule {
   readonly name: string;
   readonly run: (schedule: Schedule) => Promise<void>;
+}
+
+/** A transaction that a user began. */
+export interface CallerTransaction {
+  readonly transaction: StoreTransaction;
+  readonly commit: () => Promise<void>;
+  readonly rollBack: () => Promise<void>;
 }
 
 /** A store on a pool whose statements can be held. */
@@ -125,16 +132,23 @@ export class Schedule {
 
   /** In a transaction of somebody else, which holds what the statement locked until it is released. */
   async hold(text: string, values: readonly unknown[] = []): Promise<HeldLock> {
+    const { transaction, rollBack } = await this.callerTransaction();
+    await transaction.query({ text: text.replaceAll('{schema}', this.schema), values: [...values] });
+    return { release: rollBack };
+  }
+
+  /** A transaction of the user's own, on a connection that no store knows. */
+  async callerTransaction(begin = 'BEGIN'): Promise<CallerTransaction> {
     const client = await this.#raw.connect();
-    await client.query('BEGIN');
-    await client.query(text.replaceAll('{schema}', this.schema), [...values]);
-    const lock: HeldLock = { release: async () => {
+    await client.query(begin);
+    const lock: HeldLock = { release: () => end('ROLLBACK') };
+    const end = async (how: 'COMMIT' | 'ROLLBACK'): Promise<void> => {
       if (!this.#locks.delete(lock)) return;
-      await client.query('ROLLBACK');
+      await client.query(how);
       client.release();
-    } };
+    };
     this.#locks.add(lock);
-    return lock;
+    return { transaction: client, commit: () => end('COMMIT'), rollBack: () => end('ROLLBACK') };
   }
 
   holdSession({ tenant, id }: SessionRef): Promise<HeldLock> {
