@@ -176,7 +176,6 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
     worker,
-    drain,
     transaction: async (work) => {
       requireTransactions(store);
       return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));
@@ -185,6 +184,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
       commands.work?.wake();
       store.announce();
     },
+    drain,
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };
@@ -203,12 +203,21 @@ async function openStore(store: HoldfastOptions['store'], system: System, hooks:
   const settings = { system, outboxKinds: hookKinds(hooks) };
   const opened = typeof store === 'string' ? await openStoreUrl(store, settings) : isOpen(store) ? store : await store.open(settings);
   try {
+    requireToolsToRun(agents, opened);
     await opened.migrate();
   } catch (error) {
     if (!isOpen(store)) await opened.close();
     throw error;
   }
   return opened;
+}
+
+function requireToolsToRun(agents: readonly Agent[], { name, capabilities }: Store): void {
+  if (capabilities.transactions) return;
+  for (const { name: agentName, tools } of agents) {
+    const toolName = [...tools].find(([, { transaction }]) => transaction === true)?.[0];
+    if (toolName !== undefined) throw new HoldfastError('options_invalid', `tool ${toolName} of agent ${agentName} has transaction, and the store ${name} has none for it: use Postgres, or give the tool a recovery instead`);
+  }
 }
 
 function isOpen(store: HoldfastOptions['store']): store is Store {
@@ -246,7 +255,6 @@ function operationsOf(commands: CommandHost): Holdfast['operations'] {
 
 /** Now and then drops what has expired. */
 class Sweeper {
-    requireToolsToRun(agents, opened);
   readonly #store: Store;
   readonly #system: System;
   readonly #log: Log;
@@ -255,14 +263,6 @@ class Sweeper {
 
   constructor(store: Store, system: System, log: Log) {
     this.#store = store;
-function requireToolsToRun(agents: readonly Agent[], { name, capabilities }: Store): void {
-  if (capabilities.transactions) return;
-  for (const { name: agentName, tools } of agents) {
-    const toolName = [...tools].find(([, { transaction }]) => transaction === true)?.[0];
-    if (toolName !== undefined) throw new HoldfastError('options_invalid', `tool ${toolName} of agent ${agentName} has transaction, and the store ${name} has none for it: use Postgres, or give the tool a recovery instead`);
-  }
-}
-
     this.#system = system;
     this.#log = log;
   }
