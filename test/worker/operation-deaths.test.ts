@@ -8,6 +8,8 @@ import { stores, type TestStore } from '../support/stores.ts';
 
 /** On SQLite a death is seen before the lease ends; elsewhere the lease is all there is. */
 const leasesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 4_000, postgres: 1_000 };
+/** What a death may cost besides; generous where it is short, for machines that do much else. */
+const besidesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 1_000, postgres: 5_000 };
 
 /** When the operation has this many attempts and says how far it is. */
 async function reported({ operation }: AskedSession, attempt: number, child: Child): Promise<OperationView> {
@@ -54,7 +56,7 @@ describe.each(stores)('an operation whose worker is killed three times ($name)',
       worker = next;
     }
     console.log(`each death cost ${costsMs.map((ms) => `${ms} ms`).join(', ')}, with a lease of ${leaseMs} ms`);
-    expect(Math.max(...costsMs)).toBeLessThanOrEqual(leaseMs + 1_000);
+    expect(Math.max(...costsMs)).toBeLessThanOrEqual(leaseMs + besidesMs[kind.name]);
     worker.tell({ event: 'release', name: 'end' });
 
     for (const { session, turn, operation } of runAgain) {
@@ -85,7 +87,7 @@ describe.each(stores)('an operation whose worker is killed three times ($name)',
     await next.hears('ready');
     const costMs = await deathCostMs(first, next, watcher, asked);
     console.log(`40 operations went on ${costMs} ms after the death of their worker, with a lease of ${leaseMs} ms`);
-    expect(costMs).toBeLessThanOrEqual(leaseMs + 1_000);
+    expect(costMs).toBeLessThanOrEqual(leaseMs + besidesMs[kind.name]);
     for (const { turn } of asked) expect(await turn.result).toMatchObject({ reason: 'complete' });
     for (const { session } of asked) expect(watcher.begun(session)).toHaveLength(2);
   });

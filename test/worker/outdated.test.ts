@@ -56,7 +56,7 @@ describe.each(stores)('on $name a worker that the data asks to be newer', (kind)
     await requireNewerVersion(url);
     await eventually('it to notice', () => logged.includes('outdated'));
     const closing = holdfast.close();
-    for (const { open } of Object.values(gates)) open();
+    for (const each of Object.values(gates)) each.open();
     await closing;
     for (const { id } of sessions) expect(await sender.store.readSession({ tenant: 'default', id })).toMatchObject({ turn: null, lastTurn: { reason: 'complete' } });
     expect(await sender.store.listWorkers()).toEqual([]);
