@@ -212,10 +212,11 @@ export class SessionWrites {
     const loadedFirst = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
     if (loadedFirst.known === null) return notPlanned(plan(request, loadedFirst, nothingBeside));
     const { tenant, id } = loadedFirst.known.session;
-    await send(statements.get('lockSession', tenant, id));
+    const [lock] = await send(statements.get('lockSession', tenant, id));
     const planned = await this.#planLocked(request, rows.loadedOf(await send(rows.load({ ...request.key, id }, scopesOf(request)))), { chunks: request.reads?.chunks === true, send });
     if (planned.kind !== 'planned') return planned;
     if (writer.isEmpty(planned.before.session, planned)) return committed(planned, []);
+    if (lock?.['sees_all'] === false && needsLock(planned.before.session, planned.change)) throw seesTooLittle(id);
     const write = await this.#write(planned, send);
     invariant(write !== null, 'a session that is locked has its entries');
     await database.sendAll(transaction, [...await this.#cancellations(planned, write, send), ...writer.statements(write)]);
@@ -387,6 +388,10 @@ function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [],
 
 function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {
   return idempotency.map(({ scope }) => scope);
+}
+
+function seesTooLittle(id: string): StoreError {
+  return new StoreError('transaction_misused', `this transaction reads as of its beginning and may not see all output of session ${id} that was stored since, which this change keeps or removes: begin it with ISOLATION LEVEL READ COMMITTED`);
 }
 
 function tooContested(id: string): StoreError {

@@ -64,8 +64,8 @@ function sessionTexts(dialect: Dialect) {
     loadedByExternalId: loadedBy('external_id = $2'),
     tailById: tailBy('id = $2'),
     tailByExternalId: tailBy('external_id = $2'),
-    // Reads nothing but the row that it locks: what others committed while it waited, only a later statement sees.
-    lockSession: 'SELECT 1 AS locked FROM {schema}.session WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE',
+    // Reads nothing but the row that it locks: what others committed while it waited, only a later statement sees. `sees_all`: whether that one does see all of it, or the row would have been changed with it.
+    lockSession: `SELECT ${dialect.lock === 'clause' ? "current_setting('transaction_isolation') = 'read committed'" : 'true'} AS sees_all FROM {schema}.session WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE`,
     landed: `SELECT commit_id, EXISTS (SELECT 1 FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND seq = $3 AND commit_id = ANY($4::text[])) AS entry_landed
       FROM {schema}.session WHERE tenant = $1 AND id = $2`,
 
