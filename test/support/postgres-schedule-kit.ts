@@ -52,6 +52,7 @@ export class Schedule {
   readonly b: Store;
   readonly kit: Kit;
   readonly schema: string;
+  readonly isolation: Isolation;
   readonly #url: string;
   readonly #clock: CaseClock;
   readonly #raw: pg.Pool;
@@ -61,7 +62,8 @@ export class Schedule {
   readonly #locks = new Set<HeldLock>();
   readonly #acknowledged: { readonly ref: SessionRef; readonly marks: readonly string[] }[] = [];
 
-  private constructor(url: string, schema: string, drop: () => Promise<void>, clock: CaseClock, [a, b]: readonly [Store, Store]) {
+  private constructor(isolation: Isolation, url: string, schema: string, drop: () => Promise<void>, clock: CaseClock, [a, b]: readonly [Store, Store]) {
+    this.isolation = isolation;
     this.#url = url;
     this.schema = schema;
     this.#drop = drop;
@@ -69,7 +71,7 @@ export class Schedule {
     this.a = a;
     this.b = b;
     this.kit = new Kit({ store: a, close: async () => undefined }, expect, clock);
-    this.#raw = new pg.Pool({ connectionString: url, max: 4 });
+    this.#raw = new pg.Pool({ connectionString: named(url, schema, 'raw'), max: 5 });
   }
 
   static async open(isolation: Isolation): Promise<Schedule> {
@@ -79,7 +81,7 @@ export class Schedule {
     const clock = new CaseClock();
     const [a, b] = await Promise.all([openStore(url.href, schema, 'a', clock), openStore(url.href, schema, 'b', clock)]);
     await a.migrate();
-    return new Schedule(url.href, schema, drop, clock, [a, b]);
+    return new Schedule(isolation, url.href, schema, drop, clock, [a, b]);
   }
 
   async end(): Promise<void> {
@@ -144,8 +146,11 @@ export class Schedule {
     const lock: HeldLock = { release: () => end('ROLLBACK') };
     const end = async (how: 'COMMIT' | 'ROLLBACK'): Promise<void> => {
       if (!this.#locks.delete(lock)) return;
-      await client.query(how);
-      client.release();
+      try {
+        await client.query(how);
+      } finally {
+        client.release();
+      }
     };
     this.#locks.add(lock);
     return { transaction: client, commit: () => end('COMMIT'), rollBack: () => end('ROLLBACK') };
