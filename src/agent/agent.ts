@@ -110,6 +110,7 @@ function toolRulesOf({ transaction, recovery = transaction === true ? 'rerun' : 
   return {
     exclusive, stopAfter, recovery: typeof recovery === 'function' ? 'probe' : recovery,
     ...(actionRoles === undefined ? {} : { actionRoles }),
+    ...(transaction === true ? { inTransaction: true as const } : {}),
     ...(background !== undefined && timeoutMs !== undefined ? { operationTimeoutMs: timeoutMs } : {}),
   };
 }

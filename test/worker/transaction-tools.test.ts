@@ -249,6 +249,28 @@ describe('a tool with transaction', () => {
   });
 });
 
+it('a commit that is cut off by the end of its connection did not land: the call runs again', async () => {
+  const user = await userDatabase();
+  // The commit takes long enough to be cut off.
+  await user.pool.query(`CREATE FUNCTION public.linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(CASE WHEN (SELECT count(*) FROM public.slow) > 0 THEN 30 ELSE 0 END); RETURN NULL; END $$`);
+  await user.pool.query('CREATE TABLE public.slow (yes boolean)');
+  await user.pool.query('CREATE CONSTRAINT TRIGGER lingering AFTER INSERT ON public.orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.linger()');
+  await user.pool.query('INSERT INTO public.slow VALUES (true)');
+  const runs: number[] = [];
+  const execute: Place = async (asked, given) => {
+    const { rows } = await given.transaction.query<{ readonly pid: number }>('SELECT pg_backend_pid() AS pid');
+    runs.push(rows[0]?.pid ?? 0);
+    return place(asked, given);
+  };
+  const { turn, session } = await start({ user, tools: { order: orderTool(execute) } });
+  await eventually('the commit to linger', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query = 'COMMIT'")).rows.length === 1);
+  await user.pool.query('DELETE FROM public.slow');
+  await user.pool.query('SELECT pg_terminate_backend($1)', [runs[0]]);
+  expect((await turn.result).reason).toBe('complete');
+  expect([runs.length, await user.orders()]).toEqual([2, ['order']]);
+  expect(ofKind(await session.entries(), 'tool-results')).toMatchObject([{ results: [{ outcome: 'done' }] }]);
+});
+
 describe('many at once', () => {
   it('hold at most half of the pool\'s connections, wait for their turn, and leave the worker its own', async () => {
     const user = await userDatabase({ max: 7 });
