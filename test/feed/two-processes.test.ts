@@ -7,7 +7,7 @@ import { openStoreUrl, postgres, postgresUrlParts, type StoreSource } from '../.
 import { gate, type Gate } from '../../src/testing/gate.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
 import { eventually } from '../support/eventually.ts';
-import { isEntry, openEvents, type EventStream } from '../support/event-stream.ts';
+import { openEvents, type EventStream, type StreamFrame } from '../support/event-stream.ts';
 import { knowledge } from '../support/feed-recording.ts';
 import { openHoldfast } from '../support/open-holdfast.ts';
 import { postgresSchemas, sqliteFiles } from '../support/stores.ts';
@@ -73,7 +73,7 @@ describe.each(ways)('a session that a third process works on, on $way', ({ newSo
     const second = await (await there.holdfast.sessions.get(session.id)).send('and now?');
     expect(await turn.result).toMatchObject({ reason: 'complete' });
     expect(await second.result).toMatchObject({ reason: 'complete', text: 'the second answer' });
-    const isOver = ({ data }: Parameters<ReturnType<typeof isEntry>>[0]): boolean => data?.type === 'entry' && data.entry.kind === 'turn-ended' && data.entry.turnId === second.id;
+    const isOver = ({ data }: StreamFrame): boolean => data?.type === 'entry' && data.entry.kind === 'turn-ended' && data.entry.turnId === second.id;
     received.push(...await follow(here.url, session.id, received.at(-1)?.position ?? null, isOver));
     await whole.until(isOver);
     const isIdle = (events: readonly FeedEvent[]): boolean => knowledge(events).status === 'idle';
