@@ -5,6 +5,7 @@ import { acceptTransition } from '../../src/core/accept/transition.ts';
 import { claim } from '../../src/core/claim.ts';
 import type { Transition } from '../../src/core/draft.ts';
 import { suiteRules, touching } from '../../src/store/conformance/kit.ts';
+import type { PostgresStoreOptions } from '../../src/store/postgres/postgres-store.ts';
 import type { SessionRef, Store } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
 import { came, testSchedules, type PostgresSchedule, type Schedule } from '../support/postgres-schedule-kit.ts';
@@ -80,11 +81,11 @@ const stale: readonly PostgresSchedule[] = [
 ];
 
 /** A process whose changes gather until they are let go together, once; what is tried again after that goes as it comes. */
-async function gathering(schedule: Schedule): Promise<{ readonly store: Store; readonly letGo: () => Promise<void>; readonly statements: string[] }> {
+async function gathering(schedule: Schedule, open: (options: Partial<PostgresStoreOptions>) => Promise<Store> = (options) => schedule.another('gathering', options)): Promise<{ readonly store: Store; readonly letGo: () => Promise<void>; readonly statements: string[] }> {
   let waiting: (() => void)[] | null = [];
   const statements: string[] = [];
   const system = realSystem();
-  const store = await schedule.another('gathering', { system: { ...system, clock: { ...system.clock, soon: (callback) => (waiting === null ? system.clock.soon(callback) : void waiting.push(callback)) } }, onStatement: (text) => void statements.push(text) });
+  const store = await open({ system: { ...system, clock: { ...system.clock, soon: (callback) => (waiting === null ? system.clock.soon(callback) : void waiting.push(callback)) } }, onStatement: (text) => void statements.push(text) });
   return { store, statements, letGo: async () => {
     // Whatever is on its way there without waiting for anybody is there.
     await turnOfTheLoop();
@@ -185,6 +186,94 @@ const groupsOfChanges: readonly PostgresSchedule[] = [
   },
 ];
 
+const pipelines: readonly PostgresSchedule[] = [
+  {
+    name: 'the reply to changes that share a statement is lost: each finds that it has landed, and none lands again',
+    run: async (schedule) => {
+      const { proxy, store: plain } = await schedule.proxied();
+      const { store, letGo } = await gathering(schedule, (options) => schedule.another('proxied', { ...options, connection: proxy.url }));
+      const refs = await severalSessions(schedule, store);
+      const lost = proxy.loseReplyTo('_grou_');
+      const touched = refs.map((ref, place) => schedule.touch(store, ref, `title ${place}`));
+      await letGo();
+      await lost;
+      expect((await Promise.all(touched)).map(came)).toEqual(['committed', 'committed', 'committed', 'committed']);
+      expect(await Promise.all(refs.map(async (ref) => (await plain.readEntries(ref, { limit: 10 })).length))).toEqual([2, 2, 2, 2]);
+    },
+  },
+  {
+    name: 'the reply to a stop, whose statements go out with their COMMIT, is lost: it has stopped the turn, and says so',
+    run: async (schedule) => {
+      const { proxy, store } = await schedule.proxied();
+      const work = await schedule.kit.inWork();
+      await schedule.chunk(schedule.a, work, 0, 0, 'shown');
+      const lost = proxy.loseReplyTo('COMMIT');
+      const stopped = schedule.stop(store, work.ref);
+      await lost;
+      expect(await stopped).toMatchObject({ kind: 'committed', reply: { reply: { stopped: true } } });
+      expect((await schedule.kinds(work.ref)).slice(2)).toEqual(['assistant-step', 'turn-ended']);
+    },
+  },
+  {
+    name: 'the reply to a deletion, whose statements go out with their COMMIT, is lost: it has deleted, and says so',
+    run: async (schedule) => {
+      const { proxy, store } = await schedule.proxied();
+      const { ref } = await schedule.kit.inWork();
+      const lost = proxy.loseReplyTo('COMMIT');
+      const deleted = schedule.delete(store, ref);
+      await lost;
+      expect([came(await deleted), await schedule.b.readSession(ref)]).toEqual(['committed', null]);
+    },
+  },
+  {
+    name: 'the connection of a change that waits for a lock is cut: it is made again, and lands once',
+    run: async (schedule) => {
+      const store = await schedule.another('cut');
+      const ref = await created(schedule, store);
+      const lock = await schedule.holdSession(ref);
+      const touched = schedule.touch(store, ref, 'once');
+      await schedule.waits('cut');
+      await schedule.cutWaiting('cut');
+      await lock.release();
+      expect([came(await touched), await schedule.kinds(ref)]).toEqual(['committed', ['session-created', 'title-set']]);
+    },
+  },
+];
+
+const overtaken: readonly PostgresSchedule[] = [
+  {
+    name: 'a message whose reply is lost and over which another process has gone since has landed, and does not land again',
+    run: async (schedule) => {
+      const { store, gate } = await schedule.gated();
+      const ref = await created(schedule, schedule.a);
+      const [change, landed] = [gate.next(/_chan_/), gate.next(/_landed\n/)];
+      const sent = schedule.send(store, ref, 'once');
+      await change.reached;
+      change.loseReply();
+      await landed.reached;
+      await schedule.send(schedule.b, ref, 'over it');
+      landed.pass();
+      expect([came(await sent), (await schedule.kinds(ref)).length]).toEqual(['committed', 3]);
+    },
+  },
+  {
+    // A commit without an entry leaves nothing but its name on the row. The worker gives back, after two heartbeats, what the store says is its own and it does not have.
+    name: 'a claim whose reply is lost and over which another process has gone since cannot be told from another\'s: it is refused, and the store says whose the session is',
+    run: async (schedule) => {
+      const { store, gate } = await schedule.gated();
+      const ref = await created(schedule, schedule.a, { text: 'hello' });
+      const [change, landed] = [gate.next(/_chan(_|\n)/), gate.next(/_landed\n/)];
+      const claimed = schedule.claim(store, ref, 'wrk_a');
+      await change.reached;
+      change.loseReply();
+      await landed.reached;
+      await schedule.send(schedule.b, ref, 'over it');
+      landed.pass();
+      expect([came(await claimed), (await schedule.b.findHeld('wrk_a')).map(({ id }) => id)]).toEqual(['not_claimable', [ref.id]]);
+    },
+  },
+];
+
 const sweeps: readonly PostgresSchedule[] = [
   {
     name: 'a key that is used again between two sweeps of the old one keeps its new reply',
@@ -220,4 +309,4 @@ const sweeps: readonly PostgresSchedule[] = [
 ];
 
 testSchedules('what processes remember of each other\'s sessions on Postgres', stale);
-testSchedules('changes that share a statement, and sweeps, on Postgres', [...groupsOfChanges, ...sweeps]);
+testSchedules('changes that share a statement, and sweeps, on Postgres', [...groupsOfChanges, ...sweeps, ...pipelines, ...overtaken]);

@@ -17,6 +17,7 @@ import { realSystem } from '../../src/system.ts';
 import { eventually } from './eventually.ts';
 import { uniqueSchema } from './postgres-database.ts';
 import { StatementGate } from './postgres-schedule.ts';
+import { PostgresProxy } from './postgres-schedule-proxy.ts';
 import { faultsOfSchema } from './postgres-schedule-checks.ts';
 
 export const isolations = ['read committed', 'repeatable read', 'serializable'] as const;
@@ -130,6 +131,14 @@ export class Schedule {
     const store = await postgresStore({ ...this.#storeOptions(), connection: named(this.#url, this.schema, name), ...options });
     this.#opened.push(store);
     return store;
+  }
+
+  /** One more process, whose connections can be broken when the server has answered: its statements go out together, as from any pool of a store's own. */
+  async proxied(options: Partial<PostgresStoreOptions> = {}): Promise<{ readonly store: Store; readonly proxy: PostgresProxy }> {
+    const proxy = await PostgresProxy.open(this.#url);
+    const store = await this.another('proxied', { ...options, connection: named(proxy.url, this.schema, 'proxied') });
+    this.#opened.push(proxy);
+    return { store, proxy };
   }
 
   /** In a transaction of somebody else, which holds what the statement locked until it is released. */
