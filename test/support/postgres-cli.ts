@@ -13,7 +13,7 @@ export interface PostgresCli {
   /** A new empty working folder, with the store in the environment. */
   readonly options: { readonly cwd: string; readonly env: { readonly HOLDFAST_STORE: string } };
   /** Runs a statement in the database; {schema} stands for the schema. */
-  query(text: string, values?: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  readonly query: (text: string, values?: readonly unknown[]) => Promise<readonly Readonly<Record<string, unknown>>[]>;
 }
 
 /** A schema of the test's own on the run's server. It is gone when the test ends. */

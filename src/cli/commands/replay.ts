@@ -46,7 +46,7 @@ export function replayCommand(): Command {
     .option('--concurrency <count>', 'conversations side by side', wholeNumber(1, 10_000), 8)
     .option('--kill-every <ms>', 'do the work in child processes and kill a random one with SIGKILL at this rate', wholeNumber(1, 3_600_000))
     .option('--pause-every <ms>', 'stop a random one with SIGSTOP at this rate, each for one and a half leases', wholeNumber(1, 3_600_000))
-    .option('--terminate-every <ms>', 'end a random connection to the Postgres database at this rate, whosever it is', wholeNumber(1, 3_600_000))
+    .option('--terminate-every <ms>', 'end a random connection to the Postgres database at this rate, of whatever program', wholeNumber(1, 3_600_000))
     .option('--workers <count>', `child processes that do the work (default: ${workersWithFaults} where something goes wrong on purpose, else none)`, wholeNumber(0, 100))
     .option('--json', 'print a JSON summary as the last line; all else goes to stderr')
     .addHelpText('after', `

@@ -163,7 +163,8 @@ class ReplayRun {
       this.#throwIfEnded();
       return await this.#report(holdfast, sent, seconds, readJournals(journals), faults);
     } finally {
-      await faults.stop().finally(() => pool.stop());
+      await faults.stop();
+      await pool.stop();
       this.#options.signal?.removeEventListener('abort', killAll);
     }
   }
