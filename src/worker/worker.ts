@@ -4,6 +4,7 @@ import type { Entry } from '../core/entry.ts';
 import type { Operation } from '../core/operation.ts';
 import { dueAtMs, pauseOf, statusOf, type Session } from '../core/session.ts';
 import { StoreError, type Claimable, type SessionRef } from '../store/store.ts';
+import { ClaimsInTurn } from './claims-in-turn.ts';
 import { dropLost } from './drop-lost.ts';
 import { GivenUp } from './given-up.ts';
 import { HistoryCache } from './history-cache.ts';
@@ -37,6 +38,7 @@ export class Worker {
   readonly #notUnderstood: NotUnderstood;
   readonly #givenUp: GivenUp;
   readonly #tenants = new TenantTurns();
+  readonly #claims: ClaimsInTurn;
   /** Work was left because there was no place for it. */
   #saturated = false;
   #scanning: Promise<void> | null = null;
@@ -58,6 +60,7 @@ export class Worker {
     this.#solo = new SoloRules({ clock: options.system.clock, leaseMs: options.leaseMs, pollMs: options.pollMs });
     this.#notUnderstood = new NotUnderstood(options.system.clock, options.pollMs);
     this.#timers = new WakeTimers(options.system, () => this.wake());
+    this.#claims = new ClaimsInTurn(options.system.clock, (error) => this.#lookLater(error));
     this.#lease = new WorkerLease({ ...options, agents: [...options.agents.keys()] }, {
       onLost: () => this.#abortAll('fence-lost'),
       onCheck: () => this.#operations.checkHeld(),
@@ -135,6 +138,7 @@ export class Worker {
     const operationsEnded = this.#operations.stop();
     const cancelGrace = this.#host.system.clock.after(this.#host.stopGraceMs, () => this.#abortAll('hand-over'));
     await this.#scanning;
+    await this.#claims.ended();
     // A command that holds a place may still begin a run, which is handed over at once.
     while (this.#runs.size > 0 || this.#reserved > 0) {
       await Promise.all(this.#runs.values());
@@ -238,7 +242,7 @@ export class Worker {
   }
 
   async #scan(): Promise<void> {
-    const { store, system, agents, runsMax, log } = this.#host;
+    const { store, system, agents, runsMax } = this.#host;
     this.#foundNone = false;
     try {
       const free = runsMax - this.#inHand;
@@ -253,17 +257,21 @@ export class Worker {
       this.#solo.looked(found);
       const soloBefore = this.#solo.waiting;
       if (deadWorkers.length > 0 && this.#inHand === 0) await this.#findSolo(found, deadWorkers);
-      for (const session of this.#solo.inOrder(this.#tenants.inTurn(found))) await this.#claim(session, deadWorkers);
+      for (const session of this.#solo.inOrder(this.#tenants.inTurn(found))) await this.#claims.run(session, () => this.#claim(session, deadWorkers));
       if (isFull) this.#saturated = true;
       else if (deadWorkers.length > 0 && found.length === 0) await this.#lease.forgetDead(deadWorkers);
       // Those that must run alone, or cannot be read here, took the places of others in this look.
       if (isFull && (this.#solo.waiting > soloBefore || this.#notUnderstood.seen > notUnderstoodBefore)) this.wake();
       this.#foundNone = found.length === 0;
     } catch (error) {
-      // The store is somebody's to mend; until then it is asked again and again.
-      this.dueAt(system.clock.nowMs() + this.#host.pollMs);
-      log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
+      this.#lookLater(error);
     }
+  }
+
+  /** The store is somebody's to mend; until then it is asked again and again. */
+  #lookLater(error: unknown): void {
+    this.dueAt(this.#host.system.clock.nowMs() + this.#host.pollMs);
+    this.#host.log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
   }
 
   /** In a process that has nothing in hand, those that must run alone are known before their siblings are taken, which died with them. */
