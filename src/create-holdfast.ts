@@ -1,5 +1,7 @@
 import type { Agent } from './agent/agent.ts';
+import type { SqlTransaction } from './agent/sql-transaction.ts';
 import type { Principal } from './agent/tool.ts';
+import { requireTransactions } from './commands/caller-transaction.ts';
 import type { CommandHost } from './commands/command-host.ts';
 import { create } from './commands/create.ts';
 import type { CompleteInput, CreateInput } from './commands/input.ts';
@@ -13,15 +15,16 @@ import type { OperationEndReply } from './core/operation-transitions.ts';
 import type { System } from './core/system.ts';
 import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
-import { found, value, type CallOptions, type HandleHost } from './library/handle-host.ts';
+import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
-import type { TurnHandle } from './library/turn-handle.ts';
+import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
 import { McpConnections } from './mcp/mcp-connections.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
+import { Drains, type Drained } from './worker/drain.ts';
 import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
 import { silentLog, type Log } from './worker/log.ts';
 import { Worker } from './worker/worker.ts';
@@ -59,13 +62,18 @@ export interface WorkerTuning {
   readonly historyCharsMax?: number;
 }
 
+export interface DrainOptions extends WorkerTuning {
+  /** No work is taken after so many milliseconds. What runs then is let finish its step for at most `stopGraceMs` more, and is handed over. */
+  readonly deadlineMs: number;
+}
+
 export interface CreateSessionOptions extends CreateInput {}
 
 /** A running Holdfast: sessions, and the same over HTTP. */
 export interface Holdfast extends AsyncDisposable {
   readonly sessions: {
-    /** Creates a session, or finds the one with the same external id. Throws `RefusedError`. */
-    create(options: CreateSessionOptions, call?: CallOptions): Promise<SessionHandle & { readonly created: boolean; readonly firstTurn: TurnHandle | null }>;
+    /** Creates a session, or finds the one with the same external id; with `transaction` as part of that. Throws `RefusedError`, and what {@link SendOptions} says. */
+    create(options: CreateSessionOptions, call?: SendOptions): Promise<SessionHandle & { readonly created: boolean; readonly firstTurn: TurnHandle | null }>;
     /** The session with this id or external id. Throws `RefusedError` with code `session_not_found`. */
     get(id: string, options?: { readonly owner?: string }): Promise<SessionHandle>;
     list(filter?: Partial<Omit<SessionFilter, 'tenant'>>): Promise<{ readonly items: readonly SessionView[]; readonly nextCursor: string | null; readonly count: number | null }>;
@@ -87,6 +95,25 @@ export interface Holdfast extends AsyncDisposable {
   readonly handlers: Readonly<Record<'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', (request: Request) => Promise<Response>>>;
   readonly store: Store;
   readonly worker: Worker | null;
+  /**
+   * For hosts that run code only while they are called (serverless functions, cron jobs): does all due work, sessions and operations, until there is none or the deadline has come, hands over what it then has in
+   * hand, and says what was done and whether due work is `left`. What waits keeps it no longer: for a retry, for a person, for somebody outside. Any number of processes may drain at once, and again and again;
+   * calls on one Holdfast follow each other. Rejects with `HoldfastError` code `options_invalid` where this Holdfast has a worker of its own (it drains by itself), and with `StoreError` (`store_unsupported` when the data asks for
+   * a newer version by now).
+   */
+  drain(options: DrainOptions): Promise<Drained>;
+  /**
+   * Runs `work` in a transaction of the store's database, begun on the store's pool: your rows, and what is sent or created with it as `{ transaction }`, land together. Committed when `work` resolves, and then the work begins;
+   * rolled back when it rejects. Resolves with what `work` does. It is not tried again. It holds one of the pool's connections, at most half of which can be held so (4 of the 10 by default); others wait up to 10 s for
+   * their turn, so none is to be begun inside another. Rejects with what `work` rejects with, with the driver's error when the database refuses the commit, and with `StoreError`: `store_unsupported` on a store without
+   * transactions, `store_unavailable`, `transaction_failed` when a statement in it had failed and `work` resolved all the same, `commit_unknown` when the connection broke in the commit: then look whether your rows are there.
+   */
+  transaction<Result>(work: (transaction: SqlTransaction) => Promise<Result>): Promise<Result>;
+  /**
+   * After the `COMMIT` of your own transaction, in which something was sent or created: begins the work at once, here and in the other processes. Without it, it begins within a second where a worker is busy, and within five where
+   * all are idle. Harmless at any time. Never throws.
+   */
+  wake(): void;
   /** Ends streams, hands running work over within the grace time, closes the store it opened. Idempotent. */
   close(): Promise<void>;
 }
@@ -102,19 +129,21 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const { system: given = realSystem(), log = silentLog, hooks = {} } = options;
   const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
   if (agents.size !== options.agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
-  const store = await openStore(options.store, given, hooks);
+  const store = await openStore(options.store, given, hooks, options.agents);
   // Expiries, retries and leases go by the store's time: that of the database, where many machines share one.
   const system: System = { ...given, clock: { ...given.clock, nowMs: () => store.nowMs() } };
   const hookRunner = new HookRunner(store, system, hooks, log);
   const pollMs = 1_000;
-  const waiters = new TurnWaiters(store, system.clock, pollMs);
+  const waiters = new TurnWaiters(store, system.clock, pollMs, options.worker !== false);
   const committed = (ref: SessionRef, entries: readonly Entry[]): void => {
     waiters.committed(ref, entries);
     hookRunner.committed(ref, entries);
   };
   const mcp = new McpConnections({ system, log });
-  const worker = options.worker === false ? null : new Worker({ store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '', ...workerTuning(options.worker) });
-  const commands: CommandHost = { store, system, agents, work: worker, committed };
+  const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
+  const worker = options.worker === false ? null : new Worker({ ...workerHost, ...workerTuning(options.worker) });
+  const drains = new Drains({ store, system, agents: [...agents.keys()], hooksCalled: () => hookRunner.called() });
+  const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
   const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: () => worker === null || worker.ready, log });
@@ -127,10 +156,16 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     feed.close();
     sweeper.stop();
     await worker?.stop();
+    await drains.close();
     await mcp.close();
     waiters.close();
     await hookRunner.close();
     if (!isOpen(options.store)) await store.close();
+  };
+  const drain: Holdfast['drain'] = async ({ deadlineMs, ...tuning }) => {
+    if (worker !== null) throw new HoldfastError('options_invalid', 'this Holdfast has a worker, which does all due work by itself; drain() is for one that was created with `worker: false`');
+    const tuned = workerTuning(tuning);
+    return drains.run(deadlineMs, (told) => new Worker({ ...workerHost, ...tuned, committed: (ref, entries) => { told(ref, entries); committed(ref, entries); } }));
   };
   const fetch = async (request: Request, env?: unknown): Promise<Response> => app.fetch(request, env as object | undefined);
   const handler = (request: Request): Promise<Response> => fetch(request);
@@ -141,6 +176,15 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
     worker,
+    transaction: async (work) => {
+      requireTransactions(store);
+      return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));
+    },
+    wake: () => {
+      commands.work?.wake();
+      store.announce();
+    },
+    drain,
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };
@@ -155,16 +199,25 @@ function workerTuning(tuning: boolean | WorkerTuning | undefined) {
   return { ...filled, chunkIntervalMs: Math.max(limits.chunkIntervalMsMin, filled.chunkIntervalMs) };
 }
 
-async function openStore(store: HoldfastOptions['store'], system: System, hooks: Hooks): Promise<Store> {
+async function openStore(store: HoldfastOptions['store'], system: System, hooks: Hooks, agents: readonly Agent[]): Promise<Store> {
   const settings = { system, outboxKinds: hookKinds(hooks) };
   const opened = typeof store === 'string' ? await openStoreUrl(store, settings) : isOpen(store) ? store : await store.open(settings);
   try {
+    requireToolsToRun(agents, opened);
     await opened.migrate();
   } catch (error) {
     if (!isOpen(store)) await opened.close();
     throw error;
   }
   return opened;
+}
+
+function requireToolsToRun(agents: readonly Agent[], { name, capabilities }: Store): void {
+  if (capabilities.transactions) return;
+  for (const { name: agentName, tools } of agents) {
+    const toolName = [...tools].find(([, { transaction }]) => transaction === true)?.[0];
+    if (toolName !== undefined) throw new HoldfastError('options_invalid', `tool ${toolName} of agent ${agentName} has transaction, and the store ${name} has none for it: use Postgres, or give the tool a recovery instead`);
+  }
 }
 
 function isOpen(store: HoldfastOptions['store']): store is Store {
@@ -176,8 +229,9 @@ function sessionsOf(handles: HandleHost): Holdfast['sessions'] {
   return {
     async create(input, call = {}) {
       const reply = value(await create(commands, { owner: localPrincipal.owner, ...input }, { ...call, principal: localPrincipal }));
-      const handle = new SessionHandle(handles, { tenant: localPrincipal.tenant, id: reply.sessionId }, localPrincipal);
-      return Object.assign(handle, { created: reply.created, firstTurn: reply.turn === null ? null : handle.turn({ ...reply.turn, messageId: reply.turn.messageId ?? '' }) });
+      const ref = { tenant: localPrincipal.tenant, id: reply.sessionId };
+      const firstTurn = reply.turn === null ? null : new TurnHandle(handles, ref, { ...reply.turn, messageId: reply.turn.messageId ?? '' }, { isAnnounced: call.transaction === undefined });
+      return Object.assign(new SessionHandle(handles, ref, localPrincipal), { created: reply.created, firstTurn });
     },
     async get(id, { owner } = {}) {
       const session = await commands.store.readSession({ tenant: localPrincipal.tenant, id, owner });

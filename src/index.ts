@@ -2,8 +2,9 @@
 export { agent, type Agent, type AgentOptions, type ModelSettings, type StepScope } from './agent/agent.ts';
 export {
   question, tool, type AgentTool, type ApprovalOptions, type ExternalCompletion, type Principal, type ProbeFinding, type QuestionOptions, type RecoveryProbe, type Tool,
-  type ToolOptions, type ToolPolicy,
+  type ToolOptions, type ToolPolicy, type TransactionToolOptions,
 } from './agent/tool.ts';
+export type { SqlResult, SqlTransaction } from './agent/sql-transaction.ts';
 export type { ToolApproval, ToolApprovalStatus } from './agent/tool-approval.ts';
 export type { McpServerOptions, McpTransportOptions } from './mcp/mcp-server-options.ts';
 export { createHoldfast, localPrincipal, type CreateSessionOptions, type Holdfast, type HoldfastOptions, type WorkerTuning } from './create-holdfast.ts';
@@ -13,7 +14,7 @@ export type { Authenticate } from './server/app.ts';
 export { HoldfastError, RefusedError, type RefusalCode } from './core/errors.ts';
 export { SessionHandle, type Decision } from './library/handles.ts';
 export { TurnHandle, type TurnResult } from './library/turn-handle.ts';
-export type { CallOptions } from './library/handle-host.ts';
+export type { CallOptions, SendOptions } from './library/handle-host.ts';
 export type { TurnPart } from './library/turn-parts.ts';
 export type { Hooks, HookEvent } from './worker/hooks.ts';
 export type { Log } from './worker/log.ts';

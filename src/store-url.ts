@@ -39,9 +39,14 @@ export async function openStoreUrl(url: string, settings: StoreSettings): Promis
     const { connection, schema } = postgresUrlParts(url);
     return postgresStore({ connection, schema, ...settings });
   }
+  return sqliteStore({ path: sqlitePath(url), ...settings });
+}
+
+/** The path of a `sqlite:` URL. Throws `HoldfastError` code `options_invalid` for one that is of no store. */
+export function sqlitePath(url: string): string {
   const path = /^sqlite:(?:\/\/)?(.+)$/.exec(url)?.[1];
   if (path === undefined) throw new HoldfastError('options_invalid', `${JSON.stringify(withoutPassword(url))} is no store that this version knows; use sqlite:PATH or postgres://…`);
-  return sqliteStore({ path, ...settings });
+  return path;
 }
 
 export function isPostgresUrl(url: string): boolean {
@@ -57,7 +62,8 @@ export function postgresUrlParts(url: string): { readonly connection: string; re
   return { connection: parsed.href, schema };
 }
 
-/** For messages: a URL without the secret in it. */
+/** For messages: a URL without the secrets in it, also one that cannot be read as a URL. */
 export function withoutPassword(url: string): string {
-  return url.replace(/^([a-z]+:\/\/[^:@/]*):[^@/]*@/, '$1:***@');
+  // A password may hold an @ or a / that should have been encoded: all up to the last @ is taken for it.
+  return url.replace(/^([a-z]+:\/\/[^:@/?]*):.*@/s, '$1:***@').replace(/([?&](?:password|sslpassword)=)[^&]*/gi, '$1***');
 }

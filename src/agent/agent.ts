@@ -5,7 +5,7 @@ import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
 import type { ToolApproval } from './tool-approval.ts';
-import { isProviderExecuted, type AgentTool, type Principal } from './tool.ts';
+import { isProviderExecuted, transactionProblem, type AgentTool, type Principal } from './tool.ts';
 
 /** What an agent's functions are given for a step. */
 export interface StepScope<Context = unknown> {
@@ -107,10 +107,11 @@ function rulesOf(name: string, version: string, limits: AgentLimits, tools: Read
   };
 }
 
-function toolRulesOf({ recovery = 'report', exclusive = false, stopAfter = false, background, timeoutMs, actionRoles }: AgentTool): ToolRules {
+function toolRulesOf({ transaction, recovery = transaction === true ? 'rerun' : 'report', exclusive = false, stopAfter = false, background, timeoutMs, actionRoles }: AgentTool): ToolRules {
   return {
     exclusive, stopAfter, recovery: typeof recovery === 'function' ? 'probe' : recovery,
     ...(actionRoles === undefined ? {} : { actionRoles }),
+    ...(transaction === true ? { inTransaction: true as const } : {}),
     ...(background !== undefined && timeoutMs !== undefined ? { operationTimeoutMs: timeoutMs } : {}),
   };
 }
@@ -135,6 +136,8 @@ function requireRunnable(agentName: string, toolName: string, definition: AgentT
   if (isQuestion === true && isRun) throw wrong('is a question and has execute: a person answers it');
   if (background !== undefined && !isRun) throw wrong('has background and no execute: what a client runs is no operation');
   if (background === undefined && definition.operationKey !== undefined) throw wrong('has operationKey and no background: only operations have keys');
+  const outOfTransaction = transactionProblem(definition);
+  if (outOfTransaction !== null) throw wrong(outOfTransaction);
   if (background !== undefined && recovery === 'ask') throw wrong('has background and the recovery ask: an operation that may have run ends as unknown (report), runs again, or probes');
 }
 

@@ -3,6 +3,7 @@ import { jsonSchema, type FlexibleSchema, type ModelMessage } from '@ai-sdk/prov
 import type { ToolRules } from '../core/decide.ts';
 import type { OperationMode } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
+import type { SqlTransaction } from './sql-transaction.ts';
 
 /** Who calls: a tenant's owner. With authentication off, the tenant is `default`. */
 export interface Principal {
@@ -39,6 +40,14 @@ export interface ToolOptions<Context = unknown> {
   readonly externalCompletion: () => Promise<ExternalCompletion>;
 }
 
+/** What `execute` of a tool with `transaction` is given. */
+export interface TransactionToolOptions<Context = unknown> extends ToolOptions<Context> {
+  /** What is written with it lands together with the call's result, or not at all; see {@link ToolPolicy.transaction}. */
+  readonly transaction: SqlTransaction;
+}
+
+type OptionsOf<Context, InTransaction extends boolean> = InTransaction extends true ? TransactionToolOptions<Context> : ToolOptions<Context>;
+
 export interface ExternalCompletion {
   readonly operationId: string;
   /** Absolute with the option `publicUrl` of `createHoldfast`, else from the server's root. */
@@ -66,6 +75,13 @@ export interface ToolPolicy {
    * decides by the call's input. Default: it runs within its step.
    */
   readonly background?: OperationMode | ((input: never) => OperationMode);
+  /**
+   * On Postgres only: `execute` runs in a transaction, given as `options.transaction`, whose commit also stores the call's result. What it writes with that happens exactly once for the call: when it throws, runs
+   * out of time, is stopped or its process dies, nothing of it is kept; after a crash, and when it lost against another transaction, it runs again. So it has the recovery `rerun`, and what it does besides must bear
+   * that. It holds a connection and whatever rows it has locked while it runs, for `timeoutMs` at most: keep it short. At most half of the connections of the store's pool are held so (4 of the 10 by default); further calls
+   * wait for their turn, as long as their `timeoutMs`. Not together with another `recovery`, with `background`, or without `execute`. Default false.
+   */
+  readonly transaction?: boolean;
   /** With `background`: while an operation of the same owner, agent, tool and key lives, another call is answered `in_progress`. At most 255 characters. */
   readonly operationKey?: (input: never) => string;
   /** How long its approval, its client or its answer is waited for, in milliseconds; null: for ever. Default: a client tool 1,800,000 (30 min), else null. */
@@ -83,14 +99,15 @@ export interface ToolPolicy {
 }
 
 /** A tool of Holdfast: the AI SDK's fields, and a {@link ToolPolicy}. */
-export interface Tool<Input, Output, Context = unknown> extends Omit<ToolPolicy, 'recovery' | 'background' | 'operationKey'> {
+export interface Tool<Input, Output, Context = unknown, InTransaction extends boolean = boolean> extends Omit<ToolPolicy, 'recovery' | 'background' | 'operationKey' | 'transaction'> {
   readonly description?: string;
   /** Any Standard Schema that can make its JSON Schema (zod, ArkType, valibot through `toStandardJsonSchema`), or the AI SDK's `jsonSchema()`. */
   readonly inputSchema: FlexibleSchema<Input>;
   /** Absent: a client tool. The turn waits until a client posts its result. */
-  execute?(input: Input, options: ToolOptions<Context>): Output | PromiseLike<Output> | AsyncIterable<Output>;
+  execute?(input: Input, options: OptionsOf<Context, InTransaction>): Output | PromiseLike<Output> | AsyncIterable<Output>;
   /** Any Standard Schema: what comes from outside as its result is checked against it. */
   readonly outputSchema?: FlexibleSchema<Output>;
+  readonly transaction?: InTransaction;
   /** Whether a person has to approve a call before it runs; `agent({ toolApproval })` goes before it. Default false. */
   needsApproval?: boolean | ((input: Input, options: ApprovalOptions<Context>) => boolean | PromiseLike<boolean>);
   recovery?: Exclude<ToolRules['recovery'], 'probe'> | ((input: Input, options: ToolOptions<Context>) => ProbeFinding | Promise<ProbeFinding>);
@@ -136,8 +153,18 @@ export interface AgentTool extends ToolPolicy {
 }
 
 /** Declares a tool with the types of its input and output inferred. Does nothing else. */
-export function tool<Input, Output, Context = unknown>(definition: Tool<Input, Output, Context>): Tool<Input, Output, Context> {
+export function tool<Input, Output, Context = unknown, const InTransaction extends boolean = false>(definition: Tool<Input, Output, Context, InTransaction>): Tool<Input, Output, Context, InTransaction> {
   return definition;
+}
+
+/** Why a tool cannot run in a transaction as it is declared; null: it can, or does not ask to. */
+export function transactionProblem(definition: AgentTool): string | null {
+  const { transaction, background, recovery = 'rerun' } = definition;
+  if (transaction !== true) return null;
+  if (definition.execute === undefined) return 'has transaction and no execute: only what runs here can be part of a transaction';
+  if (background !== undefined) return 'has transaction and background: an operation takes too long to hold a transaction open';
+  if (recovery !== 'rerun') return 'has transaction and another recovery than rerun: its writes land with its result or not at all, so after a crash it simply runs again';
+  return null;
 }
 
 export interface QuestionOptions {

@@ -2,6 +2,7 @@ import process from 'node:process';
 import type { ActionType } from '../core/action.ts';
 import type { JsonValue } from '../core/json.ts';
 import { storeDefault } from './command-options.ts';
+import { withoutPassword } from '../store-url.ts';
 import { oneLine } from './terminal.ts';
 
 /** Which session an action is of, and where that is kept. */
@@ -49,7 +50,7 @@ function commandsFor(type: ActionType): readonly (readonly [name: string, rest: 
 
 function answerCommand(name: string, actionId: string, { sessionId, store }: AnswerPlace): string {
   const isUnderstood = store === (process.env['HOLDFAST_STORE'] ?? storeDefault);
-  return `holdfast ${name} ${sessionId} ${actionId}${isUnderstood ? '' : ` --store ${quoted(store)}`}`;
+  return `holdfast ${name} ${sessionId} ${actionId}${isUnderstood ? '' : ` --store ${quoted(withoutPassword(store))}`}`;
 }
 
 function quoted(text: string): string {

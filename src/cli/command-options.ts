@@ -20,7 +20,7 @@ export const storeDefault = 'sqlite:holdfast.db';
 export function storeCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .addOption(new Option('--store <url>', 'where sessions are kept: sqlite:PATH').default(storeDefault).env('HOLDFAST_STORE'))
+    .addOption(new Option('--store <url>', 'where sessions are kept: sqlite:PATH, or postgres://USER:PASSWORD@HOST/DATABASE with ?schema=NAME (default: holdfast)').default(storeDefault).env('HOLDFAST_STORE'))
     .option('--json', 'machine-readable output on stdout');
 }
 
@@ -29,6 +29,15 @@ export function withListenOptions(command: Command): Command {
   return command
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <number>', 'port to listen on; 0 takes a free one', wholeNumber(0, 65_535), 4983);
+}
+
+export interface ConnectionOptions {
+  readonly connections?: number;
+}
+
+/** Adds `--connections`. */
+export function withConnectionOptions(command: Command): Command {
+  return command.option('--connections <count>', 'at most so many connections to Postgres (default: 10)', wholeNumber(3, 1_000));
 }
 
 /** Parses an option that is a whole number in these bounds. */

@@ -1,7 +1,10 @@
 import type { Command } from 'commander';
 import { createHoldfast, type Holdfast } from '../create-holdfast.ts';
-import { isWorkedOn } from './live-workers.ts';
+import type { Store } from '../store/store.ts';
+import { openStoreUrl } from '../store-url.ts';
+import { realSystem } from '../system.ts';
 import { loadAgents } from './load-agents.ts';
+import { requireServer } from './open-store.ts';
 import { logToStderr } from './serve-until-stopped.ts';
 
 /** What commands take that show a turn, and do its work if nobody else does. */
@@ -25,6 +28,20 @@ export function withTurnOptions(command: Command): Command {
 /** Opens a store to go on with a turn. Whoever works on the store already is the one to do it: it has its own models and settings. */
 export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions): Promise<Holdfast> {
   const { agents } = await loadAgents(module);
-  const works = wait && (worker === true || !(await isWorkedOn(store)));
-  return createHoldfast({ agents, store, worker: works && { stopGraceMs }, log: logToStderr });
+  await requireServer(store);
+  const opened = await openStoreUrl(store, { system: realSystem(), outboxKinds: [] });
+  try {
+    await opened.migrate();
+    const works = wait && (worker === true || !(await isWorkedOn(opened)));
+    // It is the Holdfast's to close from here on.
+    return await createHoldfast({ agents, store: { open: () => Promise.resolve(opened) }, worker: works && { stopGraceMs }, log: logToStderr });
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+/** Whether another process works on this store now. */
+async function isWorkedOn(store: Store): Promise<boolean> {
+  return (await store.listWorkers()).some(({ isDead }) => !isDead);
 }

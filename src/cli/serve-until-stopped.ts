@@ -5,6 +5,7 @@ import { HoldfastError } from '../core/errors.ts';
 import { listen } from '../server/listen.ts';
 import type { Hooks } from '../worker/hooks.ts';
 import type { Log } from '../worker/log.ts';
+import { requireServer, storeWith } from './open-store.ts';
 import { stopRequest } from './stop-request.ts';
 import { note } from './terminal.ts';
 
@@ -15,6 +16,8 @@ export interface ServeOptions {
   readonly agents: readonly Agent[];
   readonly authenticate?: HoldfastOptions['authenticate'] | undefined;
   readonly store: string;
+  /** Of a Postgres store. */
+  readonly connections?: number | undefined;
   readonly host: string;
   readonly port: number;
   readonly worker: boolean;
@@ -27,7 +30,8 @@ export interface ServeOptions {
  * Serves HTTP until a signal comes, then lets streams end and running steps finish. Rejects with `HoldfastError`: `port_taken`, `listen_refused`
  * (another host than this machine without authentication), and those of `createHoldfast`.
  */
-export async function serveUntilStopped({ agents, authenticate, store, host, port, worker, hooks, onListening }: ServeOptions): Promise<void> {
+export async function serveUntilStopped({ agents, authenticate, store, connections, host, port, worker, hooks, onListening }: ServeOptions): Promise<void> {
+  await requireServer(store);
   const stop = stopRequest();
   let opened: Holdfast | null = null;
   const whenOpened = (): Holdfast => {
@@ -35,7 +39,7 @@ export async function serveUntilStopped({ agents, authenticate, store, host, por
     return opened;
   };
   const holdfast = await createHoldfast({
-    agents, store, worker, log: logToStderr, ...(authenticate === undefined ? {} : { authenticate }), ...(hooks === undefined ? {} : { hooks: hooks(whenOpened) }),
+    agents, store: storeWith(store, { connections }), worker, log: logToStderr, ...(authenticate === undefined ? {} : { authenticate }), ...(hooks === undefined ? {} : { hooks: hooks(whenOpened) }),
   });
   opened = holdfast;
   try {
@@ -55,9 +59,10 @@ export async function serveUntilStopped({ agents, authenticate, store, host, por
 }
 
 /** Works on sessions without listening, until a signal comes. */
-export async function workUntilStopped({ agents, store, onReady }: Pick<ServeOptions, 'agents' | 'store'> & { readonly onReady: () => Promise<void> }): Promise<void> {
+export async function workUntilStopped({ agents, store, connections, onReady }: Pick<ServeOptions, 'agents' | 'store' | 'connections'> & { readonly onReady: () => Promise<void> }): Promise<void> {
+  await requireServer(store);
   const stop = stopRequest();
-  const holdfast = await createHoldfast({ agents, store, log: logToStderr });
+  const holdfast = await createHoldfast({ agents, store: storeWith(store, { connections }), log: logToStderr });
   try {
     await onReady();
     await aborted(stop.signal);

@@ -7,7 +7,7 @@ import type { Entry } from '../core/entry.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { System } from '../core/system.ts';
-import type { SessionRef, Store } from '../store/store.ts';
+import type { SessionRef, Store, StoreTransaction } from '../store/store.ts';
 
 /** What commands work with. */
 export interface CommandHost {
@@ -45,6 +45,8 @@ export interface CommandOptions {
   readonly idempotencyKey?: string | undefined;
   /** Refuse with `revision_conflict` unless the session is at this revision. */
   readonly expectedRevision?: number | undefined;
+  /** The command is part of this transaction, which the caller commits: until then nobody is told of it and nobody works on it. The caller's commit is told of with `Store.announce`. */
+  readonly transaction?: StoreTransaction | undefined;
 }
 
 /** The reply of a command; `replayed` when it is that of an earlier request with the same key. */

@@ -6,6 +6,7 @@ import type { JsonValue } from '../core/json.ts';
 import { type Session } from '../core/session.ts';
 import type { CreateResult } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
+import { requireTransaction } from './caller-transaction.ts';
 import { messageKey, requestKey } from './idempotency.ts';
 import { asJson, compact, createInput, parseInput, type CreateInput } from './input.ts';
 import { afterCommit } from './run-command.ts';
@@ -21,9 +22,11 @@ export interface CreatedSession extends CreateReply {
 /**
  * Creates a session, with its first message if there is one, in one commit. The same external id with the same agent gives the session that is
  * there (200), and sends it the message if one came. Refusals: `invalid_request`, `agent_not_found`, `external_id_taken` (another agent has it), `model_not_allowed`, `client_tool_taken`,
- * `idempotency_mismatch`, and those of send. Safe to retry with the same key or external id.
+ * `idempotency_mismatch`, and those of send. Safe to retry with the same key or external id. In a caller's transaction as {@link send} there; throws `StoreError` code `transaction_failed` when another one creates the same at
+ * the same time.
  */
 export async function create(host: CommandHost, body: CreateInput, options: CommandOptions): Promise<CommandReply<CreatedSession> | Refusal> {
+  requireTransaction(host.store, options.transaction);
   const parsed = parseInput(createInput, body);
   if ('refused' in parsed) return parsed;
   const { message: given, owner = options.principal.owner, ...fields } = parsed.input;
@@ -34,15 +37,15 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
   if (agent === undefined) return refuse('agent_not_found', `there is no agent ${JSON.stringify(fields.agent)}; there are ${[...host.agents.keys()].join(', ')}`, { agent: fields.agent });
   const notAllowed = given === undefined ? null : refuseContent(agent, given);
   if (notAllowed !== null) return notAllowed;
-  const { tenant } = options.principal;
+  const { principal: { tenant }, transaction } = options;
   const circumstances = circumstancesOf(host);
   const ref = { tenant, id: host.system.ids.mint('ses') };
   const message = given === undefined ? undefined : messageContent(given, circumstances);
-  const slot = host.work?.reserve() ?? null;
+  const slot = transaction === undefined ? (host.work?.reserve() ?? null) : null;
   let result: CreateResult<Accepted<CreatedSession>>;
   try {
     result = await host.store.create({
-      ref, owner, externalId: fields.externalId,
+      ref, owner, externalId: fields.externalId, transaction,
       idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],
       build: () => withSession(createSession(ref, compact({ ...fields, owner, greets: agent.greet, endAfterInactivityMs: agent.limits.endAfterInactivityMs, deleteAfterRestMs: agent.limits.deleteAfterRestMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined })),
       replyToStore: ({ reply }) => asJson(reply),
@@ -62,6 +65,7 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
       return existing(host, result.session, parsed.input, options);
     case 'created': {
       const { reply, claimed } = result.reply;
+      if (transaction !== undefined) return { reply, httpStatus: 201, replayed: false };
       host.committed(ref, result.entries);
       afterCommit(host, result.session);
       if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
@@ -85,6 +89,7 @@ async function existing(host: CommandHost, session: Session, input: { readonly a
   if (input.message === undefined) return { reply: { ...found, revision: session.revision, turn: null }, httpStatus: 200, replayed: false };
   const sent = await send(host, session.id, input.message, options);
   if ('refused' in sent) return sent;
-  const now = (await host.store.readSession(session)) ?? session;
+  // Outside its transaction, what was sent cannot be read yet.
+  const now = options.transaction === undefined ? ((await host.store.readSession(session)) ?? session) : session;
   return { reply: { ...found, session: now, revision: sent.reply.revision, turn: sent.reply }, httpStatus: 200, replayed: sent.replayed };
 }

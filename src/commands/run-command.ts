@@ -5,6 +5,7 @@ import { statusOf, type Session } from '../core/session.ts';
 import type { Transition } from '../core/draft.ts';
 import type { Idempotency, UpdateRequest, UpdateResult } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
+import { requireTransaction } from './caller-transaction.ts';
 import { requestKey } from './idempotency.ts';
 
 export interface Command<Reply> {
@@ -26,10 +27,12 @@ export const wholeWork = { chunks: true, outcomes: true } as const;
 
 /**
  * One command on one session: resolve, accept, one commit. Where the process has a worker with a free place, the claim of the work that
- * the command leaves is part of the same commit.
+ * the command leaves is part of the same commit. In a caller's transaction nothing is claimed, and nobody told: it may yet be rolled back. Throws {@link requireTransaction}'s errors, and `StoreError`.
  */
 export async function runCommand<Reply>(host: CommandHost, command: Command<Reply>, options: CommandOptions): Promise<CommandReply<Reply> | Refusal> {
-  const slot = host.work?.reserve() ?? null;
+  const { transaction } = options;
+  requireTransaction(host.store, transaction);
+  const slot = transaction === undefined ? (host.work?.reserve() ?? null) : null;
   const transition: Transition<Accepted<Reply>> = acceptTransition(command.accept, circumstancesOf(host), { expectedRevision: options.expectedRevision, slot: slot ?? undefined, readsOutcomes: command.reads?.outcomes });
   let result: UpdateResult<Accepted<Reply>>;
   try {
@@ -37,6 +40,7 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
       key: { tenant: options.principal.tenant, id: command.sessionId, owner: ownerScope(options.principal) },
       idempotency: [...requestKeys(host, command, options), ...(command.keys ?? [])],
       reads: command.reads ?? {},
+      transaction,
       transition,
       replyToStore: ({ reply }) => reply as JsonValue,
     });
@@ -48,9 +52,10 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
     slot?.release();
     return result.kind === 'refused' ? result.refusal : { reply: result.reply as Reply, httpStatus: result.httpStatus, replayed: true };
   }
+  const { reply, claimed } = result.reply;
+  if (transaction !== undefined) return { reply, httpStatus: command.httpStatus, replayed: false };
   host.committed(result.session, result.entries);
   afterCommit(host, result.session);
-  const { reply, claimed } = result.reply;
   if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
   else slot?.release();
   return { reply, httpStatus: command.httpStatus, replayed: false };

@@ -9,7 +9,7 @@ import { messageKey } from './idempotency.ts';
 import { asJson, compact, parseInput, sendInput, type messageInput, type SendInput } from './input.ts';
 import { runCommand, wholeWork } from './run-command.ts';
 
-/** Sends a user message. Refusals: `invalid_request`, `session_not_found`, `session_ended`, `session_archived`, `session_busy`, `queue_full`, `branches_full`, `model_not_allowed`, `client_tool_taken`, `revision_conflict`, `idempotency_mismatch`, `message_id_taken`. Safe to retry with the same key or message id. */
+/** Sends a user message. Refusals: `invalid_request`, `session_not_found`, `session_ended`, `session_archived`, `session_busy`, `queue_full`, `branches_full`, `model_not_allowed`, `client_tool_taken`, `revision_conflict`, `idempotency_mismatch`, `message_id_taken`. Safe to retry with the same key or message id. With `transaction` it is part of that, and of nothing when it is refused; it waits for whoever has the session locked. */
 export async function send(host: CommandHost, sessionId: string, body: SendInput, options: CommandOptions): Promise<CommandReply<SendReply> | Refusal> {
   const parsed = parseInput(sendInput, body);
   if ('refused' in parsed) return parsed;

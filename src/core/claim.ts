@@ -98,6 +98,8 @@ function poisoned(crashes: number): { code: string; message: string; retryable: 
 
 /** Of a `rerun` tool no commit says whether its call had begun; of any other it had if one names it as dispatched. */
 function abandonedCall(call: OpenCall, rules: AgentRules, asked: boolean): CallResult {
-  const mayHaveBegun = call.dispatchedFence !== undefined || call.mayHaveRun === true || (toolRules(rules, call.toolName)?.recovery === 'rerun' && call.problem === undefined && call.denied === undefined && !asked);
+  const tool = toolRules(rules, call.toolName);
+  const leavesNoTrace = tool?.recovery === 'rerun' && tool.inTransaction !== true;
+  const mayHaveBegun = call.dispatchedFence !== undefined || call.mayHaveRun === true || (leavesNoTrace && call.problem === undefined && call.denied === undefined && !asked);
   return mayHaveBegun || call.operationId !== undefined ? unknownCall(call) : stoppedCall(call, false);
 }

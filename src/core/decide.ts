@@ -31,6 +31,8 @@ export interface ToolRules {
   readonly stopAfter: boolean;
   /** Only a principal with one of these roles decides what becomes of a call that may have run. */
   readonly actionRoles?: readonly string[];
+  /** What it does is committed with its outcome: without one, nothing of it was kept. */
+  readonly inTransaction?: true;
   /** How long an operation of it may take. Default: `limits.operationTimeoutMs`. */
   readonly operationTimeoutMs?: number;
 }

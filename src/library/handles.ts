@@ -34,7 +34,7 @@ import { sessionView, type SessionView } from '../feed/session-view.ts';
 import { readTranscript, type TranscriptPage } from '../feed/transcript-page.ts';
 import { readWholeResult } from '../feed/whole-result.ts';
 import type { BranchPage, EntryRange, SessionRef } from '../store/store.ts';
-import { found, shuttingDown, value, type CallOptions, type HandleHost } from './handle-host.ts';
+import { found, shuttingDown, value, type CallOptions, type HandleHost, type SendOptions } from './handle-host.ts';
 import { returning } from './returning.ts';
 import { TurnHandle } from './turn-handle.ts';
 
@@ -56,19 +56,20 @@ export class SessionHandle {
   }
 
   /**
-   * Sends a user message; resolves when it is committed. Throws `RefusedError`, its `code` one of those of `send` (see docs/errors). Safe to repeat with the
+   * Sends a user message; resolves when it is committed, and with `transaction` when it is part of that. Throws `RefusedError`, its `code` one of those of `send` (see docs/errors). Safe to repeat with the
    * same `idempotencyKey` or `messageId`.
    */
-  async send(message: string | SendInput, options: CallOptions = {}): Promise<TurnHandle> {
+  async send(message: string | SendInput, options: SendOptions = {}): Promise<TurnHandle> {
     const body = typeof message === 'string' ? { text: message } : message;
-    return this.turn(value(await send(this.#host.commands, this.id, body, this.#options(options))));
+    const sent = value(await send(this.#host.commands, this.id, body, this.#options(options)));
+    return new TurnHandle(this.#host, this.#ref, sent, { isAnnounced: options.transaction === undefined });
   }
 
   /**
    * Sends a user message that joins the running turn before its next generation; while the turn needs an action, once that is decided. If the turn ends first, the message opens
    * its own turn, before all that wait. At rest it opens one at once. As {@link send} with `whenBusy: 'steer'`.
    */
-  async steer(message: string | Omit<SendInput, 'whenBusy'>, options: CallOptions = {}): Promise<TurnHandle> {
+  async steer(message: string | Omit<SendInput, 'whenBusy'>, options: SendOptions = {}): Promise<TurnHandle> {
     const body = typeof message === 'string' ? { text: message } : message;
     return this.send({ ...body, whenBusy: 'steer' }, options);
   }
@@ -281,7 +282,7 @@ export class SessionHandle {
     return session;
   }
 
-  #options(options: CallOptions): CommandOptions {
+  #options(options: SendOptions): CommandOptions {
     return { ...options, principal: this.#principal };
   }
 }

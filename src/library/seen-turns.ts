@@ -33,6 +33,12 @@ export class SeenTurns {
     else keep(this.#open, key, open, openMax);
   }
 
+  /** Another process has committed something to the session, or to any: null. What is open there may have ended. */
+  changedElsewhere(ref: SessionRef | null): void {
+    if (ref === null) this.#open.clear();
+    else this.#open.delete(keyOf(ref));
+  }
+
   /** The turn, if it has ended. */
   ended(turnId: string): TurnView | null {
     return this.#ended.get(turnId) ?? null;

@@ -25,22 +25,25 @@ export class TurnHandle {
   readonly #host: HandleHost;
   readonly #ref: SessionRef;
   readonly #afterSeq: number | undefined;
+  /** Whether others have been told of the turn; what was sent in a caller's transaction is told of when it is asked for. */
+  #isAnnounced: boolean;
   #waiting: Promise<TurnResult> | null = null;
 
-  constructor(host: HandleHost, ref: SessionRef, turn: Pick<SendReply, 'turnId'> & Partial<SendReply>) {
+  constructor(host: HandleHost, ref: SessionRef, turn: Pick<SendReply, 'turnId'> & Partial<SendReply>, { isAnnounced = true }: { readonly isAnnounced?: boolean } = {}) {
     this.#host = host;
     this.#ref = ref;
     this.id = turn.turnId;
     this.messageId = turn.messageId;
     this.queued = turn.queued ?? false;
     this.steers = turn.steers;
+    this.#isAnnounced = isAnnounced;
     // The revision of the reply is the seq of the message's entry, or of what came right after it.
     this.#afterSeq = turn.revision === undefined ? undefined : Math.max(0, turn.revision - 1);
   }
 
   /**
    * What the turn says, as it says it: what was said already first. Ends when the turn has ended, and when it needs an action: its last `action` part says which; asked for
-   * again after the decision it begins anew and goes on. While the turn waits for an operation it stays open. Throws `RefusedError`: `turn_not_found` when the turn is gone, and
+   * again after the decision it begins anew and goes on. While the turn waits for an operation it stays open. Of a turn that was sent in a transaction, ask after its commit: the work begins with it. Throws `RefusedError`: `turn_not_found` when the turn is gone, and
    * `shutting_down` when this Holdfast is closed before its end; `StoreError` when the store fails. Asking again begins anew.
    */
   get stream(): AsyncGenerator<TurnPart, void, void> {
@@ -49,22 +52,32 @@ export class TurnHandle {
 
   /**
    * The turn once it has ended, whatever way (`reason` says which), or needs an action: then its `status` is `requires_action`, and its `actions` say which. Asked for again
-   * after the decision, or after a rejection, it waits anew; an end is kept. Rejects only when the store fails, when the turn is gone (`turn_not_found`), and when this Holdfast is closed before its
+   * after the decision, or after a rejection, it waits anew; an end is kept. Of a turn that was sent in a transaction, ask after its commit: the work begins with it. Rejects only when the store fails, when the turn is gone (`turn_not_found`), and when this Holdfast is closed before its
    * end (`shutting_down`).
    */
   get result(): Promise<TurnResult> {
     if (this.#waiting !== null) return this.#waiting;
+    this.#announce();
     const waiting = this.#wait();
     this.#waiting = waiting;
     const forget = (): void => {
       if (this.#waiting === waiting) this.#waiting = null;
     };
-    waiting.then(({ status }) => (status === 'ended' ? undefined : forget()), forget);
+    waiting.then(({ status }) => {
+      this.#isAnnounced = true;
+      return status === 'ended' ? undefined : forget();
+    }, forget);
     return waiting;
+  }
+
+  /** Before its transaction's commit nobody finds anything; so it is told of each time that it is asked for, until it has been seen. */
+  #announce(): void {
+    if (!this.#isAnnounced) this.#host.commands.store.announce(this.#ref);
   }
 
   async *#stream(signal: AbortSignal): AsyncGenerator<TurnPart, void, void> {
     const { feed } = this.#host;
+    this.#announce();
     const reader = this.#reader();
     const from = this.#afterSeq === undefined ? feedStart : { ...feedStart, seq: this.#afterSeq };
     for await (const events of feed.follow(this.#ref, from, signal)) {
@@ -122,6 +135,6 @@ export class TurnHandle {
   }
 
   #gone(): RefusedError {
-    return new RefusedError(refuse('turn_not_found', `turn ${this.id} is gone: its message was taken from the queue, or the session was deleted`));
+    return new RefusedError(refuse('turn_not_found', `turn ${this.id} is gone: its message was taken from the queue, or the session was deleted, or the transaction that it was sent in is not committed`));
   }
 }

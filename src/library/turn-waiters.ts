@@ -27,16 +27,21 @@ export class TurnWaiters {
   /** By session. */
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #seen = new SeenTurns();
+  readonly #worksHere: boolean;
+  readonly #stopHearing: () => void;
   #unsubscribe: (() => void) | null = null;
   #cancelPoll: (() => void) | null = null;
   #looking = false;
   #lookAgain = false;
   #closed = false;
 
-  constructor(store: Store, clock: Clock, pollMs: number) {
+  /** `worksHere`: this process works on turns itself, and may have seen all of one. Else others end them, before anybody waits perhaps. */
+  constructor(store: Store, clock: Clock, pollMs: number, worksHere = false) {
     this.#store = store;
     this.#clock = clock;
     this.#pollMs = pollMs;
+    this.#worksHere = worksHere;
+    this.#stopHearing = worksHere ? store.onChange(({ ref, elsewhere }) => { if (elsewhere) this.#seen.changedElsewhere(ref); }) : () => undefined;
   }
 
   /** Whether it has been closed: then waiting ends though the turn may go on. */
@@ -60,7 +65,7 @@ export class TurnWaiters {
     signal?.addEventListener('abort', give);
     this.#listen();
     // It may have ended before anybody waited, where it is not this process alone that works on it.
-    if (!waiter.turnIds.every((turnId) => this.#seen.isOpen(ref, turnId))) void this.#look([waiter]);
+    if (!this.#worksHere || !waiter.turnIds.every((turnId) => this.#seen.isOpen(ref, turnId))) void this.#look([waiter]);
     try {
       await promise;
     } finally {
@@ -92,6 +97,7 @@ export class TurnWaiters {
   /** Ends all waiting. Idempotent. */
   close(): void {
     this.#closed = true;
+    this.#stopHearing();
     this.#quiet();
     for (const waiter of this.#all()) waiter.resolve();
     this.#waiters.clear();

@@ -12,6 +12,7 @@ import { outboxCases } from './conformance/outbox-cases.ts';
 import { ownershipCases } from './conformance/ownership-cases.ts';
 import { pauseCases } from './conformance/pause-cases.ts';
 import { readCases } from './conformance/read-cases.ts';
+import { transactionCases } from './conformance/transaction-cases.ts';
 import { updateCases } from './conformance/update-cases.ts';
 import { workerCases } from './conformance/worker-cases.ts';
 
@@ -42,6 +43,7 @@ const groups: readonly (readonly [name: string, cases: readonly ConformanceCase[
   ['deleting, closing, reopening', deleteCases],
   ['workers', workerCases],
   ['outbox and hints', outboxCases],
+  ['transactions of callers', transactionCases],
 ];
 
 /**

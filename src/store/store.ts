@@ -44,7 +44,7 @@ export interface Store {
   /** Stores a call's outcome ahead of its step, if the fence is still the session's. Repeating it is harmless. With `transaction` it lands with that, or not at all. */
   storeOutcomeIfHeld(outcome: OutcomeWrite): Promise<'stored' | 'fence-lost'>;
 
-  /** Keeps the whole of a result of which the log has only head and tail, under its own id. Goes with its session. `session-gone`: there is none. */
+  /** Keeps the whole of a result of which the log has only head and tail, under its own id. Goes with its session. `session-gone`: there is none. With `transaction` it lands with that, or not at all. */
   storeWholeResult(whole: WholeResult): Promise<'stored' | 'session-gone'>;
   /** The whole of a result as JSON text; null: none is kept under this id. */
   readWholeResult(ref: SessionRef, id: string): Promise<string | null>;
@@ -110,10 +110,18 @@ export interface Store {
 
   /**
    * Runs `work` in one transaction of the database, in which the caller's own statements and those writes of this port that take a `transaction` take part: all of it lands, or nothing.
-   * Rolled back when `work` rejects. Not tried again: `work` may have effects elsewhere. Rejects with `StoreError` code `store_unsupported` where `capabilities.transactions` is false, and
-   * `commit_unknown` when the connection broke in the commit.
+   * Rolled back when `work` rejects; whatever uses the transaction afterwards is refused. After the commit what it changed is announced. Not tried again: `work` may have effects elsewhere. The store bounds how many are open
+   * at once, so that there are always connections for its own commits; the others wait for their turn. Rejects with what `work` rejected with, with the driver's error when the database refused the commit, and with
+   * `StoreError`: `store_unsupported` where `capabilities.transactions` is false, `store_unavailable` when its turn did not come in time or the database did not answer before `work` was called, `transaction_failed` when a
+   * statement had failed in it, so that there was nothing to commit, and `commit_unknown` when the connection broke in the commit.
    */
-  transaction<Result>(work: (transaction: StoreTransaction) => Promise<Result>): Promise<Result>;
+  transaction<Result>(work: (transaction: StoreTransaction) => Promise<Result>, options?: TransactionOptions): Promise<Result>;
+
+  /**
+   * After the commit of a transaction that the caller began: tells of the session, or of all that this store has changed in such transactions and not told of yet, as of changes that were committed elsewhere. A hint:
+   * telling too often, too early or of what was rolled back is harmless. Does nothing where `capabilities.transactions` is false. Never throws.
+   */
+  announce(ref?: SessionRef): void;
 
   /** Finishes what is queued and closes. Idempotent. Whatever is asked afterwards rejects with code `store_closed`; a listener hears nothing more. */
   close(): Promise<void>;
@@ -128,6 +136,14 @@ export interface StoreCapabilities {
   readonly transactions: boolean;
   /** Other processes' commits are told of; without, they are found by polling only. */
   readonly hintsOfOthers: boolean;
+}
+
+/** How long a transaction's turn is waited for. */
+export interface TransactionOptions {
+  /** In milliseconds. Default 10,000. */
+  readonly waitMs?: number;
+  /** Aborting it ends the wait; of a transaction that has begun it changes nothing. */
+  readonly signal?: AbortSignal;
 }
 
 /** A transaction of the user's database: what their driver calls a client, with which they began it. The user begins and ends it. */
@@ -251,6 +267,7 @@ export interface WholeResult {
   readonly id: string;
   /** JSON text. */
   readonly body: string;
+  readonly transaction?: StoreTransaction | undefined;
 }
 
 /** Names an operation as a caller does. `owner` set: only this owner's operation is found. */

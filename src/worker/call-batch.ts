@@ -10,6 +10,7 @@ import { approvedInputOf } from './approved-input.ts';
 import { recordLate } from './late-result.ts';
 import { runTool } from './run-tool.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
+import { runInTransaction, type TransactionEnding } from './transaction-call.ts';
 import { scopeOfCall } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
@@ -127,18 +128,18 @@ export class CallBatch {
     const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
     const made = await scopeOfCall(this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
-    this.#end(await runTool({
+    const toolRun = {
       definition, call: part, ...bound,
       approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
       probes: this.#step.probe.includes(index),
       resultBytesMax: definition.maxResultBytes ?? agent.limits.toolResultBytesMax,
-      keepWhole: (text) => keepWhole(this.#host, ref, text),
-      onLate: (result) => this.#recordLate(result, true),
       options: {
         ...made.scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
         progress: () => undefined, externalCompletion: notAnOperation,
       },
-    }));
+    };
+    if (definition.transaction === true) return this.#endTransaction(await runInTransaction(this.#host, this.#run, { stepSeq: this.#step.stepSeq, toolRun }));
+    this.#end(await runTool({ ...toolRun, keepWhole: (text) => keepWhole(this.#host, ref, text), onLate: (result) => this.#recordLate(result, true) }));
   }
 
   /** Commits that a call begins, where its tool needs that. False when the fence is lost. */
@@ -171,6 +172,18 @@ export class CallBatch {
       void this.#storeEarly(result);
     });
     this.#timers.add(cancel);
+  }
+
+  /** Of what was rolled back nothing came, late or not; what is stored is the step's, whoever goes on with it. */
+  #endTransaction(ending: TransactionEnding): void {
+    const { signal } = this.#run.abort;
+    if (ending.kind === 'rolled-back') return this.#end(ending.result);
+    if (ending.kind === 'stored') {
+      this.#stored.add(ending.result.index);
+      if (!signal.aborted) this.results.push(ending.result);
+    } else if (ending.isFenceLost && !signal.aborted) {
+      this.#run.abort.abort('fence-lost');
+    }
   }
 
   async #storeEarly(result: CallResult): Promise<void> {

@@ -1,6 +1,8 @@
 import { PromptHistory } from '../agent/prompt.ts';
+import type { Entry } from '../core/entry.ts';
 import type { Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
+import { firstNotUnderstood } from './not-understood.ts';
 
 const pageEntries = 500;
 
@@ -45,13 +47,16 @@ export class HistoryCache {
   }
 }
 
-/** Brings a history up to the session's last entry. */
-export async function catchUp(store: Pick<Store, 'readEntries'>, history: PromptHistory, session: Session): Promise<void> {
+/** Brings a history up to the session's last entry, or up to the first one that this version cannot read: then it returns that. */
+export async function catchUp(store: Pick<Store, 'readEntries'>, history: PromptHistory, session: Session): Promise<Entry | null> {
   while (history.lastSeq < session.lastSeq) {
     const entries = await store.readEntries(session, { afterSeq: history.lastSeq, limit: pageEntries });
-    if (entries.length === 0) return;
-    history.append(entries);
+    const strange = firstNotUnderstood(session, entries);
+    // Whoever takes the history out of the cache again comes upon it again.
+    history.append(strange === null ? entries : entries.filter(({ seq }) => seq < strange.seq));
+    if (strange !== null || entries.length === 0) return strange;
   }
+  return null;
 }
 
 function keyOf({ tenant, id }: Session): string {

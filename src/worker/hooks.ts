@@ -73,6 +73,11 @@ export class HookRunner {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelSweep?.();
+    await this.called();
+  }
+
+  /** Resolves when the calls under way have ended, or have lasted as long as a step may take to finish. */
+  async called(): Promise<void> {
     if (this.#delivering.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancel = this.#system.clock.after(limits.stopGraceMs, resolve);

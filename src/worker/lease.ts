@@ -1,4 +1,4 @@
-import type { HeldSession, Store } from '../store/store.ts';
+import { StoreError, type HeldSession, type Store } from '../store/store.ts';
 import type { System } from '../core/system.ts';
 import type { Log } from './log.ts';
 import type { SessionRun } from './session-run.ts';
@@ -73,12 +73,14 @@ export class WorkerLease {
     await this.#findDead();
   }
 
+  /** Gives the lease back. Where the store does not answer it runs out by itself, and nothing is held under it any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelTimers();
     if (!this.#held) return;
     this.#held = false;
-    await this.#options.store.retireWorker(this.#id);
+    const { store, log } = this.#options;
+    await store.retireWorker(this.#id).catch((error: unknown) => log('error', 'lease-not-given-back', { worker: this.#id, error: error instanceof Error ? error.message : String(error) }));
   }
 
   /** Looks soon whether something was taken from this worker; a hint said so. */
@@ -154,11 +156,27 @@ export class WorkerLease {
   }
 
   async #announceAnew(lostId: string): Promise<void> {
+    const { store } = this.#options;
     // What still names the old id is anybody's now.
-    await this.#options.store.retireWorker(lostId);
+    await store.retireWorker(lostId);
+    if (await this.#isOutdated()) {
+      this.#events.onOutdated();
+      return;
+    }
     await this.#register();
     // By its own timer: a failure of it is no reason to announce a second id.
     if (!this.#stopped) this.#after('dead', 0, () => this.#findDead());
+  }
+
+  /** A process that did nothing for long, on a machine that slept, may find that the data has moved on. */
+  async #isOutdated(): Promise<boolean> {
+    try {
+      await this.#options.store.migrate();
+      return false;
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'store_unsupported') return true;
+      throw error;
+    }
   }
 
   async #findDead(): Promise<void> {

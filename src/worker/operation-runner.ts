@@ -5,6 +5,7 @@ import type { CallResult } from '../core/entry.ts';
 import { canonicalJson, type JsonValue } from '../core/json.ts';
 import type { Session } from '../core/session.ts';
 import { StoreError, type ClaimableOperation, type OperationUpdateResult, type SessionRef } from '../store/store.ts';
+import { ClaimsInTurn } from './claims-in-turn.ts';
 import { recordLate } from './late-result.ts';
 import type { OperationRun } from './operation-run.ts';
 import { runOperation, type OperationEnding } from './run-operation.ts';
@@ -35,10 +36,13 @@ export class OperationRunner {
   readonly #lease: RunnerLease;
   readonly #onSession: (session: Session) => void;
   readonly #runs = new Map<OperationRun, Promise<void>>();
+  readonly #claims: ClaimsInTurn;
   /** Claims that the store said are ours at the last heartbeat and that no run has. */
   #unheld = new Set<string>();
   #scanning: Promise<void> | null = null;
   #scanAgain = false;
+  /** The last look for operations found none to take. */
+  #foundNone = false;
   #stopped = false;
 
   /** `onSession` is told of sessions that an operation's end has changed. */
@@ -46,10 +50,25 @@ export class OperationRunner {
     this.#host = host;
     this.#lease = lease;
     this.#onSession = onSession;
+    this.#claims = new ClaimsInTurn(host.system.clock, (error) => this.#scanFailed(error));
   }
 
   get runs(): number {
     return this.#runs.size;
+  }
+
+  /** Of what it has in hand, when each ends. */
+  get ends(): readonly Promise<void>[] {
+    return [...this.#runs.values()];
+  }
+
+  /** Resolves when it has looked for operations; null: it does not look just now. */
+  get looking(): Promise<void> | null {
+    return this.#scanning;
+  }
+
+  get foundNone(): boolean {
+    return this.#foundNone;
   }
 
   /** Looks for operations to run soon. */
@@ -116,6 +135,7 @@ export class OperationRunner {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#scanning;
+    await this.#claims.ended();
     await Promise.all(this.#runs.values());
   }
 
@@ -125,24 +145,30 @@ export class OperationRunner {
       try {
         await this.#scan();
       } catch (error) {
-        // The next poll tries again; until then the store is somebody's to mend.
-        this.#host.log('error', 'operation-scan-failed', { error: error instanceof Error ? error.message : String(error) });
+        this.#scanFailed(error);
       }
     }
+  }
+
+  /** The next poll tries again; until then the store is somebody's to mend. */
+  #scanFailed(error: unknown): void {
+    this.#host.log('error', 'operation-scan-failed', { error: error instanceof Error ? error.message : String(error) });
   }
 
   async #scan(): Promise<void> {
     const { store, system, agents, operationsMax } = this.#host;
     const free = operationsMax - this.#runs.size;
+    this.#foundNone = false;
     if (!this.#lease.held || free <= 0) return;
     const { deadWorkers } = this.#lease;
     const found = await store.findClaimableOperations({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit: free });
-    for (const claimable of found) await this.#claim(claimable, deadWorkers);
+    this.#foundNone = found.length === 0;
+    for (const claimable of found) await this.#claims.run(claimable, () => this.#claim(claimable, deadWorkers));
   }
 
   async #claim({ tenant, id, agent: name }: ClaimableOperation, deadWorkers: readonly string[]): Promise<void> {
     const agent = this.#host.agents.get(name);
-    if (agent === undefined || this.#stopped || !this.#lease.held || this.#runs.size >= this.#host.operationsMax) return;
+    if (agent === undefined || this.#stopped || !this.#lease.held || this.#runs.size + this.#claims.size >= this.#host.operationsMax) return;
     const { id: worker } = this.#lease;
     const transition = claimOperation(worker, (other) => deadWorkers.includes(other), agent.rules, this.#circumstances());
     try {

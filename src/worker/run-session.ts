@@ -9,12 +9,16 @@ import type { SessionRun, WorkerHost } from './session-run.ts';
 
 /**
  * The step, again and again until the session rests: perform what the last commit recorded as begun, settle what came of it, commit. The commit
- * is fenced and says what comes next. Ends when there is nothing to perform, when the fence is lost, or when the session is handed over.
+ * is fenced and says what comes next. Ends when there is nothing to perform, when the fence is lost, or when the session is handed over: because the process goes away, or cannot read the log.
  */
 export async function runSession(host: WorkerHost, run: SessionRun, firstWork: Work): Promise<void> {
   for (let work: Work | null = firstWork; work !== null; ) {
     if (run.handingOver) return giveBack(host, run, unbegun(work));
-    await catchUp(host.store, run.history, run.session);
+    const strange = await catchUp(host.store, run.history, run.session);
+    if (strange !== null) {
+      run.notUnderstood(run.session, strange);
+      return giveBack(host, run, unbegun(work));
+    }
     const performed: Performed = work.kind === 'generate' ? await generate(host, run, work) : await call(host, run, work);
     if (performed.kind === 'aborted') return giveBack(host, run, performed.handOver);
     const result: UpdateResult<Work | null> = await host.store.update({ key: run.ref, reads: performed.reads, transition: performed.transition });

@@ -22,6 +22,8 @@ export interface ToolRun {
   readonly keepWhole: (text: string) => Promise<string | undefined>;
   /** Told of a real result that came after the call's time was over. */
   readonly onLate?: (result: CallResult) => void;
+  /** Told of what the tool threw. */
+  readonly onError?: (error: unknown) => void;
   readonly clock: Clock;
   /** Everything but the abort signal, which the run makes of its timeout and of `signal`. */
   readonly options: Omit<ToolOptions, 'abortSignal'>;
@@ -45,8 +47,10 @@ export async function runTool(run: ToolRun): Promise<CallResult> {
     // What it comes to after its time is shown beside; what it throws then is only that it was told to end.
     const { onLate } = run;
     if (onLate !== undefined) void (work as Promise<Ending> | null)?.then((ending) => onLate(resultOf(ending)), () => undefined);
-    return resultOf(failed('tool_timeout', `${call.toolName} did not finish within ${run.timeoutMs} ms; it may still have had its effect`));
+    const effect = run.definition.transaction === true ? 'nothing of its transaction was kept' : 'it may still have had its effect';
+    return resultOf(failed('tool_timeout', `${call.toolName} did not finish within ${run.timeoutMs} ms; ${effect}`));
   } catch (error) {
+    run.onError?.(error);
     if (error instanceof HoldfastError && error.code === 'probe_failed') return resultOf({ ...unknownCall(call), errorText: wellFormedText(error.message.slice(0, limits.errorTextCharsMax)) });
     return resultOf(failed('tool_error', error instanceof Error ? error.message : String(error)));
   }

@@ -40,6 +40,8 @@ export interface SessionRun {
   readonly abort: AbortController;
   /** Set when the process is going away: the session is handed over at the next step's end. */
   handingOver: boolean;
+  /** Told of an entry in the session's history that this version cannot read, before the session is given back. */
+  readonly notUnderstood: (session: Session, entry: Entry) => void;
 }
 
 /** Why a run was aborted. */

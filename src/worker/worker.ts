@@ -1,45 +1,27 @@
 import type { Agent } from '../agent/agent.ts';
 import { claim, needsSolo, type Claimed } from '../core/claim.ts';
 import type { Entry } from '../core/entry.ts';
-import type { WorkerSlot } from '../core/accept/transition.ts';
 import type { Operation } from '../core/operation.ts';
 import { dueAtMs, pauseOf, statusOf, type Session } from '../core/session.ts';
 import { StoreError, type Claimable, type SessionRef } from '../store/store.ts';
+import { ClaimsInTurn } from './claims-in-turn.ts';
 import { dropLost } from './drop-lost.ts';
 import { GivenUp } from './given-up.ts';
 import { HistoryCache } from './history-cache.ts';
 import { WorkerLease } from './lease.ts';
+import { NotUnderstood } from './not-understood.ts';
 import { OperationRunner } from './operation-runner.ts';
 import { runSession } from './run-session.ts';
 import type { AbortReason, SessionRun, WorkerHost } from './session-run.ts';
 import { SoloRules } from './solo-rules.ts';
 import { TenantTurns } from './tenant-turns.ts';
+import { WakeTimers } from './wake-timers.ts';
+import type { ReservedSlot, WorkerOptions } from './worker-options.ts';
 
 /** How many more than its free places a worker looks for, so that it has a choice between tenants. */
 const choiceSessions = 16;
 /** A process that hears of others' commits and has nothing to do looks for work so many times less often. */
 const quietPolls = 5;
-
-export interface WorkerOptions extends WorkerHost {
-  readonly agents: ReadonlyMap<string, Agent>;
-  /** How long the process may be silent before its sessions are taken over, in milliseconds. */
-  readonly leaseMs: number;
-  /** Sessions that run at the same time in this process. */
-  readonly runsMax: number;
-  /** Operations that run at the same time in this process. */
-  readonly operationsMax: number;
-  /** How long {@link Worker.stop} lets steps finish, in milliseconds. */
-  readonly stopGraceMs: number;
-  /** Bound of the cache of histories, in characters. */
-  readonly historyCharsMax: number;
-}
-
-/** A place for one session, kept free until it is used or given back. */
-export interface ReservedSlot extends WorkerSlot {
-  /** Begins the run of a session claimed by a command's own commit. */
-  readonly begin: (session: Session, claimed: Claimed, entries: readonly Entry[]) => void;
-  readonly release: () => void;
-}
 
 /** The process that does the work: claims sessions that have something to do, runs their steps, gives them back in order when it stops. Losing its lease, it drops everything and goes on under a new id. */
 export class Worker {
@@ -51,16 +33,19 @@ export class Worker {
   readonly #runs = new Map<SessionRun, Promise<void>>();
   #reserved = 0;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
+  #stopping: Promise<void> | null = null;
   readonly #solo: SoloRules;
+  readonly #notUnderstood: NotUnderstood;
   readonly #givenUp: GivenUp;
   readonly #tenants = new TenantTurns();
+  readonly #claims: ClaimsInTurn;
   /** Work was left because there was no place for it. */
   #saturated = false;
   #scanning: Promise<void> | null = null;
   #scanAgain = false;
-  #cancelPoll: (() => void) | null = null;
-  #cancelDueTimer: (() => void) | null = null;
-  #dueTimerAtMs = Number.POSITIVE_INFINITY;
+  /** The last look for sessions found none to take. */
+  #foundNone = false;
+  readonly #timers: WakeTimers;
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: WorkerOptions) {
@@ -73,6 +58,9 @@ export class Worker {
     };
     this.#histories = new HistoryCache(options.historyCharsMax);
     this.#solo = new SoloRules({ clock: options.system.clock, leaseMs: options.leaseMs, pollMs: options.pollMs });
+    this.#notUnderstood = new NotUnderstood(options.system.clock, options.pollMs);
+    this.#timers = new WakeTimers(options.system, () => this.wake());
+    this.#claims = new ClaimsInTurn(options.system.clock, (error) => this.#lookLater(error));
     this.#lease = new WorkerLease({ ...options, agents: [...options.agents.keys()] }, {
       onLost: () => this.#abortAll('fence-lost'),
       onCheck: () => this.#operations.checkHeld(),
@@ -131,21 +119,26 @@ export class Worker {
       if (leavesWork) this.wake();
       if (ref === null || this.#worksOn(ref)) this.#lease.check();
     });
-    this.#poll();
+    // Nothing in hand, and hints that come: then looking is only for those that get lost.
+    this.#timers.poll(() => (this.#host.store.hearsOthers && this.#inProgress === 0 ? this.#host.pollMs * quietPolls : this.#host.pollMs));
     this.wake();
   }
 
-  /** Takes no more work, lets steps finish for the grace time, hands the rest over, and leaves. Idempotent. */
-  async stop(): Promise<void> {
-    if (this.#state !== 'running') return;
+  /** Takes no more work, lets steps finish for the grace time, hands the rest over, and leaves. Resolves when that is done, however often it is called. */
+  stop(): Promise<void> {
+    if (this.#state === 'running') this.#stopping = this.#stop();
+    return this.#stopping ?? Promise.resolve();
+  }
+
+  async #stop(): Promise<void> {
     this.#state = 'stopping';
     this.#unsubscribe?.();
-    this.#cancelPoll?.();
-    this.#cancelDueTimer?.();
+    this.#timers.stop();
     for (const run of this.#runs.keys()) run.handingOver = true;
     const operationsEnded = this.#operations.stop();
     const cancelGrace = this.#host.system.clock.after(this.#host.stopGraceMs, () => this.#abortAll('hand-over'));
     await this.#scanning;
+    await this.#claims.ended();
     // A command that holds a place may still begin a run, which is handed over at once.
     while (this.#runs.size > 0 || this.#reserved > 0) {
       await Promise.all(this.#runs.values());
@@ -181,6 +174,18 @@ export class Worker {
     });
   }
 
+  /** Looks for work, and again, until what was found is in hand or there was none; then whether there is none, and nothing in hand. Always false where it cannot look: the lease is lost, or the store fails. */
+  async isQuiet(): Promise<boolean> {
+    this.wake();
+    while (this.#scanning !== null || this.#operations.looking !== null) await Promise.all([this.#scanning, this.#operations.looking]);
+    return this.ready && this.#foundNone && this.#operations.foundNone && this.#inProgress === 0;
+  }
+
+  /** Resolves when a session or an operation of those in hand now has ended. */
+  async somethingEnds(): Promise<void> {
+    await Promise.race([...this.#runs.values(), ...this.#operations.ends]);
+  }
+
   /** Keeps a place free for a command that may leave a session ready; null when there is none. */
   reserve(): ReservedSlot | null {
     if (!this.ready || !this.#solo.mayReserve(this.#inProgress)) return null;
@@ -196,7 +201,7 @@ export class Worker {
     };
     return {
       worker: this.#lease.id,
-      rulesOf: (session) => this.#host.agents.get(session.agent)?.rules,
+      rulesOf: (session) => (this.#notUnderstood.has(session) ? undefined : this.#host.agents.get(session.agent)?.rules),
       begin: (session, claimed, entries) => {
         close();
         this.#begin(session, claimed, entries);
@@ -228,13 +233,7 @@ export class Worker {
 
   /** A commit of this process left a session that is due at this time. */
   dueAt(atMs: number): void {
-    if (atMs >= this.#dueTimerAtMs || this.#state !== 'running') return;
-    this.#cancelDueTimer?.();
-    this.#dueTimerAtMs = atMs;
-    this.#cancelDueTimer = this.#host.system.clock.after(Math.max(0, atMs - this.#host.system.clock.nowMs()), () => {
-      this.#dueTimerAtMs = Number.POSITIVE_INFINITY;
-      this.wake();
-    });
+    if (this.#state === 'running') this.#timers.dueAt(atMs);
   }
 
   #worksOn({ tenant, id }: SessionRef): boolean {
@@ -242,38 +241,37 @@ export class Worker {
     return this.#operations.worksFor({ tenant, id });
   }
 
-  /** Nothing in hand, and hints that come: then looking is only for those that get lost. */
-  #poll(): void {
-    const { store, pollMs, system: { clock, random } } = this.#host;
-    const everyMs = store.hearsOthers && this.#inProgress === 0 ? pollMs * quietPolls : pollMs;
-    this.#cancelPoll = clock.after(everyMs * (0.75 + random.next() / 2), () => {
-      this.wake();
-      this.#poll();
-    });
-  }
-
   async #scan(): Promise<void> {
-    const { store, system, agents, runsMax, log } = this.#host;
+    const { store, system, agents, runsMax } = this.#host;
+    this.#foundNone = false;
     try {
-        const free = runsMax - this.#inHand;
+      const free = runsMax - this.#inHand;
       this.#saturated = free <= 0;
       if (!this.ready || free <= 0) return;
       const { deadWorkers } = this.#lease;
-      const limit = this.#solo.limitOf(free + choiceSessions);
-      const found = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit });
+      const notUnderstoodBefore = this.#notUnderstood.seen;
+      const limit = this.#solo.limitOf(free + choiceSessions) + notUnderstoodBefore;
+      const claimable = await store.findClaimable({ nowMs: system.clock.nowMs(), deadWorkers, agents: [...agents.keys()], limit });
+      const isFull = claimable.length === limit;
+      const found = this.#notUnderstood.sift(claimable);
       this.#solo.looked(found);
       const soloBefore = this.#solo.waiting;
       if (deadWorkers.length > 0 && this.#inHand === 0) await this.#findSolo(found, deadWorkers);
-      for (const session of this.#solo.inOrder(this.#tenants.inTurn(found))) await this.#claim(session, deadWorkers);
-      if (found.length === limit) this.#saturated = true;
+      for (const session of this.#solo.inOrder(this.#tenants.inTurn(found))) await this.#claims.run(session, () => this.#claim(session, deadWorkers));
+      if (isFull) this.#saturated = true;
       else if (deadWorkers.length > 0 && found.length === 0) await this.#lease.forgetDead(deadWorkers);
-      // Those that must run alone took the places of others in this look.
-      if (found.length === limit && this.#solo.waiting > soloBefore) this.wake();
+      // Those that must run alone, or cannot be read here, took the places of others in this look.
+      if (isFull && (this.#solo.waiting > soloBefore || this.#notUnderstood.seen > notUnderstoodBefore)) this.wake();
+      this.#foundNone = found.length === 0;
     } catch (error) {
-      // The store is somebody's to mend; until then it is asked again and again.
-      this.dueAt(system.clock.nowMs() + this.#host.pollMs);
-      log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
+      this.#lookLater(error);
     }
+  }
+
+  /** The store is somebody's to mend; until then it is asked again and again. */
+  #lookLater(error: unknown): void {
+    this.dueAt(this.#host.system.clock.nowMs() + this.#host.pollMs);
+    this.#host.log('error', 'scan-failed', { error: error instanceof Error ? error.message : String(error) });
   }
 
   /** In a process that has nothing in hand, those that must run alone are known before their siblings are taken, which died with them. */
@@ -314,10 +312,11 @@ export class Worker {
     const result = await store.update({
       key: ref,
       reads: { outcomes: true },
-      transition: claim(request, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) }),
+      transition: this.#notUnderstood.guarding(claim(request, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) })),
     });
     if (result.kind === 'refused') return result.refusal.details?.['solo'] === true ? 'needs-solo' : 'done';
     if (result.kind === 'committed') {
+      this.#notUnderstood.forget(ref);
       this.#host.committed(ref, result.entries);
       this.#begin(result.session, result.reply, result.entries);
     }
@@ -335,6 +334,7 @@ export class Worker {
     const run: SessionRun = {
       ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null, clientTools: null,
       history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',
+      notUnderstood: (at, entry) => this.#leave(at, entry),
     };
     run.history.append(entries);
     this.#tenants.gave(session.tenant);
@@ -354,6 +354,12 @@ export class Worker {
         this.#rested(run.session);
       });
     this.#runs.set(run, done);
+  }
+
+  /** A newer version of Holdfast has written to the session, and works on it elsewhere; or nobody does, until it comes. */
+  #leave(session: Session, { seq, kind, v }: Entry): void {
+    this.#notUnderstood.leave(session);
+    this.#host.log('warn', 'not-understood', { session: session.id, agent: session.agent, seq, kind, version: v });
   }
 
   /** After each commit of a run alone, what was left because of it is looked at again. */

@@ -21,11 +21,11 @@ async function expectFindings(step: ScriptedGeneration, change: (database: Datab
   const session = await holdfast.sessions.create({ agent: 'one', message: { text: 'go' } });
   await system.runUntil(async () => ['requires_action', 'idle'].includes((await session.get()).status));
   await closeHoldfast(holdfast, system);
-  expect((await examineStore(path, silent)).findings).toEqual([]);
+  expect((await examineStore(`sqlite:${path}`, silent)).findings).toEqual([]);
   const database = await openDatabase(path);
   change(database);
   database.close();
-  const { findings } = await examineStore(path, silent);
+  const { findings } = await examineStore(`sqlite:${path}`, silent);
   expect([...new Set(findings.map(({ code }) => code))].sort()).toEqual(codes);
   expect(findings.map((finding) => finding.message).join('\n')).toContain(message);
 }

@@ -23,7 +23,7 @@ function lastLine(stdout: string): ReplaySummary {
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as ReplaySummary;
 }
 
-const summaryKeys = ['conversations', 'turns', 'toolCalls', 'mismatches', 'lost', 'duplicated', 'unknown', 'kills', 'killsInModel', 'killsInTool', 'seconds', 'turnsPerSecond', 'actions', 'operations', 'steered', 'late'];
+const summaryKeys = ['conversations', 'turns', 'toolCalls', 'mismatches', 'lost', 'duplicated', 'unknown', 'kills', 'killsInModel', 'killsInTool', 'seconds', 'turnsPerSecond', 'actions', 'operations', 'steered', 'late', 'pauses', 'terminations'];
 
 describe('holdfast replay', () => {
   it('replays recorded conversations without a difference', async ({ skip }) => {
@@ -69,6 +69,8 @@ describe('holdfast replay', () => {
     ['a file or --generate COUNT', ['a.jsonl', '--generate', '1'], 2],
     ['--write saves', ['a.jsonl', '--write', 'b.jsonl'], 2],
     ['at least 3 workers', ['a.jsonl', '--kill-every', '100', '--workers', '2'], 2],
+    ['at least 3 workers', ['a.jsonl', '--pause-every', '100', '--workers', '2'], 2],
+    ['say --store postgres', ['a.jsonl', '--terminate-every', '100', '--store', 'sqlite:a.db'], 2],
     ['whole number', ['--generate', 'many'], 2],
     ['recording_invalid', ['gone.jsonl'], 1],
   ])('refuses what makes no sense: %s', async (problem, args, exitCode) => {

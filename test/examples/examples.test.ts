@@ -2,14 +2,15 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
+import { temporaryPostgres } from '../support/postgres-database.ts';
 
 const root = dirname(dirname(import.meta.dirname));
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-examples-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function example(name: string): string {
-  return execFileSync(process.execPath, [join(root, 'examples', name), join(folder, `${name}.db`)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+function example(name: string, database = join(folder, `${name}.db`)): string {
+  return execFileSync(process.execPath, [join(root, 'examples', name), database], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 test('the quick start says the weather that its tool told', () => {
@@ -30,4 +31,13 @@ test('a refund that one process asked for runs when another one, later, has appr
   expect(output).toContain('[first process] requires_action: approval of refund; it exits');
   expect(output).toContain('[second process] waiting: refund {"amount":50}');
   expect(output).toContain('[second process] ended: complete: I refunded 50.');
+});
+
+test('an order that was written when the process was killed, and not committed, is there once', async () => {
+  const { url, drop } = await temporaryPostgres();
+  onTestFinished(drop);
+  const output = example('order-once.ts', url);
+  expect(output).toContain('the first process was killed after its tool had written');
+  expect(output).toMatch(/About your order: .*"order":\d/);
+  expect(output).toContain('the turn ended: complete; orders: 1, guests: 1');
 });

@@ -7,25 +7,26 @@ import { eventually } from '../support/eventually.ts';
 import { knowledge, record, type Recording } from '../support/feed-recording.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { stores } from '../support/stores.ts';
 import { probeAgent, silentPort } from '../worker/children/probe-agent.ts';
 
 const sessions = 10;
 const stopsEach = 20;
 
-describe('stop (G9)', () => {
+describe.each(stores)('stop on $name (G9)', (kind) => {
   it(`${sessions * stopsEach} times from a second process, while a third follows: what was shown is kept, and nothing later overtakes it`, async () => {
     const seed = Number(process.env['HOLDFAST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
     console.log(`HOLDFAST_SEED=${seed}`);
-    const path = await temporaryDatabase();
-    const holdfast = await openHoldfast({ agents: [probeAgent(silentPort)], store: `sqlite:${path}`, worker: false });
+    const [path, url] = [await temporaryDatabase(), await kind.newUrl()];
+    const holdfast = await openHoldfast({ agents: [probeAgent(silentPort)], store: url, worker: false });
     const followed: { readonly session: SessionHandle; readonly recording: Recording }[] = [];
     for (let count = 0; count < sessions; count += 1) {
       const session = await holdfast.sessions.create({ agent: 'probe' });
       followed.push({ session, recording: record(session) });
     }
-    const worker = startChild('test/worker/children/worker-process.ts', { path, leaseMs: 20_000, waits: [] });
+    const worker = startChild('test/worker/children/worker-process.ts', { path, url, leaseMs: 20_000, waits: [] });
     await worker.hears('ready');
-    const sender = startChild('test/feed/children/stop-sender.ts', { path, seed, sessionIds: followed.map(({ session }) => session.id), stopsEach });
+    const sender = startChild('test/feed/children/stop-sender.ts', { url, seed, sessionIds: followed.map(({ session }) => session.id), stopsEach });
     await sender.hears('done');
     const stops = sender.said.filter(({ event }) => event === 'stop') as unknown as readonly StopSaid[];
     expect(stops.length).toBeGreaterThanOrEqual(sessions * stopsEach);

@@ -41,8 +41,8 @@ describe('processes that share a SQLite file', () => {
     const child = startChild(script, { path, role: 'update', ref: keyOf(session), count: 1 });
     await child.hears('up');
     const hinted = new Promise<void>((resolve) => {
-      const unsubscribe = kit.store.onChange((change) => {
-        if (change !== null) return;
+      const unsubscribe = kit.store.onChange(({ ref }) => {
+        if (ref !== null) return;
         void kit.store.readSession(keyOf(session)).then((now) => {
           if (now?.title === null) return;
           unsubscribe();

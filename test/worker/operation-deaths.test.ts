@@ -4,8 +4,12 @@ import type { Child } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { watch, type AskedSession, type Watcher } from '../support/paused-sessions.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { stores, type TestStore } from '../support/stores.ts';
 
-const leaseMs = 4_000;
+/** On SQLite a death is seen before the lease ends; elsewhere the lease is all there is. */
+const leasesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 4_000, postgres: 1_000 };
+/** What a death may cost besides; generous where it is short, for machines that do much else. */
+const besidesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 1_000, postgres: 5_000 };
 
 /** When the operation has this many attempts and says how far it is. */
 async function reported({ operation }: AskedSession, attempt: number, child: Child): Promise<OperationView> {
@@ -23,9 +27,10 @@ async function deathCostMs(killed: Child, next: Child, watcher: Watcher, asked: 
   return Date.now() - killedAtMs;
 }
 
-describe('an operation whose worker is killed three times', () => {
+describe.each(stores)('an operation whose worker is killed three times ($name)', (kind) => {
   it('says how far it is each time and ends once, if its tool may run again; one that may not is unknown at the first death', { timeout: 60_000 }, async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
+    const leaseMs = leasesMs[kind.name];
     let worker = watcher.worker({ leaseMs, holds: true });
     const rerun = await watcher.ask(['rerun', { hold: 'end' }]);
     const keyed = await watcher.ask(['keyed', { hold: 'end' }]);
@@ -51,7 +56,7 @@ describe('an operation whose worker is killed three times', () => {
       worker = next;
     }
     console.log(`each death cost ${costsMs.map((ms) => `${ms} ms`).join(', ')}, with a lease of ${leaseMs} ms`);
-    expect(Math.max(...costsMs)).toBeLessThanOrEqual(leaseMs + 1_000);
+    expect(Math.max(...costsMs)).toBeLessThanOrEqual(leaseMs + besidesMs[kind.name]);
     worker.tell({ event: 'release', name: 'end' });
 
     for (const { session, turn, operation } of runAgain) {
@@ -73,7 +78,8 @@ describe('an operation whose worker is killed three times', () => {
   });
 
   it('leaves as many as it had to the next worker at one look', { timeout: 60_000 }, async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
+    const leaseMs = leasesMs[kind.name];
     const first = watcher.worker({ leaseMs, holds: true });
     const asked = await Promise.all(Array.from({ length: 40 }, () => watcher.ask(['rerun', { hold: 'end' }])));
     await eventually('all to run', () => asked.every(({ session }) => watcher.begun(session).length === 1));
@@ -81,7 +87,7 @@ describe('an operation whose worker is killed three times', () => {
     await next.hears('ready');
     const costMs = await deathCostMs(first, next, watcher, asked);
     console.log(`40 operations went on ${costMs} ms after the death of their worker, with a lease of ${leaseMs} ms`);
-    expect(costMs).toBeLessThanOrEqual(leaseMs + 1_000);
+    expect(costMs).toBeLessThanOrEqual(leaseMs + besidesMs[kind.name]);
     for (const { turn } of asked) expect(await turn.result).toMatchObject({ reason: 'complete' });
     for (const { session } of asked) expect(watcher.begun(session)).toHaveLength(2);
   });

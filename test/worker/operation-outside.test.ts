@@ -3,6 +3,7 @@ import type { Child } from '../support/child-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { watch, type AskedSession, type Watcher } from '../support/paused-sessions.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { stores } from '../support/stores.ts';
 
 const timeout = 60_000;
 
@@ -29,9 +30,9 @@ async function expectEnded({ session, turn, operation }: AskedSession, status: s
   expect(ofKind(entries, 'tool-results')).toMatchObject([{ results: [outcome] }]);
 }
 
-describe('an operation that was just handed on to somebody outside, when its worker is killed', { timeout }, () => {
+describe.each(stores)('an operation that was just handed on to somebody outside, when its worker is killed ($name)', { timeout }, (kind) => {
   it('is completed by them, while nobody works and after; one that may run again is, and each of its tokens completes it', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const first = watcher.worker({ holds: true });
     const [atOnce, later, withOld, withNew, between] = [
       await watcher.ask(['delegate', { hold: 'end' }]), await watcher.ask(['delegate', { hold: 'end' }]),
@@ -64,9 +65,9 @@ describe('an operation that was just handed on to somebody outside, when its wor
   });
 });
 
-describe('an operation whose worker is dead', { timeout }, () => {
+describe.each(stores)('an operation whose worker is dead ($name)', { timeout }, (kind) => {
   it('is over when its turn is stopped, or when it is cancelled: nobody runs it again', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const first = watcher.worker({ holds: true });
     const stopped = await watcher.ask(['rerun', { hold: 'end' }]);
     const cancelled = await watcher.ask(['rerun', { hold: 'end' }]);
@@ -88,9 +89,9 @@ describe('an operation whose worker is dead', { timeout }, () => {
   });
 });
 
-describe('many operations and several workers that look for them at once', { timeout }, () => {
+describe.each(stores)('many operations and several workers that look for them at once ($name)', { timeout }, (kind) => {
   it('run each in one of them, once', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const workers = [watcher.worker(), watcher.worker(), watcher.worker()];
     await Promise.all(workers.map((worker) => worker.hears('ready')));
     const asked = await Promise.all(Array.from({ length: 80 }, () => watcher.ask(['rerun'], ['rerun'])));

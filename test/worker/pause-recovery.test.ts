@@ -2,12 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.ts';
 import { watch } from '../support/paused-sessions.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { stores } from '../support/stores.ts';
 
 const timeout = 60_000;
 
-describe('a call of which a person decides whether it runs again', { timeout }, () => {
+describe.each(stores)('a call of which a person decides whether it runs again ($name)', { timeout }, (kind) => {
   it('waits for them after each death, in nobody\'s hands, and runs no oftener than they say', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const { session, turn } = await watcher.ask(['asked', { hold: 'end' }], ['quick']);
     const first = watcher.worker({ holds: true });
     await first.hears('begin', ({ tool }) => tool === 'asked');
@@ -31,9 +32,9 @@ describe('a call of which a person decides whether it runs again', { timeout }, 
   });
 });
 
-describe('an action whose time runs out while nobody works', { timeout }, () => {
+describe.each(stores)('an action whose time runs out while nobody works ($name)', { timeout }, (kind) => {
   it('takes no answer any more, and the turn goes on without one when somebody works again', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const first = watcher.worker();
     const { session, turn } = await watcher.ask(['locate'], ['refund']);
     const [action, approval] = await eventually('the actions', async () => { const actions = await session.actions(); return actions.length === 2 ? actions : null; });
@@ -48,9 +49,9 @@ describe('an action whose time runs out while nobody works', { timeout }, () => 
   });
 });
 
-describe('work that is stopped by another process, without any hint', { timeout }, () => {
+describe.each(stores)('work that is stopped by another process, without any hint ($name)', { timeout }, (kind) => {
   it('hears of it by its worker\'s next heartbeat', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const worker = watcher.worker({ hints: false, pollMs: 100, leaseMs: 6_000, holds: true });
     const operation = await watcher.ask(['rerun', { hold: 'end' }]);
     const call = await watcher.ask(['held', { hold: 'end' }]);

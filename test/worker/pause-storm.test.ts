@@ -141,7 +141,7 @@ describe('sessions that wait for people, clients and operations, while workers d
       expectEachOnce(entries, begun, session.id);
       for (const { outcome } of ofKind(entries, 'tool-results').flatMap(({ results }) => results)) outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     }
-    const { findings } = await examineStore(watcher.path, { onSessions: () => undefined, onSession: () => undefined });
+    const { findings } = await examineStore(`sqlite:${watcher.path}`, { onSessions: () => undefined, onSession: () => undefined });
     expect(findings).toEqual([]);
     console.log(`${kills} workers killed; outcomes: ${[...outcomes].map(([outcome, count]) => `${outcome} ${count}`).join(', ')}`);
   });

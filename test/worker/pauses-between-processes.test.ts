@@ -6,6 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { watch, type AskedSession, type Watcher } from '../support/paused-sessions.ts';
 import { ofKind } from '../support/run-turn.ts';
 import { stopBetweenCommits } from '../support/stop-between-commits.ts';
+import { stores } from '../support/stores.ts';
 
 const timeout = 60_000;
 
@@ -22,13 +23,13 @@ async function outcomes(session: SessionHandle): Promise<readonly string[] | und
   return ofKind(await session.entries(), 'tool-results')[0]?.results.map(({ outcome }) => outcome);
 }
 
-describe('an approval that another process than the worker decides', { timeout }, () => {
+describe.each(stores)('an approval that another process than the worker decides ($name)', { timeout }, (kind) => {
   const ways: readonly (readonly [string, { readonly hints: boolean; readonly pollMs: number }])[] = [
     ['by the store\'s hint', { hints: true, pollMs: 600_000 }],
     ['by looking now and then, without any hint', { hints: false, pollMs: 300 }],
   ];
   it.each(ways)('lets its call begin in the worker while a sibling still runs: %s', async (_way, config) => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const worker = watcher.worker({ ...config, holds: true });
     await worker.hears('ready');
     const asked = await watcher.ask(['held', { hold: 'sibling' }], ['refund'], ['refund'], ['refund']);
@@ -64,9 +65,9 @@ async function mixedStep(watcher: Watcher, worker: Child, more: readonly (readon
   return asked;
 }
 
-describe('a step whose calls wait for different things, when its worker is killed', { timeout }, () => {
+describe.each(stores)('a step whose calls wait for different things, when its worker is killed ($name)', { timeout }, (kind) => {
   it('keeps what had ended, can still be decided while nobody works, and every call ends once', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const first = watcher.worker({ holds: true });
     await first.hears('ready');
     const paused = await mixedStep(watcher, first, []);
@@ -107,9 +108,9 @@ describe('a step whose calls wait for different things, when its worker is kille
   });
 });
 
-describe('a worker that only seems dead', { timeout }, () => {
+describe.each(stores)('a worker that only seems dead ($name)', { timeout }, (kind) => {
   it('loses its operations when its lease has run out; what it does with them when it wakes changes nothing, and their signals abort', async () => {
-    const watcher = await watch();
+    const watcher = await watch(kind);
     const holdFile = `${watcher.path}.go`;
     const first = watcher.worker({ leaseMs: 2_000, holds: ['never', 'late'] });
     const told = await watcher.ask(['rerun', { hold: 'never' }]);
@@ -122,7 +123,7 @@ describe('a worker that only seems dead', { timeout }, () => {
     for (const asked of all) await eventually('its progress', async () => (await asked.operation()).progress?.text === `begun by ${first.pid}`);
     const { id: firstId } = await first.hears('ready');
     // Stopped, it keeps its lock: only its lease can say that it is gone.
-    await stopBetweenCommits(first, watcher.path);
+    await stopBetweenCommits(first, watcher.url);
     const second = watcher.worker({ leaseMs: 2_000, holds: true });
     for (const asked of again) await eventually('the second one to run it', async () => (await asked.operation()).progress?.text === `begun by ${second.pid}`);
     for (const { turn } of given) expect(await turn.result).toMatchObject({ status: 'ended', reason: 'complete' });

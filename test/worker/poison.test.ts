@@ -5,13 +5,15 @@ import { limits } from '../../src/core/limits.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
 import { startChild } from '../support/child-process.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
+import { sqliteFiles, stores } from '../support/stores.ts';
 
-describe('a session that kills its workers', () => {
+describe.each(stores)('a session that kills its workers on $name', (kind) => {
   it('is taken alone from the second crash on, parked as poisoned, and harms no other; a new message begins anew', async () => {
-    const path = await temporaryDatabase();
+    // On SQLite a death is seen before the lease ends; elsewhere the lease is all there is.
+    const [path, url, leaseMs] = [await temporaryDatabase(), await kind.newUrl(), kind === sqliteFiles ? 20_000 : 700];
     const stub = scriptedModel([]);
     const agents = [agent({ name: 'poisonous', model: stub }), agent({ name: 'bystander', model: stub })];
-    const holdfast = await openHoldfast({ agents, store: `sqlite:${path}`, worker: false });
+    const holdfast = await openHoldfast({ agents, store: url, worker: false });
     const poisonous = await holdfast.sessions.create({ agent: 'poisonous' });
     const turn = await poisonous.send('go');
     let ended = false;
@@ -19,7 +21,7 @@ describe('a session that kills its workers', () => {
 
     let processes = 0;
     for (; !ended && processes < 12; processes += 1) {
-      const child = startChild('test/worker/children/poison-process.ts', { path });
+      const child = startChild('test/worker/children/poison-process.ts', { path, url, leaseMs });
       await Promise.race([child.ended, turn.result]);
     }
     const crashesMax = limits.crashesBeforeSolo + limits.soloCrashesMax;
@@ -48,7 +50,7 @@ describe('a session that kills its workers', () => {
 
     expect((await poisonous.get()).status).toBe('failed');
     const again = await poisonous.send('go');
-    const survivor = startChild('test/worker/children/poison-process.ts', { path });
+    const survivor = startChild('test/worker/children/poison-process.ts', { path, url, leaseMs });
     // The new turn has all its tries: its tool runs, and kills this process too.
     const first = await Promise.race([survivor.ended.then(() => 'its tool ran'), again.result.then(({ error }) => error?.code)]);
     expect(first).toBe('its tool ran');

@@ -9,20 +9,28 @@ import { eventually } from '../support/eventually.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
 import { stopBetweenCommits } from '../support/stop-between-commits.ts';
+import { sqliteFiles, stores, type TestStore } from '../support/stores.ts';
 import { probeAgent, probeText, silentPort, type ProbeRequest } from './children/probe-agent.ts';
 
 const script = 'test/worker/children/worker-process.ts';
 const everything = ['rerun', 'keyed', 'report', 'gap', 'streaming'];
 
 /** This process takes no work: it sends and reads. */
-async function watch(): Promise<{ readonly path: string; readonly holdfast: Holdfast; readonly journal: () => readonly JournalLine[] }> {
+async function watch(kind: TestStore): Promise<Place & { readonly holdfast: Holdfast; readonly journal: () => readonly JournalLine[] }> {
   const path = await temporaryDatabase();
-  const holdfast = await openHoldfast({ agents: [probeAgent(silentPort)], store: `sqlite:${path}`, worker: false });
+  const url = kind === sqliteFiles ? `sqlite:${path}` : await kind.newUrl();
+  const holdfast = await openHoldfast({ agents: [probeAgent(silentPort)], store: url, worker: false });
   const journal = (): readonly JournalLine[] => readFileSync(`${path}.journal`, 'utf8').trim().split('\n').map((line) => {
     const [tool = '', callKey = '', pid = ''] = line.split(' ');
     return { tool, callKey, pid: Number(pid) };
   });
-  return { path, holdfast, journal };
+  return { path, url, holdfast, journal };
+}
+
+interface Place {
+  /** Of the SQLite file; on another store only of what lies beside it. */
+  readonly path: string;
+  readonly url: string;
 }
 
 interface JournalLine {
@@ -36,14 +44,16 @@ async function ask(holdfast: Holdfast, request: ProbeRequest): Promise<{ readonl
   return { session, turn: await session.send(probeText(request)) };
 }
 
-function worker(path: string, waits: readonly string[], leaseMs = 20_000): Child {
-  return startChild(script, { path, leaseMs, waits });
+/** On SQLite a death is seen before the lease ends; elsewhere the lease is all there is. */
+function worker({ path, url }: Place, waits: readonly string[], leaseMs = url.startsWith('sqlite:') ? 20_000 : 1_500): Child {
+  return startChild(script, { path, url, leaseMs, waits });
 }
 
-describe('after kill -9 of the worker', () => {
+describe.each(stores)('after kill -9 of the worker on $name', (kind) => {
   it('a call in flight is run again only as its tool says, and every turn completes', async () => {
-    const { path, holdfast, journal } = await watch();
-    const first = worker(path, everything);
+    const place = await watch(kind);
+    const { holdfast, journal } = place;
+    const first = worker(place, everything);
     const asked = {
       rerun: await ask(holdfast, { calls: [['rerun']] }),
       keyed: await ask(holdfast, { calls: [['keyed']] }),
@@ -51,7 +61,7 @@ describe('after kill -9 of the worker', () => {
     };
     for (const tool of ['rerun', 'keyed', 'report']) await first.hears('begun', (message) => message['tool'] === tool);
     // The second one is there before: it takes nothing from the first, which lives.
-    const second = worker(path, []);
+    const second = worker(place, []);
     await second.hears('ready');
     expect(second.said.some(({ event }) => event === 'begun')).toBe(false);
     await first.signal('SIGKILL');
@@ -74,13 +84,15 @@ describe('after kill -9 of the worker', () => {
     expect(result).toMatchObject({ reason: 'complete', text: `told ${JSON.stringify([{ type: 'error-text', value: answer?.results[0]?.errorText }])}` });
     // Nothing of the dead one is left.
     const { id } = await second.hears('ready');
-    await eventually('the dead worker to be forgotten', () => readdirSync(`${path}-workers`).join() === `${String(id)}.lock`);
+    await eventually('the dead worker to be forgotten', async () => (await holdfast.store.listWorkers()).map((each) => each.id).join() === String(id));
+    if (kind === sqliteFiles) expect(readdirSync(`${place.path}-workers`)).toEqual([`${String(id)}.lock`]);
     expect((await holdfast.store.findDeadWorkers()).dead).toEqual([]);
   });
 
   it('an attempt in flight is recorded as lost, what it showed is retracted, and the answer is whole', async () => {
-    const { path, holdfast } = await watch();
-    const first = worker(path, everything);
+    const place = await watch(kind);
+    const { holdfast } = place;
+    const first = worker(place, everything);
     const { session, turn } = await ask(holdfast, { stream: ['One \u{1F40B} ', 'two ', 'wait', 'three'] });
     const events: FeedEvent[] = [];
     const following = new AbortController();
@@ -89,7 +101,7 @@ describe('after kill -9 of the worker', () => {
     })();
     await first.hears('streaming');
     const shown = await eventually('the first part of the answer to be shown', () => events.find((event) => event.type === 'chunk'));
-    const second = worker(path, []);
+    const second = worker(place, []);
     await second.hears('ready');
     await first.signal('SIGKILL');
 
@@ -108,13 +120,14 @@ describe('after kill -9 of the worker', () => {
   });
 
   it('between the commit that dispatched a call and its begin, the call is run, or reported where that cannot be known', async () => {
-    const { path, holdfast, journal } = await watch();
-    const first = worker(path, everything);
+    const place = await watch(kind);
+    const { holdfast, journal } = place;
+    const first = worker(place, everything);
     const rerun = await ask(holdfast, { calls: [['gap_rerun']] });
     const report = await ask(holdfast, { calls: [['gap_report']] });
     await eventually('both to stand in the gap', () => first.said.filter(({ event }) => event === 'gap').length === 2);
     await first.signal('SIGKILL');
-    const second = worker(path, []);
+    const second = worker(place, []);
 
     expect((await rerun.turn.result).reason).toBe('complete');
     expect((await report.turn.result).reason).toBe('complete');
@@ -124,8 +137,9 @@ describe('after kill -9 of the worker', () => {
   });
 
   it('an outcome that was stored ahead of its step is used: that tool does not run again, its sibling does', async () => {
-    const { path, holdfast, journal } = await watch();
-    const first = worker(path, everything);
+    const place = await watch(kind);
+    const { holdfast, journal } = place;
+    const first = worker(place, everything);
     const { session, turn } = await ask(holdfast, { calls: [['quick'], ['keyed']] });
     await first.hears('begun', (message) => message['tool'] === 'keyed');
     const key = { tenant: 'default', id: session.id };
@@ -135,7 +149,7 @@ describe('after kill -9 of the worker', () => {
       return stored === 1;
     });
     await first.signal('SIGKILL');
-    const second = worker(path, []);
+    const second = worker(place, []);
 
     expect((await turn.result).reason).toBe('complete');
     expect(journal().map(({ tool, pid }) => [tool, pid])).toEqual([['quick', first.pid], ['keyed', first.pid], ['keyed', second.pid]]);
@@ -143,18 +157,19 @@ describe('after kill -9 of the worker', () => {
   });
 });
 
-describe('a worker that only seems dead', () => {
+describe.each(stores)('a worker that only seems dead on $name', (kind) => {
   it('is taken over when its lease has run out; what it then does changes nothing, a real result is kept beside, and it goes on under a new id', async () => {
-    const { path, holdfast, journal } = await watch();
-    const first = worker(path, everything, 1_000);
+    const place = await watch(kind);
+    const { holdfast, journal } = place;
+    const first = worker(place, everything, 1_000);
     const called = await ask(holdfast, { calls: [['report']] });
     const streamed = await ask(holdfast, { stream: ['half ', 'wait', 'an answer'] });
     await first.hears('begun');
     await first.hears('streaming');
     const { id: firstId } = await first.hears('ready');
     // Stopped, it keeps its lock: only its lease can say that it is gone.
-    await stopBetweenCommits(first, path);
-    const second = worker(path, [], 1_000);
+    await stopBetweenCommits(first, place.url);
+    const second = worker(place, [], 1_000);
     const { id: secondId } = await second.hears('ready');
     expect(await called.turn.result).toMatchObject({ reason: 'complete' });
     expect(await streamed.turn.result).toMatchObject({ reason: 'complete', text: 'half an answer' });

@@ -3,21 +3,21 @@ import { z } from 'zod';
 import { InvariantError } from '../../src/core/errors.ts';
 import type { Clock } from '../../src/core/system.ts';
 import { agent, tool } from '../../src/index.ts';
-import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { OperationUpdateRequest, OperationUpdateResult, Store, UpdateRequest } from '../../src/store/store.ts';
 import { StoreError } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
 import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
 import { eventually } from '../support/eventually.ts';
-import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
+import { openHoldfast } from '../support/open-holdfast.ts';
 import { calling, ofKind, runTurn, startTurn } from '../support/run-turn.ts';
 import { wrappedStore, type StoreOverrides } from '../support/wrapped-store.ts';
+import { openStore, stores, type TestStore } from '../support/stores.ts';
 
 const nothing = z.object({});
 
-async function storeWith(overrides: StoreOverrides): Promise<Store> {
-  return wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system: realSystem() }), overrides);
+async function storeWith(kind: TestStore, overrides: StoreOverrides): Promise<Store> {
+  return wrappedStore(await openStore(await kind.newUrl()), overrides);
 }
 
 const graceMs = 12_345;
@@ -27,18 +27,18 @@ function graceClock(clock: Clock, over: () => void): Clock {
   return { ...clock, after: (delayMs, callback) => (delayMs === graceMs ? clock.after(0, () => { callback(); over(); }) : clock.after(delayMs, callback)) };
 }
 
-describe('a call', () => {
+describe.each(stores)('a call ($name)', (kind) => {
   it('that was approved with the input null runs with null, not with what the model wrote', async () => {
     const runs: unknown[] = [];
     const wipe = tool({ inputSchema: z.object({ folder: z.string() }).nullable(), needsApproval: true, execute: (input) => { runs.push(input); return 'ok'; } });
-    const { session, turn, result } = await runTurn({ tools: { wipe }, script: [calling(['wipe', { folder: '/' }]), 'done'] });
+    const { session, turn, result } = await runTurn({ store: await kind.newUrl(), tools: { wipe }, script: [calling(['wipe', { folder: '/' }]), 'done'] });
     await session.approve(result.actions[0]?.id ?? '', { input: null });
     await turn.result;
     expect(runs).toEqual([null]);
   });
 
   it('that ran has its outcome although the whole of its result could not be kept', async () => {
-    const store = await storeWith({ storeWholeResult: () => Promise.reject(new StoreError('store_unavailable', 'disk full')) });
+    const store = await storeWith(kind, { storeWholeResult: () => Promise.reject(new StoreError('store_unavailable', 'disk full')) });
     const read = tool({ inputSchema: nothing, maxResultBytes: 1_000, execute: () => 'x'.repeat(5_000) });
     const { entries } = await runTurn({ store, tools: { read }, script: [calling(['read']), 'done'] });
     expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'done', wholeBytes: 5_000 }]);
@@ -46,24 +46,24 @@ describe('a call', () => {
 
   it('ends as failed where the agent\'s context is never made', async () => {
     const look = tool({ inputSchema: nothing, execute: () => 'seen' });
-    const { entries, result } = await runTurn({ tools: { look }, agent: { context: () => new Promise<never>(() => undefined), limits: { toolTimeoutMs: 50 } }, script: [calling(['look']), 'done'] });
+    const { entries, result } = await runTurn({ store: await kind.newUrl(), tools: { look }, agent: { context: () => new Promise<never>(() => undefined), limits: { toolTimeoutMs: 50 } }, script: [calling(['look']), 'done'] });
     expect(result.reason).toBe('complete');
     expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'failed', code: 'context_failed' }]);
   });
 
   it('tells no secret of a context that could not be made', async () => {
     const look = tool({ inputSchema: nothing, execute: () => 'seen' });
-    const { entries } = await runTurn({ tools: { look }, agent: { context: () => { throw new Error('refused: Bearer abcdefgh12345678'); } }, script: [calling(['look']), 'done'] });
+    const { entries } = await runTurn({ store: await kind.newUrl(), tools: { look }, agent: { context: () => { throw new Error('refused: Bearer abcdefgh12345678'); } }, script: [calling(['look']), 'done'] });
     expect(ofKind(entries, 'tool-results')[0]?.results[0]?.errorText).toContain('[redacted]');
   });
 });
 
-describe('an operation', () => {
+describe.each(stores)('an operation ($name)', (kind) => {
   it('ends where the agent\'s context is never made', async () => {
     let made = 0;
     const index = tool({ inputSchema: nothing, background: 'await', timeoutMs: 50, execute: () => 'indexed' });
     const context = () => { made += 1; return made === 1 ? {} : new Promise<never>(() => undefined); };
-    const { result, session } = await runTurn({ tools: { index }, agent: { context }, script: [calling(['index']), 'done'] });
+    const { result, session } = await runTurn({ store: await kind.newUrl(), tools: { index }, agent: { context }, script: [calling(['index']), 'done'] });
     expect(result.reason).toBe('complete');
     expect((await session.operations()).items).toMatchObject([{ status: 'failed', result: { code: 'context_failed' } }]);
   });
@@ -74,7 +74,7 @@ describe('an operation', () => {
       inputSchema: nothing, background: 'await',
       execute: async (_input, { externalCompletion }) => { for (let asked = 0; asked < 3; asked += 1) tokens.add((await externalCompletion()).token); throw new Error('done with them'); },
     });
-    const { session, holdfast } = await runTurn({ tools: { index }, script: [calling(['index']), 'done'] });
+    const { session, holdfast } = await runTurn({ store: await kind.newUrl(), tools: { index }, script: [calling(['index']), 'done'] });
     const [{ id } = { id: '' }] = (await session.operations()).items;
     expect(tokens.size).toBe(1);
     expect((await holdfast.store.readOperation({ tenant: 'default', id }))?.tokenHashes).toHaveLength(1);
@@ -83,7 +83,7 @@ describe('an operation', () => {
   it('whose claim was committed and came back as an error runs, once', async () => {
     let runs = 0;
     let failed = false;
-    const store = await storeWith({
+    const store = await storeWith(kind, {
       updateOperation: (async (inner: Store, request: OperationUpdateRequest<unknown>) => {
         const result: OperationUpdateResult<unknown> = await inner.updateOperation(request);
         if (failed || result.kind !== 'committed' || result.operation.worker === null) return result;
@@ -99,10 +99,10 @@ describe('an operation', () => {
   });
 });
 
-describe('a worker that stops', () => {
+describe.each(stores)('a worker that stops ($name)', (kind) => {
   it('takes back the dispatch of an approved call that had joined its siblings and did not begin', async () => {
     const system = realSystem();
-    const inner = await sqliteStore({ path: await temporaryDatabase(), system });
+    const inner = await openStore(await kind.newUrl());
     const [held, grace] = [gate(), gate()];
     const store = wrappedStore(inner, {
       update: (async (_inner: Store, request: UpdateRequest<unknown>) => {
@@ -130,7 +130,7 @@ describe('a worker that stops', () => {
   it('does not begin an operation whose claim comes back after the grace time', async () => {
     const [claim, grace] = [gate(), gate()];
     let begun = 0;
-    const store = await storeWith({
+    const store = await storeWith(kind, {
       updateOperation: (async (inner: Store, request: OperationUpdateRequest<unknown>) => {
         const result: OperationUpdateResult<unknown> = await inner.updateOperation(request);
         if (result.kind === 'committed' && result.operation.worker !== null) await claim.pass();
@@ -150,10 +150,10 @@ describe('a worker that stops', () => {
   });
 });
 
-describe('a large answer', () => {
+describe.each(stores)('a large answer ($name)', (kind) => {
   it('that are refused leave nothing behind', async () => {
     let kept = 0;
-    const store = wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system: realSystem() }), { storeWholeResult: (inner, whole) => { kept += 1; return inner.storeWholeResult(whole); } });
+    const store = wrappedStore(await openStore(await kind.newUrl()), { storeWholeResult: (inner, whole) => { kept += 1; return inner.storeWholeResult(whole); } });
     const locate = tool({ inputSchema: z.object({}), maxResultBytes: 100 });
     const { session, result } = await runTurn({ store, tools: { locate }, script: [calling(['locate']), 'done'] });
     const id = result.actions[0]?.id ?? '';
@@ -169,9 +169,9 @@ describe('an agent with nobody to ask', () => {
   });
 });
 
-describe('what cannot be claimed', () => {
+describe.each(stores)('what cannot be claimed ($name)', (kind) => {
   it('keeps no other session waiting', async () => {
-    const inner = await sqliteStore({ path: await temporaryDatabase(), system: realSystem() });
+    const inner = await openStore(await kind.newUrl());
     const tester = agent({ name: 'tester', model: scriptedModel(['done', 'done']) });
     const sender = await openHoldfast({ agents: [tester], store: inner, worker: false });
     const broken = await sender.sessions.create({ agent: 'tester', message: { text: 'first' } });
@@ -186,7 +186,7 @@ describe('what cannot be claimed', () => {
 
   it('keeps no other operation waiting', async () => {
     let broken: string | null = null;
-    const store = await storeWith({
+    const store = await storeWith(kind, {
       updateOperation: ((inner: Store, request: OperationUpdateRequest<unknown>) => {
         broken ??= request.key.id;
         return request.key.id === broken ? Promise.reject(new InvariantError('a fault of ours')) : inner.updateOperation(request);

@@ -7,6 +7,7 @@ import { fakeSystem } from '../../src/testing/fake-system.ts';
 import { gate, type Gate } from '../../src/testing/gate.ts';
 import { eventually } from '../support/eventually.ts';
 import { calling, ofKind, runTurn, startTurn, toolOutputs } from '../support/run-turn.ts';
+import { stores } from '../support/stores.ts';
 
 const numbered = z.object({ n: z.number() });
 
@@ -29,10 +30,10 @@ function gatedTool(policy: { readonly recovery?: 'rerun' | 'report' } = {}) {
 
 const sixCalls = calling(...[0, 1, 2, 3, 4, 5].map((n) => ['work', { n }] as const));
 
-describe('the calls of a step', () => {
+describe.each(stores)('the calls of a step ($name)', (kind) => {
   it('run side by side up to the limit, and are answered in call order in one entry', async () => {
     const { definition, begun, gateOf } = gatedTool({ recovery: 'rerun' });
-    const { session, turn, model } = await startTurn({ tools: { work: definition }, agent: { limits: { parallelCalls: 3 } }, script: [sixCalls, 'done'] });
+    const { session, turn, model } = await startTurn({ store: await kind.newUrl(), tools: { work: definition }, agent: { limits: { parallelCalls: 3 } }, script: [sixCalls, 'done'] });
     await Promise.all([0, 1, 2].map((n) => gateOf(n).reached));
     expect(begun).toEqual([0, 1, 2]);
     gateOf(2).open();
@@ -64,7 +65,7 @@ describe('the calls of a step', () => {
         return n;
       },
     });
-    const started = await startTurn({ tools: { work }, agent: { limits: { parallelCalls: limit } }, script: [sixCalls, 'done'] });
+    const started = await startTurn({ store: await kind.newUrl(), tools: { work }, agent: { limits: { parallelCalls: limit } }, script: [sixCalls, 'done'] });
     await eventually('the first calls', () => seen.length === limit);
     expect(seen.map(([, dispatched]) => dispatched)).toEqual([[0, 1], [0, 1]]);
     release.open();
@@ -79,7 +80,7 @@ describe('the calls of a step', () => {
     let runs = 0;
     const count = { inputSchema: z.object({}), execute: () => { runs += 1; return runs; } };
     const tools = { wipe: tool({ ...count, exclusive: true }), look: tool(count) };
-    const { entries, model } = await runTurn({ tools, script: [calling(['look'], ['wipe'], ['look']), calling(['wipe']), 'done'] });
+    const { entries, model } = await runTurn({ store: await kind.newUrl(), tools, script: [calling(['look'], ['wipe'], ['look']), calling(['wipe']), 'done'] });
     const [refused, alone] = ofKind(entries, 'tool-results');
     expect(refused?.results).toHaveLength(3);
     for (const result of refused?.results ?? []) expect(result).toMatchObject({ outcome: 'failed', code: 'exclusive_tool', errorText: 'wipe must be the only call of its step; nothing was run' });
@@ -91,7 +92,7 @@ describe('the calls of a step', () => {
   it('can be as many as come: those beyond the bound of a step are told so, and do not run', async () => {
     let runs = 0;
     const work = tool({ recovery: 'rerun', inputSchema: numbered, execute: ({ n }) => { runs += 1; return n; } });
-    const { entries, result } = await runTurn({ tools: { work }, script: [calling(...Array.from({ length: 130 }, (_, n) => ['work', { n }] as const)), 'done'] });
+    const { entries, result } = await runTurn({ store: await kind.newUrl(), tools: { work }, script: [calling(...Array.from({ length: 130 }, (_, n) => ['work', { n }] as const)), 'done'] });
     expect(result.reason).toBe('complete');
     const outcomes = ofKind(entries, 'tool-results')[0]?.results.map(({ outcome }) => outcome) ?? [];
     expect(outcomes.slice(0, 128).every((outcome) => outcome === 'done')).toBe(true);
@@ -100,11 +101,11 @@ describe('the calls of a step', () => {
   });
 });
 
-describe('a tool that ends the turn', () => {
+describe.each(stores)('a tool that ends the turn ($name)', (kind) => {
   const submit = (fails: () => boolean) => tool({ stopAfter: true, inputSchema: z.object({}), execute: () => { if (fails()) throw new Error('not yet'); return 'sent'; } });
 
   it('does so when it succeeds', async () => {
-    const { result, entries, model } = await runTurn({ tools: { submit: submit(() => false) }, script: [calling(['submit'])] });
+    const { result, entries, model } = await runTurn({ store: await kind.newUrl(), tools: { submit: submit(() => false) }, script: [calling(['submit'])] });
     expect(result).toMatchObject({ reason: 'stop_after_tool', steps: 1 });
     expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'done', output: 'sent', stopsTurn: true }]);
     expect(model.calls).toHaveLength(1);
@@ -112,20 +113,20 @@ describe('a tool that ends the turn', () => {
 
   it('does not when it fails: the model may try again', async () => {
     let tries = 0;
-    const { result, entries } = await runTurn({ tools: { submit: submit(() => (tries += 1) === 1) }, script: [calling(['submit']), calling(['submit'])] });
+    const { result, entries } = await runTurn({ store: await kind.newUrl(), tools: { submit: submit(() => (tries += 1) === 1) }, script: [calling(['submit']), calling(['submit'])] });
     expect(result).toMatchObject({ reason: 'stop_after_tool', steps: 2 });
     expect(ofKind(entries, 'tool-results').map(({ results }) => results[0]?.outcome)).toEqual(['failed', 'done']);
     expect(ofKind(entries, 'tool-results')[0]?.results[0]?.stopsTurn).toBeUndefined();
   });
 });
 
-describe('a turn', () => {
+describe.each(stores)('a turn ($name)', (kind) => {
   it('ends at the bound of its steps, with the last calls answered, and says so', async () => {
     const warnings: Error[] = [];
     const listen = (warning: Error): void => void warnings.push(warning);
     process.on('warning', listen);
     const look = tool({ recovery: 'rerun', inputSchema: z.object({}), execute: () => 'nothing yet' });
-    const { result, entries, model, session } = await runTurn({ tools: { look }, agent: { limits: { maxSteps: 15 } }, script: Array.from({ length: 15 }, () => calling(['look'])) });
+    const { result, entries, model, session } = await runTurn({ store: await kind.newUrl(), tools: { look }, agent: { limits: { maxSteps: 15 } }, script: Array.from({ length: 15 }, () => calling(['look'])) });
     process.off('warning', listen);
     expect(result).toMatchObject({ reason: 'max_steps', steps: 15 });
     expect(model.calls).toHaveLength(15);
@@ -135,12 +136,12 @@ describe('a turn', () => {
   });
 });
 
-describe("a call's key", () => {
+describe.each(stores)("a call's key ($name)", (kind) => {
   it('names it for ever: session, step and place, whatever id the provider gave', async () => {
     const keys: string[] = [];
     const look = tool({ inputSchema: z.object({}), execute: (_input, { callKey }: ToolOptions) => { keys.push(callKey); return 1; } });
     const same = [{ call: 'look', id: 'call_1' }, { call: 'look', id: 'call_1' }];
-    const { session, entries } = await runTurn({ tools: { look }, script: [same, same, 'done'] });
+    const { session, entries } = await runTurn({ store: await kind.newUrl(), tools: { look }, script: [same, same, 'done'] });
     const steps = ofKind(entries, 'assistant-step').map(({ seq }) => seq);
     expect(keys).toEqual([0, 1].flatMap((step) => [0, 1].map((index) => `${session.id}/${steps[step]}/${index}`)));
   });

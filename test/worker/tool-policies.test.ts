@@ -7,14 +7,15 @@ import { agent, tool } from '../../src/index.ts';
 import { gate } from '../../src/testing/gate.ts';
 import { eventually } from '../support/eventually.ts';
 import { calling, ofKind, runTurn, startTurn, toolOutputs } from '../support/run-turn.ts';
+import { stores } from '../support/stores.ts';
 
 const nothing = z.object({});
 
-describe('a result over its cap', () => {
+describe.each(stores)('a result over its cap ($name)', (kind) => {
   it('is shown with head and tail, and its whole is kept', async () => {
     const whole = { text: `head ${'é'.repeat(40_000)} tail`, list: [1, 2] };
     const big = tool({ inputSchema: nothing, maxResultBytes: 16_384, execute: () => whole });
-    const { session, entries } = await runTurn({ tools: { big }, script: [calling(['big']), 'done'] });
+    const { session, entries } = await runTurn({ store: await kind.newUrl(), tools: { big }, script: [calling(['big']), 'done'] });
     const [result] = ofKind(entries, 'tool-results')[0]?.results ?? [];
     const stepSeq = ofKind(entries, 'assistant-step')[0]?.seq ?? 0;
     expect(result).toMatchObject({ outcome: 'done', wholeBytes: Buffer.byteLength(JSON.stringify(whole)) });
@@ -25,7 +26,7 @@ describe('a result over its cap', () => {
   it('is kept as it was when it is text, and goes with its session', async () => {
     const text = 'x'.repeat(50_000);
     const big = tool({ inputSchema: nothing, maxResultBytes: 16_384, execute: () => text });
-    const { holdfast, session, entries } = await runTurn({ tools: { big }, script: [calling(['big']), 'done'] });
+    const { holdfast, session, entries } = await runTurn({ store: await kind.newUrl(), tools: { big }, script: [calling(['big']), 'done'] });
     const wholeId = ofKind(entries, 'tool-results')[0]?.results[0]?.wholeId ?? '';
     expect(await session.callResult(`${ofKind(entries, 'assistant-step')[0]?.seq ?? 0}-0`)).toBe(text);
     await session.delete();
@@ -33,11 +34,11 @@ describe('a result over its cap', () => {
   });
 });
 
-describe('a real result that comes after its call was given up', () => {
+describe.each(stores)('a real result that comes after its call was given up ($name)', (kind) => {
   it('by a stop, is kept beside the call\'s outcome', async () => {
     const work = gate();
     const slow = tool({ inputSchema: nothing, execute: async () => { await work.pass(); return 'paid'; } });
-    const { session, turn } = await startTurn({ tools: { slow }, script: [calling(['slow']), 'never'] });
+    const { session, turn } = await startTurn({ store: await kind.newUrl(), tools: { slow }, script: [calling(['slow']), 'never'] });
     await work.reached;
     await session.stop();
     expect((await turn.result).reason).toBe('stopped');
@@ -50,7 +51,7 @@ describe('a real result that comes after its call was given up', () => {
   it('by its timeout, too', async () => {
     const work = gate();
     const slow = tool({ inputSchema: nothing, timeoutMs: 30, execute: async () => { await work.pass(); return 'paid'; } });
-    const { session, result } = await runTurn({ tools: { slow }, script: [calling(['slow']), 'done'] });
+    const { session, result } = await runTurn({ store: await kind.newUrl(), tools: { slow }, script: [calling(['slow']), 'done'] });
     expect(result.reason).toBe('complete');
     work.open();
     const late = await eventually('the late result', async () => ofKind(await session.entries(), 'late-result')[0]);
@@ -68,7 +69,7 @@ describe('a real result that comes after its call was given up', () => {
       },
     });
     const other = tool({ inputSchema: nothing, execute: async () => { await sibling.pass(); return 'other'; } });
-    const { session, turn } = await startTurn({ tools: { slow, other }, script: [calling(['slow'], ['other']), 'done'] });
+    const { session, turn } = await startTurn({ store: await kind.newUrl(), tools: { slow, other }, script: [calling(['slow'], ['other']), 'done'] });
     await sibling.reached;
     await eventually('the late result', async () => ofKind(await session.entries(), 'late-result')[0]);
     sibling.open();
@@ -85,7 +86,7 @@ describe('a real result that comes after its call was given up', () => {
         await new Promise((_resolve, reject) => abortSignal.addEventListener('abort', () => reject(new Error('told to end'))));
       },
     });
-    const { session, turn } = await startTurn({ tools: { slow }, script: [calling(['slow']), 'never', 'after'] });
+    const { session, turn } = await startTurn({ store: await kind.newUrl(), tools: { slow }, script: [calling(['slow']), 'never', 'after'] });
     await ended.pass();
     await session.stop();
     await turn.result;
@@ -94,12 +95,12 @@ describe('a real result that comes after its call was given up', () => {
   });
 });
 
-describe('a tool of the AI SDK', () => {
+describe.each(stores)('a tool of the AI SDK ($name)', (kind) => {
   it('with needsApproval is asked for, and without execute runs at the client, as it is', async () => {
     const runs: string[] = [];
     const pay = sdkTool({ inputSchema: z.object({ to: z.string() }), needsApproval: ({ to }) => to !== 'me', execute: ({ to }) => { runs.push(to); return `paid ${to}`; } });
     const locate = sdkTool({ inputSchema: nothing, outputSchema: z.object({ place: z.string() }) });
-    const { session, turn, result, model } = await runTurn({ tools: { pay, locate }, script: [calling(['pay', { to: 'me' }], ['pay', { to: 'you' }], ['locate']), 'done'] });
+    const { session, turn, result, model } = await runTurn({ store: await kind.newUrl(), tools: { pay, locate }, script: [calling(['pay', { to: 'me' }], ['pay', { to: 'you' }], ['locate']), 'done'] });
     expect(result.actions.map(({ type, input }) => [type, input])).toEqual([['approval', { to: 'you' }], ['client-tool', {}]]);
     await expect(session.respond(result.actions[1]?.id ?? '', { type: 'result', output: { place: 1 } })).rejects.toMatchObject({ code: 'invalid_request' });
     await session.respondAll([{ actionId: result.actions[0]?.id ?? '', type: 'approve' }, { actionId: result.actions[1]?.id ?? '', type: 'result', output: { place: 'here' } }]);
@@ -128,14 +129,14 @@ describe('a definition that cannot be honoured', () => {
   });
 });
 
-describe('a schema of another library (Standard Schema)', () => {
+describe.each(stores)('a schema of another library (Standard Schema) ($name)', (kind) => {
   it('checks the input, fills it and is told to the model, as one of zod does', async () => {
     const seen: unknown[] = [];
     const book = tool({
       inputSchema: type({ seat: 'string.trim', extras: 'number = 2' }),
       execute: (input) => { seen.push(input); return 'booked'; },
     });
-    const { entries, result } = await runTurn({ tools: { book }, script: [calling(['book', { seat: ' 12A ' }], ['book', { seat: 7 }]), 'done'] });
+    const { entries, result } = await runTurn({ store: await kind.newUrl(), tools: { book }, script: [calling(['book', { seat: ' 12A ' }], ['book', { seat: 7 }]), 'done'] });
     expect(result.reason).toBe('complete');
     expect(seen).toEqual([{ seat: '12A', extras: 2 }]);
     expect(ofKind(entries, 'tool-results')[0]?.results.map(({ outcome, code }) => [outcome, code])).toEqual([['done', undefined], ['failed', 'invalid_input']]);

@@ -2,7 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { HoldfastError } from '../../core/errors.ts';
+import { isPostgresUrl, withoutPassword } from '../../store-url.ts';
 import { measureFloor } from '../bench/floor-bench.ts';
+import { benchPostgres, describePostgresBench, median, type PostgresBenchReport } from '../bench/postgres-bench.ts';
 import { type Growth, measureFirstChunk, measureGrowth, measureIdleMemory, measureTurns, withBenchHoldfast } from '../bench/turn-bench.ts';
 
 export interface BenchReport {
@@ -18,15 +21,31 @@ export interface BenchReport {
   readonly memory: { readonly rssMb: number; readonly bytesPerIdleSession: number };
 }
 
+/** What is measured on Postgres besides, where more than this package is at hand. */
+export interface PostgresExtras {
+  /** The URL of a store as it was given, or of a server that is started for the run. */
+  readonly urlOf: (store: string) => Promise<string>;
+  readonly measure: (url: string) => Promise<{ readonly figures: object; readonly text: string }>;
+}
+
 /** `holdfast bench`: what a turn costs here, beside what its bare commits cost in the same run. */
-export function benchCommand(): Command {
+export function benchCommand(extras?: PostgresExtras): Command {
   return new Command('bench')
-    .description('measure turns per second on SQLite beside the floor of bare commits, in one run')
-    .option('--store <store>', 'sqlite, or sqlite:PATH for a new database there (default: a temporary folder)', 'sqlite')
+    .description('measure turns per second beside the floor of bare commits, in one run')
+    .option('--store <store>', 'sqlite, sqlite:PATH for a new database there (default: a temporary folder), or postgres://USER:PASSWORD@HOST/DATABASE, where it leaves nothing behind', 'sqlite')
     .option('--seconds <seconds>', 'how long each measurement takes', '4')
     .option('--rounds <rounds>', 'how often each is repeated; the median counts', '3')
     .option('--json', 'print one JSON value')
     .action(async ({ store, seconds, rounds, json }: { store: string; seconds: string; rounds: string; json?: boolean }) => {
+      const url = (await extras?.urlOf(store)) ?? store;
+      if (isPostgresUrl(url)) {
+        const report: PostgresBenchReport = await benchPostgres(url, Number(seconds) * 1000, Number(rounds));
+        if (json !== true) process.stdout.write(describePostgresBench(report));
+        const more = await extras?.measure(url);
+        process.stdout.write(json === true ? `${JSON.stringify({ ...report, ...more?.figures })}\n` : (more?.text ?? ''));
+        return;
+      }
+      if (url !== 'sqlite' && !url.startsWith('sqlite:')) throw new HoldfastError('options_invalid', `${JSON.stringify(withoutPassword(url))} is no store to measure; say sqlite, sqlite:PATH or postgres://…`);
       const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
       try {
         const path = store.startsWith('sqlite:') ? store.slice('sqlite:'.length) : join(folder, 'bench.db');
@@ -70,10 +89,6 @@ async function bench(path: string, floorPath: string, forMs: number, rounds: num
       memory: { rssMb: process.memoryUsage().rss / 1e6, bytesPerIdleSession },
     };
   });
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 function describe({ node, floor, turnsPerSecond, ratio, turnMs, firstChunkMs, growth, memory }: BenchReport): string {

@@ -4,25 +4,25 @@ import type { Command } from 'commander';
 import type { Holdfast } from '../../create-holdfast.ts';
 import { readTurn } from '../../feed/turn-view.ts';
 import type { Hooks } from '../../worker/hooks.ts';
-import { storeCommand, withListenOptions, type CommonOptions, type ListenOptions } from '../command-options.ts';
+import { storeCommand, withConnectionOptions, withListenOptions, type CommonOptions, type ConnectionOptions, type ListenOptions } from '../command-options.ts';
 import { loadAgents } from '../load-agents.ts';
-import { sqlitePathOf } from '../open-store.ts';
 import { serveUntilStopped } from '../serve-until-stopped.ts';
+import { isPostgresUrl, sqlitePath, withoutPassword } from '../../store-url.ts';
 import { oneLine, printJson, printLine } from '../terminal.ts';
 
 /** `holdfast dev`: the demo agent with everything on, for trying it out. */
 export function devCommand(): Command {
-  return withListenOptions(storeCommand('dev', 'serve the demo agent, and say what happens')).action(async ({ store, json, host, port }: CommonOptions & ListenOptions) => {
+  return withConnectionOptions(withListenOptions(storeCommand('dev', 'serve the demo agent, and say what happens'))).action(async ({ store, connections, json, host, port }: CommonOptions & ListenOptions & ConnectionOptions) => {
     await serveUntilStopped({
-      ...(await loadAgents(undefined)), store, host, port, worker: true,
+      ...(await loadAgents(undefined)), store, connections, host, port, worker: true,
       ...(json === true ? {} : { hooks: turnEndLines }),
-      onListening: (url) => (json === true ? printJson({ url, store, agents: ['demo'] }) : printLine(banner(url, store))),
+      onListening: (url) => (json === true ? printJson({ url, store: withoutPassword(store), agents: ['demo'] }) : printLine(banner(url, store))),
     });
   });
 }
 
 function banner(url: string, store: string): string {
-  const file = sqlitePathOf(store);
+  const data = isPostgresUrl(store) ? withoutPassword(store) : store === 'sqlite::memory:' ? store : path.resolve(sqlitePath(store));
   const model = process.env['HOLDFAST_MODEL'];
   return `
 Holdfast is running at ${url}
@@ -36,7 +36,7 @@ Holdfast is running at ${url}
     fail overloaded 2
 
   Model   ${model === undefined || model === '' ? 'offline rules; for a real one set HOLDFAST_MODEL, as in HOLDFAST_MODEL=openai/gpt-5.1' : oneLine(model, 100)}
-  Data    ${file === null ? store : path.resolve(file)}
+  Data    ${data}
           Kill this process at any moment and start it again: every conversation goes on.
   Stop    Ctrl-C
 `;

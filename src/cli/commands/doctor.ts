@@ -1,9 +1,7 @@
 import process from 'node:process';
 import type { Command } from 'commander';
-import { HoldfastError } from '../../core/errors.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { examineStore } from '../examine/examine-store.ts';
-import { sqlitePathOf } from '../open-store.ts';
 import { progressBar, type Progress } from '../progress-bar.ts';
 import { printable, printJson, printLine } from '../terminal.ts';
 
@@ -11,22 +9,21 @@ const manySessions = 200;
 
 /** `holdfast doctor`: looks for what is not as it must be; changes nothing. */
 export function doctorCommand(): Command {
-  return storeCommand('doctor', 'look for what is wrong: Node, the store, every session against its log').action(async ({ store, json }: CommonOptions) => {
-    const path = sqlitePathOf(store);
-    if (path === null) throw new HoldfastError('options_invalid', `the doctor looks at files: ${JSON.stringify(store)} must be sqlite:PATH`);
+  return storeCommand('doctor', 'look for what is wrong: Node, the store, its workers, every session against its log').action(async ({ store, json }: CommonOptions) => {
     let progress: Progress | null = null;
-    const examination = await examineStore(path, {
+    const examination = await examineStore(store, {
       onSessions: (total) => {
         progress = progressBar('sessions', total, { shown: json !== true && total >= manySessions });
       },
       onSession: () => progress?.advance(),
     });
     (progress as Progress | null)?.stop();
-    const { checks, findings } = examination;
+    const { checks, findings, warnings } = examination;
     if (json === true) {
       await printJson({ ok: findings.length === 0, ...examination });
     } else {
-      for (const { name, ok, detail } of checks) await printLine(`${ok ? 'ok ' : 'BAD'}  ${name.padEnd(10)}  ${printable(detail)}`);
+      for (const { name, ok, warns, detail } of checks) await printLine(`${ok ? (warns ? '?? ' : 'ok ') : 'BAD'}  ${name.padEnd(10)}  ${printable(detail)}`);
+      for (const { code, message } of warnings) await printLine(`warning: ${code}: ${printable(message)}`);
       for (const { code, message, sessionId } of findings) await printLine(`${code}: ${sessionId === undefined ? '' : `${sessionId}: `}${printable(message)}`);
       if (findings.length === 0) await printLine('nothing is wrong');
     }

@@ -4,6 +4,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { createHoldfast } from '../../create-holdfast.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
+import { requireServer } from '../open-store.ts';
 import { importLine, type ImportSettings, type LineOutcome } from '../import-conversations.ts';
 import { progressBar } from '../progress-bar.ts';
 import { readLines, type InputLine } from '../read-lines.ts';
@@ -31,6 +32,7 @@ export function importCommandOfCli(): Command {
 
 async function run(file: string, { store, json, agent, owner, strict }: ImportOptions): Promise<void> {
   if (!existsSync(file)) throw new HoldfastError('file_not_found', `there is no file ${file}`);
+  await requireServer(store);
   let lines = 0;
   for await (const { number } of readLines(file)) lines = number;
   const progress = progressBar('conversations', lines, { shown: json !== true && lines >= manyLines });

@@ -1,6 +1,8 @@
 import process from 'node:process';
 import { Command } from 'commander';
 import { wholeNumber } from '../command-options.ts';
+import { isPostgresUrl } from '../../store-url.ts';
+import { requireServer } from '../open-store.ts';
 import { progressBar, type Progress } from '../progress-bar.ts';
 import type { Difference } from '../replay/evidence.ts';
 import { runReplay, type ReplayOptions, type ReplayReport } from '../replay/run-replay.ts';
@@ -16,11 +18,13 @@ interface ReplayArguments {
   readonly journal?: string;
   readonly concurrency: number;
   readonly killEvery?: number;
+  readonly pauseEvery?: number;
+  readonly terminateEvery?: number;
   readonly workers?: number;
   readonly json?: true;
 }
 
-const workersInKillRun = 3;
+const workersWithFaults = 3;
 const seedMax = 2 ** 32 - 1;
 const differencesShown = 10;
 const textCharsShown = 300;
@@ -37,11 +41,13 @@ export function replayCommand(): Command {
     .option('--seed <number>', 'of what is generated, of tool times, of when actions are answered and of who is killed (default: a new one, printed)', wholeNumber(0, seedMax))
     .option('--write <file>', 'save what is generated')
     .option('--limit <count>', 'only the first conversations', wholeNumber(1, Number.MAX_SAFE_INTEGER))
-    .option('--store <url>', 'sqlite:PATH (default: a temporary file); each run makes sessions of its own there')
+    .option('--store <url>', 'sqlite:PATH or postgres://… (default: a temporary file); each run makes sessions of its own there')
     .option('--journal <folder>', 'keep the files that record each real execution there')
     .option('--concurrency <count>', 'conversations side by side', wholeNumber(1, 10_000), 8)
     .option('--kill-every <ms>', 'do the work in child processes and kill a random one with SIGKILL at this rate', wholeNumber(1, 3_600_000))
-    .option('--workers <count>', `child processes that do the work (default: ${workersInKillRun} in a kill run, else none)`, wholeNumber(0, 100))
+    .option('--pause-every <ms>', 'stop a random one with SIGSTOP at this rate, each for one and a half leases', wholeNumber(1, 3_600_000))
+    .option('--terminate-every <ms>', 'end a random connection to the Postgres database at this rate, of whatever program', wholeNumber(1, 3_600_000))
+    .option('--workers <count>', `child processes that do the work (default: ${workersWithFaults} where something goes wrong on purpose, else none)`, wholeNumber(0, 100))
     .option('--json', 'print a JSON summary as the last line; all else goes to stderr')
     .addHelpText('after', `
 Generated conversations also wait for approvals, client tools and answers, which this process gives, some
@@ -59,8 +65,11 @@ function optionsOf(file: string | undefined, given: ReplayArguments, command: Co
   const refuse = (text: string): never => command.error(`error: ${text}`, { exitCode: 2 });
   if ((file === undefined) === (given.generate === undefined)) refuse('replay takes a file or --generate COUNT, one of them');
   if (given.write !== undefined && given.generate === undefined) refuse('--write saves what --generate makes');
-  const workers = given.workers ?? (given.killEvery === undefined ? 0 : workersInKillRun);
-  if (given.killEvery !== undefined && workers < workersInKillRun) refuse(`a kill run has at least ${workersInKillRun} workers`);
+  const faults = { killEveryMs: given.killEvery ?? null, pauseEveryMs: given.pauseEvery ?? null, terminateEveryMs: given.terminateEvery ?? null };
+  const goesWrong = Object.values(faults).some((everyMs) => everyMs !== null);
+  const workers = given.workers ?? (goesWrong ? workersWithFaults : 0);
+  if (goesWrong && workers < workersWithFaults) refuse(`a run in which processes are killed or paused, or connections ended, has at least ${workersWithFaults} workers`);
+  if (given.terminateEvery !== undefined && !isPostgresUrl(given.store ?? '')) refuse('--terminate-every ends connections to Postgres: say --store postgres://…');
   if (workers > 0 && given.store?.includes(':memory:') === true) refuse('processes cannot share a store in memory');
   return {
     source: file === undefined ? { generate: given.generate ?? 0, writeTo: given.write ?? null } : { file },
@@ -69,12 +78,13 @@ function optionsOf(file: string | undefined, given: ReplayArguments, command: Co
     store: given.store ?? null,
     journalFolder: given.journal ?? null,
     concurrency: given.concurrency,
-    killEveryMs: given.killEvery ?? null,
+    ...faults,
     workers,
   };
 }
 
 async function replay(options: ReplayOptions, json: boolean): Promise<void> {
+  if (options.store !== null) await requireServer(options.store);
   const stop = stopRequest();
   const say = async (text: string): Promise<void> => (json ? note(text) : print(`${text}\n`));
   let progress: Progress | null = null;
@@ -101,12 +111,13 @@ async function replay(options: ReplayOptions, json: boolean): Promise<void> {
 
 /** The report for a person: what was done, what was found, the first differences in detail. */
 export function describeReport({ summary, differences, shortfalls, notes, passed }: ReplayReport): string {
-  const { conversations, turns, toolCalls, mismatches, lost, duplicated, unknown, kills, killsInModel, killsInTool, seconds, turnsPerSecond, actions, operations, steered, late } = summary;
+  const { conversations, turns, toolCalls, mismatches, lost, duplicated, unknown, kills, killsInModel, killsInTool, seconds, turnsPerSecond, actions, operations, steered, late, pauses, terminations } = summary;
   return [
     `${conversations} conversations, ${turns} turns, ${toolCalls} tool calls in ${seconds.toFixed(1)} s: ${turnsPerSecond} turns/s`,
     ...(actions + operations + steered > 0 ? [`${actions} answers from outside, ${operations} operations, ${steered} steered messages`] : []),
     ...(late > 0 ? [`${late} results came after their calls had been given up`] : []),
     ...(kills > 0 || shortfalls.length > 0 ? [`${kills} kills, ${killsInModel} in a generation, ${killsInTool} in a tool; ${unknown} calls ended unknown by them`] : []),
+    ...(pauses + terminations > 0 ? [`${pauses} processes paused, ${terminations} connections ended`] : []),
     `${mismatches} mismatches, ${lost} lost, ${duplicated} duplicated`,
     ...firstOf(differences.map(describeDifference), 'differences'),
     ...shortfalls,

@@ -9,7 +9,7 @@ import type { TurnHandle } from '../../index.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { exitCode } from '../exit-code.ts';
 import { openForTurn, withTurnOptions, type TurnOptions } from '../open-for-turn.ts';
-import { requireStoreFile } from '../open-store.ts';
+import { requireStore } from '../open-store.ts';
 import { showTurn } from '../show-turn.ts';
 import { stopRequest } from '../stop-request.ts';
 import { note, printJson } from '../terminal.ts';
@@ -41,7 +41,7 @@ export function sendCommand(): Command {
 
 async function run(session: string, words: readonly string[], options: SendOptions): Promise<void> {
   const text = words.length === 1 && words[0] === '-' ? (await readText(process.stdin)).trimEnd() : words.join(' ');
-  if (session !== 'new') requireStoreFile(options.store);
+  if (session !== 'new') await requireStore(options.store);
   const clientTools = options.clientTools === undefined ? undefined : await readTools(options.clientTools);
   const stop = stopRequest();
   const holdfast = await openForTurn(options.store, options);

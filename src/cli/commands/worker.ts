@@ -1,19 +1,20 @@
 import type { Command } from 'commander';
-import { storeCommand, type CommonOptions } from '../command-options.ts';
+import { storeCommand, withConnectionOptions, type CommonOptions, type ConnectionOptions } from '../command-options.ts';
 import { loadAgents } from '../load-agents.ts';
 import { workUntilStopped } from '../serve-until-stopped.ts';
+import { withoutPassword } from '../../store-url.ts';
 import { printJson, printLine } from '../terminal.ts';
 
 /** `holdfast worker`: does the work of a store without listening. */
 export function workerCommand(): Command {
-  return storeCommand('worker', 'work on sessions without listening')
+  return withConnectionOptions(storeCommand('worker', 'work on sessions without listening'))
     .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent)')
-    .action(async ({ agents, store, json }: CommonOptions & { readonly agents?: string }) => {
+    .action(async ({ agents, store, connections, json }: CommonOptions & ConnectionOptions & { readonly agents?: string }) => {
       const loaded = await loadAgents(agents);
       const names = loaded.agents.map(({ name }) => name);
       await workUntilStopped({
-        agents: loaded.agents, store,
-        onReady: () => (json === true ? printJson({ store, agents: names }) : printLine(`working on the sessions of ${names.join(', ')}`)),
+        agents: loaded.agents, store, connections,
+        onReady: () => (json === true ? printJson({ store: withoutPassword(store), agents: names }) : printLine(`working on the sessions of ${names.join(', ')}`)),
       });
     });
 }

@@ -3,14 +3,12 @@ import { entryFormats } from '../../core/entry-format.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
 import { project } from '../../core/project.ts';
 import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
+import type { SessionRows } from '../../store/administration.ts';
 import { examineWork, type WorkRows } from './examine-work.ts';
 import type { Finding } from './finding.ts';
 
 /** A session's row: its columns, and the session in its body. */
-export interface SessionRow {
-  readonly columns: Readonly<Record<string, string | number | null>>;
-  readonly session: Session;
-}
+export type SessionRow = Pick<SessionRows, 'columns' | 'session'>;
 
 /** Compares a session's row with its log, the log with itself, and both with what the work in hand refers to. Pure; `entries` is the whole log in order. */
 export function examineSession({ columns, session }: SessionRow, entries: readonly Entry[], work: WorkRows): readonly Finding[] {
@@ -36,7 +34,12 @@ function columnFindings(columns: SessionRow['columns'], session: Session): reado
     worker: session.claim?.worker ?? null, fence: session.fence, attempt_id: session.turn?.attempt?.id ?? null,
   };
   return Object.entries(expected).flatMap(([name, value]) =>
-    columns[name] === value ? [] : [`column ${name} is ${JSON.stringify(columns[name] ?? null)}, its session says ${JSON.stringify(value)}`]);
+    asEnginesTakeIt(columns[name] ?? null) === asEnginesTakeIt(value) ? [] : [`column ${name} is ${JSON.stringify(columns[name] ?? null)}, its session says ${JSON.stringify(value)}`]);
+}
+
+/** Not every engine takes every text: a NUL, or half a character, stands as the replacement character in a column for searching. */
+function asEnginesTakeIt(value: string | number | null): string | number | null {
+  return typeof value === 'string' ? value.replaceAll('\0', '\u{FFFD}').toWellFormed() : value;
 }
 
 /** The fields that the log decides: everything but the work in hand. */

@@ -1,22 +1,13 @@
 import { callOfAction } from '../../core/action.ts';
 import type { CallResult, Entry } from '../../core/entry.ts';
-import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
+import { isLive, operationDueAtMs } from '../../core/operation.ts';
 import { openActions, type OpenCall, type Session } from '../../core/session.ts';
+import type { Columns, SessionRows } from '../../store/administration.ts';
 import type { Finding } from './finding.ts';
 
-/** An operation's row: its columns, and the operation in its body. */
-export interface OperationRow {
-  readonly columns: Readonly<Record<string, string | number | null>>;
-  readonly operation: Operation;
-}
-
 /** What a session's work in hand refers to, besides its log. */
-export interface WorkRows {
-  /** The operations that the session's row names, and those that live and say they are the session's. */
-  readonly operations: readonly OperationRow[];
-  /** Stored outcomes of the calls that are open. */
-  readonly outcomes: readonly CallResult[];
-}
+export type WorkRows = Pick<SessionRows, 'operations' | 'outcomes'>;
+type OperationRow = WorkRows['operations'][number];
 
 /** Looks whether what a session waits for is there, so that somebody or something can bring it on (G7). Pure. */
 export function examineWork(session: Session, entries: readonly Entry[], rows: WorkRows): readonly Finding[] {
@@ -32,7 +23,7 @@ export function examineWork(session: Session, entries: readonly Entry[], rows: W
 
 function columnFindings({ columns, operation }: OperationRow): readonly string[] {
   const { tenant, id, sessionId, owner, agent, status, worker, fence, key, createdAtMs } = operation;
-  const expected: OperationRow['columns'] = {
+  const expected: Columns = {
     tenant, id, session_id: sessionId, owner, agent, status, worker, fence, due_at_ms: operationDueAtMs(operation), live_key: isLive(operation) ? key : null, created_at_ms: createdAtMs,
   };
   return Object.entries(expected).flatMap(([name, value]) =>

@@ -96,6 +96,7 @@ function repetitionFindings({ toolName, entries: { opened, resolved } }: LoggedC
   const recoveries = new Set(opened.flatMap(({ type, actionId }) => (type === 'recovery' ? [actionId] : [])));
   const allowed = recovery === 'report' ? 1 : recovery === 'ask' ? 1 + resolved.filter(({ actionId, resolution }) => resolution === 'approved' && recoveries.has(actionId)).length : Number.POSITIVE_INFINITY;
   if (runs.length > allowed) return [{ count: 'duplicated', where, problem: recovery === 'ask' ? 'a tool ran again that nobody had let run again' : 'a tool that may not run twice did', found }];
-  if (runs.slice(0, -1).every((each) => run.diedLater(each))) return [];
+  // A process that was stopped goes on for a moment before it finds out that another has taken over, and run the call already.
+  if (runs.filter((each) => !run.isByPaused(each)).slice(0, -1).every((each) => run.isCutOffLater(each))) return [];
   return [{ count: 'duplicated', where, problem: 'the tool ran again, and the process of its first run did not die', found }];
 }

@@ -98,7 +98,7 @@ function attemptFindings(entries: readonly Entry[], session: Session, run: RunEv
       next = 1;
     } else if (entry.kind === 'attempt-lost') {
       counted(entry, entry.attempt);
-      if (!run.anyDiedBetween(entry.attempt.startedAtMs, entry.atMs)) mismatch(`entry ${entry.seq} says that an attempt died with its worker, and no worker died`, 'no loss', entry.attempt.id);
+      if (!run.anyCutOffBetween(entry.attempt.startedAtMs, entry.atMs)) mismatch(`entry ${entry.seq} says that an attempt died with its worker, and no worker died`, 'no loss', entry.attempt.id);
     } else if (entry.kind === 'attempt-failed') {
       counted(entry, entry.attempt);
       mismatch(`entry ${entry.seq} says that an attempt failed, and the recording does not fail`, 'no failure', `${entry.error.code}: ${entry.error.message}`);

@@ -48,6 +48,21 @@ export interface Kill {
   readonly goneAtMs: number;
 }
 
+/** A process that was stopped for longer than its lease, and went on: `pausedAtMs` before the one signal was sent, `resumedAtMs` after the other. */
+export interface Pause {
+  readonly worker: number;
+  readonly pausedAtMs: number;
+  readonly resumedAtMs: number;
+}
+
+/** When a process was cut off from its work: killed, paused, or without its lease. `untilMs` is after what it did last before it knew. */
+interface Cut {
+  readonly kind: 'kill' | 'pause' | 'lease-loss';
+  readonly worker: number;
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
 /** Something that is not as it must be. */
 export interface Difference {
   readonly count: 'mismatches' | 'lost' | 'duplicated';
@@ -65,15 +80,17 @@ export type Finding = Omit<Difference, 'conversation'>;
 
 /** What happened outside the store, so that the log can be held against it. */
 export class RunEvidence {
-  readonly kills: readonly Kill[];
-  readonly #leaseLosses: readonly { readonly worker: number; readonly atMs: number }[];
+  readonly #cuts: readonly Cut[];
   readonly #tools = new Map<string, ExecutionLine[]>();
   readonly #models = new Map<string, ExecutionLine[]>();
   readonly #callKeys = new Map<string, string[]>();
 
-  constructor(journal: readonly JournalLine[], kills: readonly Kill[]) {
-    this.kills = kills;
-    this.#leaseLosses = journal.flatMap((line) => (line.kind === 'note' && line.event === 'lease-lost' ? [line] : []));
+  constructor(journal: readonly JournalLine[], kills: readonly Kill[], pauses: readonly Pause[] = []) {
+    const ends: readonly Cut[] = [
+      ...kills.map(({ worker, killedAtMs, goneAtMs }): Cut => ({ kind: 'kill', worker, fromMs: killedAtMs, untilMs: goneAtMs })),
+      ...journal.flatMap((line): Cut[] => (line.kind === 'note' && line.event === 'lease-lost' ? [{ kind: 'lease-loss', worker: line.worker, fromMs: line.atMs, untilMs: line.atMs }] : [])),
+    ];
+    this.#cuts = [...ends, ...pauses.map((pause) => pauseCut(pause, ends))];
     for (const line of journal) {
       if (line.kind === 'model') add(this.#models, placeName(line), line);
       else if (line.kind === 'tool' && line.callKey !== undefined) {
@@ -97,25 +114,31 @@ export class RunEvidence {
     return (this.#models.get(placeName(place)) ?? []).filter((line) => line.phase === phase);
   }
 
-  /** Whether what a process did at that time was cut by its kill, which the log knew of at `seenAtMs`. */
-  isCutByKill({ worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>, seenAtMs: number): boolean {
-    return this.kills.some((kill) => kill.worker === worker && atMs <= kill.goneAtMs && kill.killedAtMs <= seenAtMs);
+  /** Whether the process was cut off from what it did at that time, and the log knew of that at `seenAtMs`. */
+  isCutOff({ worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>, seenAtMs: number): boolean {
+    return this.#cuts.some((cut) => cut.worker === worker && atMs <= cut.untilMs && cut.fromMs <= seenAtMs);
   }
 
-  /** Whether a process died, or lost its lease, after it did this. */
-  diedLater({ worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>): boolean {
-    return this.kills.some((kill) => kill.worker === worker && atMs <= kill.goneAtMs) || this.#leaseLosses.some((loss) => loss.worker === worker && atMs <= loss.atMs);
+  /** Whether the process was cut off after it did this. */
+  isCutOffLater({ worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>): boolean {
+    return this.#cuts.some((cut) => cut.worker === worker && atMs <= cut.untilMs);
   }
 
-  /** Whether any process was killed in that time. */
-  anyKilledBetween(fromMs: number, toMs: number): boolean {
-    return this.kills.some(({ killedAtMs, goneAtMs }) => goneAtMs >= fromMs && killedAtMs <= toMs);
+  /** Whether the process was paused before it did this, and had not found out yet that its lease was over. */
+  isByPaused({ worker, atMs }: Pick<ExecutionLine, 'worker' | 'atMs'>): boolean {
+    return this.#cuts.some((cut) => cut.kind === 'pause' && cut.worker === worker && cut.fromMs <= atMs && atMs <= cut.untilMs);
   }
 
-  /** Whether any process died, or lost its lease, in that time. */
-  anyDiedBetween(fromMs: number, toMs: number): boolean {
-    return this.kills.some(({ killedAtMs, goneAtMs }) => goneAtMs >= fromMs && killedAtMs <= toMs) || this.#leaseLosses.some(({ atMs }) => atMs >= fromMs && atMs <= toMs);
+  /** Whether any process was cut off in that time. */
+  anyCutOffBetween(fromMs: number, toMs: number): boolean {
+    return this.#cuts.some((cut) => cut.untilMs >= fromMs && cut.fromMs <= toMs);
   }
+}
+
+/** A paused process is cut off until it says that its lease is lost, or is killed. */
+function pauseCut({ worker, pausedAtMs, resumedAtMs }: Pause, ends: readonly Cut[]): Cut {
+  const known = ends.filter((end) => end.worker === worker && end.untilMs >= pausedAtMs).map(({ untilMs }) => untilMs);
+  return { kind: 'pause', worker, fromMs: pausedAtMs, untilMs: known.length === 0 ? resumedAtMs : Math.max(resumedAtMs, Math.min(...known)) };
 }
 
 function add<Value>(lists: Map<string, Value[]>, key: string, value: Value): void {

@@ -52,9 +52,9 @@ export function isAskedForKill(call: CutCall, asked: CallEntries['opened'][numbe
  */
 function isCut({ part, place, step, entries: { resolved, started } }: CutCall, sessionId: string, run: RunEvidence, fromMs: number, untilMs: number): boolean {
   const runs = run.runsOf(`${sessionId}/${step.seq}/${part.index}`).filter(({ atMs }) => atMs >= fromMs && atMs <= untilMs);
-  if (runs.length > 0) return runs.some((line) => run.isCutByKill(line, untilMs));
+  if (runs.length > 0) return runs.some((line) => run.isCutOff(line, untilMs));
   const approved = resolved.findLast(({ resolution, atMs }) => resolution === 'approved' && atMs <= untilMs);
   const begunAtMs = toolKind(part.toolName).background === null ? approved?.atMs : started[0]?.atMs;
-  if (begunAtMs !== undefined) return run.anyKilledBetween(begunAtMs, untilMs);
-  return run.generationsOf(place, 'end').some((line) => run.isCutByKill(line, untilMs));
+  if (begunAtMs !== undefined) return run.anyCutOffBetween(begunAtMs, untilMs);
+  return run.generationsOf(place, 'end').some((line) => run.isCutOff(line, untilMs));
 }

@@ -2,6 +2,7 @@ import type { Kill } from './evidence.ts';
 import { cutExecutions, readWorkerJournal } from './execution-journal.ts';
 import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
+import { atSteadyRate } from './steady-rate.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 export interface KillCounts {
@@ -41,7 +42,7 @@ export class KillRun {
   }
 
   start(): void {
-    this.#killing = this.#kill();
+    this.#killing = atSteadyRate(this.#everyMs, this.#stopped.signal, () => this.#kill());
   }
 
   /** Kills no more; resolves when the last one killed is gone and looked into. Rejects when that failed. */
@@ -63,17 +64,14 @@ export class KillRun {
 
   async #kill(): Promise<void> {
     const { signal } = this.#stopped;
-    for (let dueMs = performance.now() + this.#everyMs; ; dueMs = Math.max(dueMs + this.#everyMs, performance.now())) {
-      await passTime(dueMs - performance.now(), signal);
-      await this.#pool.completeFor(this.#everyMs / 2, signal);
-      if (signal.aborted || this.#pool.ready.length === 0) return;
-      const victim = this.#random.pick(this.#pool.ready);
-      const killedAtMs = Date.now();
-      await this.#pool.kill(victim);
-      this.kills.push({ worker: victim.worker, killedAtMs, goneAtMs: Date.now() });
-      const cut = cutExecutions(readWorkerJournal(this.#folder, victim.worker));
-      if (cut.some(({ kind }) => kind === 'model')) this.#killsInModel += 1;
-      if (cut.some(({ kind }) => kind === 'tool')) this.#killsInTool += 1;
-    }
+    await this.#pool.completeFor(this.#everyMs / 2, signal);
+    if (signal.aborted || this.#pool.ready.length === 0) return;
+    const victim = this.#random.pick(this.#pool.ready);
+    const killedAtMs = Date.now();
+    await this.#pool.kill(victim);
+    this.kills.push({ worker: victim.worker, killedAtMs, goneAtMs: Date.now() });
+    const cut = cutExecutions(readWorkerJournal(this.#folder, victim.worker));
+    if (cut.some(({ kind }) => kind === 'model')) this.#killsInModel += 1;
+    if (cut.some(({ kind }) => kind === 'tool')) this.#killsInTool += 1;
   }
 }

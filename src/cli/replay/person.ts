@@ -14,7 +14,7 @@ import { passTime, type Pace } from './pace.ts';
 import { stepPlaces } from './recording-place.ts';
 import { actionAnswerOf, type RecordedCall, type RecordedStep, type Recording } from './recording.ts';
 import { chanceOf } from './seeded-random.ts';
-import { isStoreAway, whileStoreRefuses } from './while-store-refuses.ts';
+import { isStoreAway, storePauseMs, whileStoreRefuses } from './while-store-refuses.ts';
 
 export interface PersonOptions {
   readonly session: SessionHandle;
@@ -28,8 +28,8 @@ export interface PersonOptions {
   readonly onEntry: (entry: Entry) => void;
 }
 
-/** How often following begins again without an event in between. */
-const followTriesMax = 20;
+/** How often following begins again, after a while each time, without an event in between. */
+const followTriesMax = 100;
 
 /**
  * The person at a conversation, and their client: follows the session, answers its actions as the recording says, and steers messages into its turns. Never throws; what
@@ -75,7 +75,10 @@ export class Person {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        if (isStoreAway(error) && tries < followTriesMax) continue;
+        if (isStoreAway(error) && tries < followTriesMax) {
+          await passTime(storePauseMs, signal);
+          continue;
+        }
         this.findings.push({ count: 'mismatches', where: '', problem: 'the session cannot be followed', found: error instanceof Error ? error.message : String(error) });
         return;
       }

@@ -6,19 +6,20 @@ import type { Entry } from '../../core/entry.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import type { Operation } from '../../core/operation.ts';
 import { compareConversation } from './compare.ts';
-import { RunEvidence, type Difference, type Kill } from './evidence.ts';
+import { RunEvidence, type Difference, type Kill, type Pause } from './evidence.ts';
 import { ExecutionJournal, readJournals, type JournalLine } from './execution-journal.ts';
 import { generateConversations } from './generated-conversations.ts';
-import { KillRun, type KillCounts } from './kill-run.ts';
+import { Faults, noFaults, type FaultCounts, type FaultRates } from './faults.ts';
+import type { KillCounts } from './kill-run.ts';
 import { atOnce, killPlan, type KillPlan } from './pace.ts';
 import { readRecordings, type Recording } from './recording.ts';
 import { replayAgents } from './replay-agents.ts';
-import { SeededRandom } from './seeded-random.ts';
 import { sendConversation, type SentConversation } from './send-conversation.ts';
+import { whileStoreRefuses } from './while-store-refuses.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What a run does. Times in milliseconds. */
-export interface ReplayOptions {
+export interface ReplayOptions extends FaultRates {
   readonly source: { readonly file: string } | { readonly generate: number; readonly writeTo: string | null };
   /** At most so many conversations; null: all. */
   readonly limit: number | null;
@@ -30,9 +31,7 @@ export interface ReplayOptions {
   readonly journalFolder?: string | null;
   /** Conversations side by side. */
   readonly concurrency: number;
-  /** null: nobody is killed. */
-  readonly killEveryMs: number | null;
-  /** Processes that do the work; 0: this one does. */
+  /** Processes that do the work; 0: this one does, and nothing goes wrong on purpose. */
   readonly workers: number;
   /** What a kill run has to reach. Default: 30 kills, 10 in a generation, 10 in a tool. Lower ones are for tests. */
   readonly thresholds?: KillCounts;
@@ -48,7 +47,7 @@ export interface ReplayOptions {
 }
 
 /** The line that machines read. */
-export interface ReplaySummary extends KillCounts {
+export interface ReplaySummary extends FaultCounts {
   readonly conversations: number;
   readonly turns: number;
   readonly toolCalls: number;
@@ -134,11 +133,11 @@ class ReplayRun {
     const log = (level: string, event: string, fields: object): void => journal.note(level, event, JSON.stringify(fields));
     await using holdfast = await createHoldfast({ agents, store: this.#store, log });
     const { sent, seconds } = await this.#send(holdfast, recordings, atOnce, async () => undefined);
-    return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], counts: { kills: 0, killsInModel: 0, killsInTool: 0 } });
+    return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: [], pauses: [], counts: noFaults });
   }
 
   async #inProcesses(recordings: readonly Recording[], journals: string, plan: KillPlan): Promise<ReplayReport> {
-    const { seed, workers, killEveryMs, leaseMs = leaseMsDefault } = this.#options;
+    const { seed, workers, leaseMs = leaseMsDefault } = this.#options;
     const { pace } = plan;
     const recordingsFile = join(this.#folder, 'recordings.json');
     writeFileSync(recordingsFile, JSON.stringify(recordings));
@@ -154,17 +153,17 @@ class ReplayRun {
     const killAll = (): void => pool.killAll();
     this.#ended.signal.addEventListener('abort', killAll, { once: true });
     this.#options.signal?.addEventListener('abort', killAll, { once: true });
-    const killing = new KillRun(pool, { folder: journals, random: new SeededRandom(seed), everyMs: killEveryMs ?? 0 });
+    const faults = new Faults(pool, { ...this.#options, store: this.#store, folder: journals, leaseMs });
     try {
       await pool.start();
-      if (killEveryMs !== null) killing.start();
-      const { sent, seconds } = await this.#send(holdfast, recordings, pace, (share, signal) => killing.reached(this.#killsBy(share, plan), signal));
-      await killing.stop();
+      faults.start();
+      const { sent, seconds } = await this.#send(holdfast, recordings, pace, (share, signal) => faults.reached(this.#killsBy(share, plan), signal));
+      await faults.stop();
       await pool.stop();
       this.#throwIfEnded();
-      return await this.#report(holdfast, sent, seconds, readJournals(journals), { kills: killing.kills, counts: killing.counts });
+      return await this.#report(holdfast, sent, seconds, readJournals(journals), faults);
     } finally {
-      await killing.stop();
+      await faults.stop();
       await pool.stop();
       this.#options.signal?.removeEventListener('abort', killAll);
     }
@@ -187,13 +186,17 @@ class ReplayRun {
   }
 
   #plan(recordings: readonly Recording[]): KillPlan {
-    const { concurrency, killEveryMs, workers, seed, thresholds = killThresholds, leaseMs = leaseMsDefault, onNote = () => undefined } = this.#options;
+    const { concurrency, killEveryMs, pauseEveryMs = null, terminateEveryMs = null, workers, seed, thresholds = killThresholds, leaseMs = leaseMsDefault, onNote = () => undefined } = this.#options;
     onNote(`run ${this.#runId}, seed ${seed}: ${recordings.length} conversations, ${concurrency} side by side`);
-    if (killEveryMs === null) return { pace: atOnce, killsPlanned: 0, expectedMs: 0, expectedKillsInTool: 0 };
-    const plan = killPlan(recordings, { concurrency, killEveryMs, killsNeeded: thresholds.kills, workers });
+    const faults = ([['kill', killEveryMs], ['pause', pauseEveryMs], ['termination', terminateEveryMs]] as const).flatMap(([name, everyMs]) => (everyMs === null ? [] : [{ everyMs, text: `a ${name} every ${everyMs} ms` }]));
+    const [first] = faults;
+    if (first === undefined) return { pace: atOnce, killsPlanned: 0, expectedMs: 0, expectedKillsInTool: 0 };
+    // Where nobody is killed, the run is as long as if it were.
+    const plan = killPlan(recordings, { concurrency, killEveryMs: first.everyMs, killsNeeded: thresholds.kills, workers });
     const { pace, expectedMs, expectedKillsInTool } = plan;
-    onNote(`${workers} worker processes, lease ${leaseMs} ms, a kill every ${killEveryMs} ms; each generation ${pace.modelMs} ms, each tool ${pace.toolMsMin} to ${pace.toolMsMax} ms, ${pace.pauseMs} ms before each message: at least ${(expectedMs / 1000).toFixed(1)} s, about ${expectedKillsInTool.toFixed(0)} kills in tools`);
-    if (expectedKillsInTool < thresholds.killsInTool * toolKillsMarginShare) onNote(`that may be too few: ${thresholds.killsInTool} are needed; replay more conversations, or kill more often`);
+    const inTools = killEveryMs === null ? '' : `, about ${expectedKillsInTool.toFixed(0)} kills in tools`;
+    onNote(`${workers} worker processes, lease ${leaseMs} ms, ${faults.map(({ text }) => text).join(', ')}; each generation ${pace.modelMs} ms, each tool ${pace.toolMsMin} to ${pace.toolMsMax} ms, ${pace.pauseMs} ms before each message: at least ${(expectedMs / 1000).toFixed(1)} s${inTools}`);
+    if (killEveryMs !== null && expectedKillsInTool < thresholds.killsInTool * toolKillsMarginShare) onNote(`that may be too few: ${thresholds.killsInTool} are needed; replay more conversations, or kill more often`);
     return plan;
   }
 
@@ -219,25 +222,26 @@ class ReplayRun {
     return { sent, seconds: (performance.now() - startedAtMs) / 1000 };
   }
 
-  async #report(holdfast: Holdfast, sent: readonly SentConversation[], seconds: number, journal: readonly JournalLine[], killed: { readonly kills: readonly Kill[]; readonly counts: KillCounts }): Promise<ReplayReport> {
-    const run = new RunEvidence(journal, killed.kills);
+  async #report(holdfast: Holdfast, sent: readonly SentConversation[], seconds: number, journal: readonly JournalLine[], { kills, pauses, counts }: { readonly kills: readonly Kill[]; readonly pauses: readonly Pause[]; readonly counts: FaultCounts }): Promise<ReplayReport> {
+    const run = new RunEvidence(journal, kills, pauses);
     const totals = { turns: 0, toolCalls: 0, unknown: 0, actions: 0, operations: 0, steered: 0, late: 0 };
     const differences = [...this.#differences, ...sent.flatMap(({ problems }) => problems)];
     for (const { sessionId, ...known } of sent) {
-      const session = sessionId === null ? null : await holdfast.store.readSession({ tenant: 'default', id: sessionId });
-      const entries = session === null ? [] : await wholeLog(holdfast, session.id);
-      const operations = session === null ? [] : await allOperations(holdfast, session.id);
+      const session = sessionId === null ? null : await whileStoreRefuses(() => holdfast.store.readSession({ tenant: 'default', id: sessionId }));
+      const entries = session === null ? [] : await whileStoreRefuses(() => wholeLog(holdfast, session.id));
+      const operations = session === null ? [] : await whileStoreRefuses(() => allOperations(holdfast, session.id));
       const comparison = compareConversation({ ...known, session, entries, operations }, run);
       for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += comparison[name];
       differences.push(...comparison.differences);
     }
     const count = (name: Difference['count']): number => differences.filter((difference) => difference.count === name).length;
     const { turns, toolCalls, unknown, ...beside } = totals;
+    const { pauses: paused, terminations, ...killed } = counts;
     const summary: ReplaySummary = {
-      conversations: sent.length, turns, toolCalls, mismatches: count('mismatches'), lost: count('lost'), duplicated: count('duplicated'), unknown, ...killed.counts,
-      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside,
+      conversations: sent.length, turns, toolCalls, mismatches: count('mismatches'), lost: count('lost'), duplicated: count('duplicated'), unknown, ...killed,
+      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside, pauses: paused, terminations,
     };
-    const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed.counts, this.#options.thresholds ?? killThresholds);
+    const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed, this.#options.thresholds ?? killThresholds);
     return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };
   }
 

@@ -124,9 +124,9 @@ class Sending {
 
   async #waitForEnd(session: SessionHandle, turn: TurnHandle): Promise<void> {
     const { person } = this;
-    if (person === null) return this.#within(session, turn.result, `turn ${turn.id} has ended`);
+    if (person === null) return this.#within(session, whileStoreRefuses(() => turn.result), `turn ${turn.id} has ended`);
     await this.#within(session, person.turnEnded(turn.id), `the feed has told that turn ${turn.id} has ended`);
-    await this.#within(session, turn.result, `turn ${turn.id} has ended`);
+    await this.#within(session, whileStoreRefuses(() => turn.result), `turn ${turn.id} has ended`);
   }
 
   /** Waits for what must come in time (G7). */
@@ -138,7 +138,7 @@ class Sending {
     waiting.abort();
     if (ended !== 'over') return;
     signal.throwIfAborted();
-    const { status, retry, lastSeq } = await session.get();
+    const { status, retry, lastSeq } = await whileStoreRefuses(() => session.get());
     const known = this.person === null ? '' : `; ${this.person.describe()}`;
     throw new HoldfastError('turn_stuck', `${turnTimeoutMs} ms later it is not so that ${what}: the session is ${status}, its log at ${lastSeq}${retry === null ? '' : `, with a retry at ${retry.atMs}`}${known}`);
   }
@@ -146,7 +146,7 @@ class Sending {
   /** Reads what is new: what a client was shown must be there for good. */
   async #readOn(session: SessionHandle): Promise<void> {
     for (;;) {
-      const entries = await session.entries({ afterSeq: this.#lastSeq });
+      const entries = await whileStoreRefuses(() => session.entries({ afterSeq: this.#lastSeq }));
       for (const entry of entries) this.#shown(entry);
       const last = entries.at(-1);
       if (last === undefined) return;

@@ -83,6 +83,11 @@ export class WorkerPool {
     await member.gone;
   }
 
+  /** Stops a process for a while, or lets it go on; one that is gone is left alone. */
+  signal({ worker }: WorkerProcess, signal: 'SIGSTOP' | 'SIGCONT'): void {
+    [...this.#members].find((each) => each.worker === worker)?.process.kill(signal);
+  }
+
   /** Lets the processes end in order, and kills by their id those that do not. Idempotent. */
   async stop(): Promise<void> {
     this.#stopping = true;

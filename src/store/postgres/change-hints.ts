@@ -1,5 +1,6 @@
 import type { System } from '../../core/system.ts';
 import type { ChangeHint, SessionRef } from '../store.ts';
+import { InTurn } from './in-turn.ts';
 import type { Database, PostgresClient } from './open-database.ts';
 
 /** Commits of so many milliseconds are announced together, outside their transactions: a NOTIFY inside one holds a lock of the whole database until its commit. */
@@ -33,6 +34,7 @@ export class ChangeHints {
   readonly #listeners = new Set<(hint: ChangeHint) => void>();
   readonly #waiting = new Map<string, { readonly ref: SessionRef; readonly leavesWork: boolean }>();
   readonly #timers = new Map<string, () => void>();
+  readonly #turns = new InTurn();
   #client: PostgresClient | null = null;
   #connecting: Promise<void> | null = null;
   #heard = false;
@@ -64,9 +66,9 @@ export class ChangeHints {
       .finally(() => { this.#connecting = null; });
   }
 
-  /** Says that a session has changed, after the commit. */
-  announce(ref: SessionRef, leavesWork: boolean): void {
-    for (const listener of this.#listeners) listener({ ref, elsewhere: false, leavesWork });
+  /** Says that a session has changed, after the commit. `elsewhere`: not by a commit of this store's. */
+  announce(ref: SessionRef, leavesWork: boolean, elsewhere = false): void {
+    for (const listener of this.#listeners) listener({ ref, elsewhere, leavesWork });
     if (this.#options.channel === null || this.#closed) return;
     const key = `${ref.tenant}\n${ref.id}`;
     this.#waiting.set(key, { ref, leavesWork: leavesWork || this.#waiting.get(key)?.leavesWork === true });
@@ -148,8 +150,11 @@ export class ChangeHints {
   async #notify(payloads: readonly string[]): Promise<void> {
     const { database, channel } = this.#options;
     const statement = { name: 'notify', text: 'SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS given (payload)', values: [channel, payloads] };
-    if (this.#client === null) await database.withClient((client) => database.send(client, statement));
-    else await database.send(this.#client, statement);
+    // One after the other: on a connection of a user's pool, the driver takes no statement while another runs.
+    await this.#turns.run('notify', async () => {
+      if (this.#client === null) await database.withClient((client) => database.send(client, statement));
+      else await database.send(this.#client, statement);
+    });
   }
 
   #lost(client: PostgresClient): void {

@@ -21,7 +21,8 @@ export class GroupCommit {
   readonly #database: Database;
   readonly #writer: ChangeWriter;
   readonly #system: Pick<System, 'clock'>;
-  readonly #waiting = new Map<string, Member[]>();
+  /** By tenant, and by session. */
+  readonly #waiting = new Map<string, Map<string, Member>>();
   #underWay = 0;
   #scheduled = false;
 
@@ -34,10 +35,14 @@ export class GroupCommit {
   /** `apart`: nothing of it was written here, and it is to be tried by itself. Rejects with the driver's error when nobody knows whether the group landed. */
   commit(write: Write<unknown>): Promise<'committed' | 'apart'> {
     return new Promise((resolve, reject) => {
-      const { tenant } = write.change.session;
-      const members = this.#waiting.get(tenant);
-      if (members === undefined) this.#waiting.set(tenant, [{ write, resolve, reject }]);
-      else members.push({ write, resolve, reject });
+      const { tenant, id } = write.change.session;
+      const members = this.#waiting.get(tenant) ?? new Map<string, Member>();
+      // Of two changes made of the same row one is too late; in one statement both would be taken to have landed.
+      if (members.has(id)) {
+        resolve('apart');
+        return;
+      }
+      this.#waiting.set(tenant, members.set(id, { write, resolve, reject }));
       this.#schedule();
     });
   }
@@ -53,11 +58,12 @@ export class GroupCommit {
 
   /** The tenant that has waited longest comes first, and again last if it has more than fits. */
   #flush(): void {
-    for (const [tenant, members] of [...this.#waiting]) {
+    for (const [tenant, waiting] of [...this.#waiting]) {
       if (this.#underWay >= groupsMax) return;
       this.#waiting.delete(tenant);
+      const members = [...waiting.values()];
       const rest = members.splice(groupSizeMax);
-      if (rest.length > 0) this.#waiting.set(tenant, rest);
+      if (rest.length > 0) this.#waiting.set(tenant, new Map(rest.map((member) => [member.write.change.session.id, member])));
       // Alone it needs no group.
       if (members.length === 1) members[0]?.resolve('apart');
       else void this.#send(members);

@@ -1,6 +1,6 @@
 import { StoreError } from '../store-error.ts';
 import type { Database } from './open-database.ts';
-import { isTaken } from './postgres-errors.ts';
+import { codeOf, isTaken } from './postgres-errors.ts';
 
 /**
  * Each brings the schema from its place to the next; the table `schema_version` counts them. Landed ones are never edited. They expand: what is taken away, a later one takes, when it has raised
@@ -207,8 +207,16 @@ export async function migrateDatabase(database: Database, schema: string, toVers
 async function makeSchema(database: Database, schema: string): Promise<void> {
   // Asked first: whoever may not create schemas may still be given one.
   const [exists] = await database.run({ text: 'SELECT to_regnamespace($1) IS NOT NULL AS found', values: [schema] });
-  if (exists?.['found'] !== true) await database.run({ text: `CREATE SCHEMA IF NOT EXISTS ${schema}` });
-  await database.run({ text: `CREATE TABLE IF NOT EXISTS ${schema}.schema_version (version integer PRIMARY KEY)` });
+  if (exists?.['found'] !== true) await makeUnlessMade(database, `CREATE SCHEMA IF NOT EXISTS ${schema}`);
+  await makeUnlessMade(database, `CREATE TABLE IF NOT EXISTS ${schema}.schema_version (version integer PRIMARY KEY)`);
+}
+
+async function makeUnlessMade(database: Database, text: string): Promise<void> {
+  try {
+    await database.run({ text });
+  } catch (error) {
+    if (!(error instanceof StoreError && madeMeanwhileCodes.has(codeOf(error.cause)))) throw error;
+  }
 }
 
 async function migrateStep(database: Database, schema: string, from: number): Promise<void> {
@@ -216,6 +224,9 @@ async function migrateStep(database: Database, schema: string, from: number): Pr
     last: [{ text: (migrations[from] ?? '').replaceAll('{schema}', schema) }], result: null,
   }));
 }
+
+/** SQLSTATEs of a schema, a table or its type that another has made since it was looked whether it is there; IF NOT EXISTS does not keep two from that. */
+const madeMeanwhileCodes: ReadonlySet<string> = new Set(['42P06', '42P07', '42710']);
 
 /** A key that is taken: of a version, or of Postgres's own lists of schemas and types, where two make the same at once. */
 function isTakenByAnother(error: unknown): boolean {

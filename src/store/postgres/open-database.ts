@@ -16,9 +16,12 @@ export interface PostgresClient extends StoreTransaction {
 
 /** A pool of connections as `pg` makes it, as far as it is used here: the user's own may be any with these members. */
 export interface PostgresPool {
-  connect(): Promise<PostgresClient>;
+  /** Connections of `pg`, whose types do not fit {@link PostgresClient} in how they name their listeners. */
+  connect(): Promise<StoreTransaction & Pick<PostgresClient, 'release'>>;
   on(event: 'error', listener: (error: Error) => void): unknown;
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
+  /** How many connections it makes at most; 10 where it does not say, as in `pg`. */
+  readonly options?: { readonly max?: number | undefined };
 }
 
 export interface Statement {
@@ -52,6 +55,8 @@ const connectMs = 5_000;
  * while the tables are still empty and reading all of them would look cheaper.
  */
 const connectionSettings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', jit: 'off' } as const;
+/** Those of them that are for our statements only, not for a user's. */
+const plannerSettings = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'] as const satisfies readonly (keyof typeof connectionSettings)[];
 /** Longer than the server's own limit, for a server that does not answer any more. */
 const answerMs = 40_000;
 
@@ -93,6 +98,16 @@ export class Database {
     return this.#own !== null;
   }
 
+  /** How many connections there are at most. */
+  get connectionsMax(): number {
+    return this.#own === null ? (this.#pool.options?.max ?? 10) : this.#options.connectionsMax;
+  }
+
+  /** The settings of the planner that were changed on each connection. */
+  get plannerSettings(): readonly string[] {
+    return this.#own === null ? [] : plannerSettings;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
@@ -100,8 +115,9 @@ export class Database {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#own?.end();
-    this.#pool.removeListener('error', this.#onPoolError);
+    // Our own pool keeps its listener: connections that it is just ending may still break.
+    if (this.#own !== null) await this.#own.end();
+    else this.#pool.removeListener('error', this.#onPoolError);
   }
 
   /** One statement, which is one transaction. Tried again after conflicts, and where `repeats` says that it may be, while the database cannot be reached. */
@@ -154,7 +170,7 @@ export class Database {
   }
 
   async connect(): Promise<PostgresClient> {
-    return this.#pool.connect();
+    return await this.#pool.connect() as PostgresClient;
   }
 
   async send(client: StoreTransaction, { text, values, name }: Statement): Promise<readonly Row[]> {
@@ -164,9 +180,9 @@ export class Database {
     return rows as Row[];
   }
 
-  /** Sends statements that need nothing of each other's answers: together on a connection of ours, one by one on another's. Rejects with the first error, after all have been answered. */
+  /** Sends statements that need nothing of each other's answers: together on a connection that takes them so, as ours do, one by one on another. Rejects with the first error, after all have been answered. */
   async sendAll(client: StoreTransaction, statements: readonly Statement[]): Promise<readonly (readonly Row[])[]> {
-    if (this.#own !== null && 'release' in client) {
+    if ('pipeline' in client && client.pipeline === true) {
       const results = await Promise.allSettled(statements.map((statement) => this.send(client, statement)));
       return results.map((result) => {
         if (result.status === 'rejected') throw result.reason;

@@ -16,6 +16,9 @@ const passingCodes: ReadonlySet<string> = new Set([
 /** Of the passing ones, those at which the server has said that it did nothing. After the others a statement that was sent may have been committed. */
 const refusedCodes: ReadonlySet<string> = new Set(['57P03', '53300', '25006', '25P03', '55P03', '57014', 'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN']);
 
+/** Keys that another commit may have taken since it was looked whether they are free. Any other that is taken is a fault. */
+const contestedKeys: ReadonlySet<string> = new Set(['session_pkey', 'idempotency_pkey', 'session_external_id', 'operation_live_key']);
+
 /** What the driver says without a code when a connection ends, or does not come about. */
 const connectionTexts = /connection terminated|client was closed|client has encountered a connection error|timeout exceeded when trying to connect|query read timeout|connection ended/i;
 
@@ -31,6 +34,11 @@ export function isConflict(error: unknown): boolean {
 /** A row with this key is there already; the transaction changed nothing. */
 export function isTaken(error: unknown): boolean {
   return codeOf(error) === '23505';
+}
+
+/** Another transaction has taken a key since it was looked whether it is free; this one changed nothing. */
+export function isContested(error: unknown): boolean {
+  return isTaken(error) && error instanceof Error && 'constraint' in error && contestedKeys.has(String(error.constraint));
 }
 
 /** The database cannot be reached just now. */

@@ -2,12 +2,14 @@ import type { Entry, EntryKind } from '../../core/entry.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
+import { HoldfastError } from '../../core/errors.ts';
 import { StoreError } from '../store-error.ts';
 import type {
   AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
   OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store,
-  StoreTransaction, Tail, TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
+  StoreTransaction, Tail, TailFrom, TransactionOptions, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
 } from '../store.ts';
+import { CallerTransactions } from './caller-transactions.ts';
 import { ChangeHints } from './change-hints.ts';
 import { ChangeWriter } from './change-writer.ts';
 import { claimableWork } from './claimable-sessions.ts';
@@ -17,7 +19,6 @@ import { KnownSessions } from './known-sessions.ts';
 import { migrateDatabase, schemaVersionLatest } from './migrations.ts';
 import { channelOf, Database, quotedSchema, type PostgresPool, type Row } from './open-database.ts';
 import { OperationRows } from './operation-rows.ts';
-import { mayHaveLanded } from './postgres-errors.ts';
 import { listSessions } from './session-list.ts';
 import { SessionRows, storable } from './session-rows.ts';
 import { SessionWrites } from './session-writes.ts';
@@ -55,15 +56,25 @@ export interface PostgresStoreOptions {
 export async function postgresStore(options: PostgresStoreOptions): Promise<Store> {
   const schema = quotedSchema(options.schema ?? 'holdfast');
   const { connection, connectionsMax = 10, preparedStatements = true, system, onStatement } = options;
+  requireConnections(typeof connection === 'string' ? connectionsMax : connection.options?.max, options.dialect?.notify ?? true);
   const database = await Database.open({ connection, schema, connectionsMax, preparedStatements, system, onStatement });
   try {
     const clock = new StoreClock(system.clock);
+    // What the time is, is asked on a connection that is there: making one takes longer than all the rest.
+    await database.run({ text: 'SELECT 1' });
     const [server] = await clock.during(() => database.run({ text: "SELECT current_setting('default_transaction_isolation') AS isolation, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms" }), nowMsOf);
     return new PostgresStore(database, schema, dialectFor(String(server?.['isolation']), options.dialect), clock, options);
   } catch (error) {
     await database.close();
     throw error;
   }
+}
+
+/** Fewer would wait for each other for ever: one listens, one may be held by a transaction in which the user's statements take part, and one is for everything else. Throws `HoldfastError` with code `options_invalid`. */
+function requireConnections(max = 10, listens: boolean): void {
+  const least = listens ? 3 : 2;
+  if (max >= least) return;
+  throw new HoldfastError('options_invalid', `the pool has ${max} connection${max === 1 ? '' : 's'}, and Holdfast needs at least ${least}${listens ? ': one listens,' : ':'} one may be held by a transaction with your statements in it, and one is for all the rest; set max of your pool, or connectionsMax`);
 }
 
 class PostgresStore implements Store {
@@ -78,6 +89,7 @@ class PostgresStore implements Store {
   readonly #expired: ExpiredReplies;
   readonly #known = new KnownSessions(knownSessionsMax);
   readonly #hints: ChangeHints;
+  readonly #transactions: CallerTransactions;
   readonly #clock: StoreClock;
   readonly #given: PostgresStoreOptions['nowMs'];
   readonly #mintCommitId: () => string;
@@ -93,6 +105,7 @@ class PostgresStore implements Store {
     this.#rows = new SessionRows(database, this.#statements);
     this.#expired = new ExpiredReplies(database, this.#statements);
     this.#hints = new ChangeHints({ database, system, channel: dialect.notify ? channelOf(schema) : null });
+    this.#transactions = new CallerTransactions({ database, system, announce: (ref) => this.#hints.announce(ref, true, true) });
     this.#mintCommitId = commitIds(system);
     const writer = new ChangeWriter(schema, dialect, outboxKinds);
     const writing = {
@@ -121,11 +134,11 @@ class PostgresStore implements Store {
   }
 
   create<Reply>(request: CreateRequest<Reply>): Promise<CreateResult<Reply>> {
-    return this.#use(() => this.#sessions.create(request));
+    return this.#use(() => this.#within(request.transaction, () => this.#sessions.create(request)));
   }
 
   update<Reply>(request: UpdateRequest<Reply>): Promise<UpdateResult<Reply>> {
-    return this.#use(() => this.#sessions.update(request));
+    return this.#use(() => this.#within(request.transaction, () => this.#sessions.update(request)));
   }
 
   appendChunkIfHeld({ ref, fence, attemptId, ordinal, segments }: ChunkWrite): Promise<'stored' | 'fence-lost'> {
@@ -140,14 +153,18 @@ class PostgresStore implements Store {
   storeOutcomeIfHeld({ ref, fence, stepSeq, result, transaction }: OutcomeWrite): Promise<'stored' | 'fence-lost'> {
     return this.#use(async () => {
       const statement = this.#statements.get('storeOutcome', ref.tenant, ref.id, fence, this.#mintCommitId(), stepSeq, result.index, JSON.stringify(result));
-      const held = transaction === undefined ? await this.#database.run(statement) : await this.#database.send(transaction, statement);
+      const held = transaction === undefined ? await this.#database.run(statement) : await this.#transactions.inTurn(transaction, () => this.#database.send(transaction, statement));
       this.#known.forget(ref);
       return held.length === 0 ? 'fence-lost' : 'stored';
     });
   }
 
-  storeWholeResult({ ref, id, body }: WholeResult): Promise<'stored' | 'session-gone'> {
-    return this.#use(async () => (await this.#run('storeWholeResult', ref.tenant, ref.id, id, body)).length === 0 ? 'session-gone' : 'stored');
+  storeWholeResult({ ref, id, body, transaction }: WholeResult): Promise<'stored' | 'session-gone'> {
+    return this.#use(async () => {
+      const statement = this.#statements.get('storeWholeResult', ref.tenant, ref.id, id, body);
+      const held = transaction === undefined ? await this.#database.run(statement) : await this.#transactions.inTurn(transaction, () => this.#database.send(transaction, statement));
+      return held.length === 0 ? 'session-gone' : 'stored';
+    });
   }
 
   readWholeResult({ tenant, id: sessionId }: SessionRef, id: string): Promise<string | null> {
@@ -281,20 +298,13 @@ class PostgresStore implements Store {
     return this.#hints.subscribe(listener);
   }
 
-  transaction<Result>(work: (transaction: StoreTransaction) => Promise<Result>): Promise<Result> {
-    return this.#use(async () => {
-      let ending = false;
-      try {
-        return await this.#database.transaction([], async (_rows, client) => {
-          const result = await work(client);
-          ending = true;
-          return { last: [], result };
-        });
-      } catch (error) {
-        if (!ending || !mayHaveLanded(error)) throw error;
-        throw new StoreError('commit_unknown', 'the connection broke in the commit of a transaction: read whether it landed before you try again', { cause: error });
-      }
-    });
+  transaction<Result>(work: (transaction: StoreTransaction) => Promise<Result>, options?: TransactionOptions): Promise<Result> {
+    return this.#use(() => this.#transactions.run(work, options));
+  }
+
+  announce(ref?: SessionRef): void {
+    if (ref === undefined) this.#transactions.announceAll();
+    else this.#hints.announce(ref, true, true);
   }
 
   close(): Promise<void> {
@@ -305,6 +315,14 @@ class PostgresStore implements Store {
     while (this.#used.size > 0) await Promise.allSettled(this.#used);
     await this.#hints.close();
     await this.#database.close();
+  }
+
+  /** A change that belongs to a caller's transaction, if there is one: it is told of when that has ended. */
+  async #within<Result extends { readonly kind: string }>(transaction: StoreTransaction | undefined, verb: () => Promise<Result>): Promise<Result> {
+    if (transaction === undefined) return verb();
+    const result = await this.#transactions.inTurn(transaction, verb);
+    if ((result.kind === 'committed' || result.kind === 'created') && 'session' in result) this.#transactions.changed(transaction, result.session as SessionRef);
+    return result;
   }
 
   /** Every verb: none after closing, and closing waits for those before. */

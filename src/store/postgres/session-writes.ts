@@ -12,7 +12,7 @@ import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
-import { isTaken, mayHaveLanded } from './postgres-errors.ts';
+import { isContested, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
@@ -21,9 +21,6 @@ import { writesBeside } from './writes-beside.ts';
 /** So often a change is tried without a lock; then its session is locked first, so that it takes place however many others change it. */
 const unlockedTriesMax = 3;
 const triesMax = 50;
-
-/** Keys that another commit may have taken since it was looked whether they are free. Any other that is taken is a fault. */
-const contestedKeys: ReadonlySet<string> = new Set(['session_pkey', 'idempotency_pkey', 'session_external_id', 'operation_live_key']);
 
 export interface SessionWritesOptions {
   readonly database: Database;
@@ -72,13 +69,18 @@ export class SessionWrites {
     const { database } = this.#options;
     if (request.transaction !== undefined) {
       const { transaction } = request;
-      const created = await this.#create(request, (statement) => database.send(transaction, statement), [], (statements) => database.sendAll(transaction, statements));
-      if (created === 'again') throw new StoreError('store_unavailable', 'another transaction created the same at the same time; run the transaction again');
-      return created;
+      try {
+        const created = await this.#create(request, (statement) => database.send(transaction, statement), [], (statements) => database.sendAll(transaction, statements));
+        invariant(created !== 'again', 'what is written in a transaction is not tried again');
+        return created;
+      } catch (error) {
+        if (!isContested(error)) throw error;
+        throw new StoreError('transaction_failed', 'another transaction created the same session, or used the same key, at the same time; nothing of this one can be committed: run it again', { cause: error });
+      }
     }
     const unsure: Write<Reply>[] = [];
     for (let tries = 1; tries <= triesMax; tries += 1) {
-      const created = await database.retrying(async () => (await this.#createdAfterAll(unsure)) ?? this.#create(request, (statement) => database.run(statement), unsure));
+      const created = await database.retrying(() => this.#create(request, (statement) => database.run(statement), unsure));
       if (created !== 'again') return created;
     }
     throw tooContested(request.ref.id);
@@ -86,7 +88,9 @@ export class SessionWrites {
 
   async #createdAfterAll<Reply>(unsure: readonly Write<Reply>[]): Promise<CreateResult<Reply> | null> {
     for (const write of unsure) {
-      if (await this.#hasLanded(write)) return createdBy(write);
+      if (!(await this.#hasLanded(write))) continue;
+      this.#announce(write.change);
+      return createdBy(write);
     }
     return null;
   }
@@ -94,12 +98,14 @@ export class SessionWrites {
   async #create<Reply>(request: CreateRequest<Reply>, read: (statement: Statement) => Promise<readonly Row[]>, unsure: Write<Reply>[], writeWithin?: (statements: readonly Statement[]) => Promise<unknown>): Promise<CreateResult<Reply> | 'again'> {
     const { rows, writer, mintCommitId } = this.#options;
     const { ref, owner, externalId, idempotency = [] } = request;
-    if (externalId !== undefined || idempotency.length > 0) {
-      const { known, replies } = rows.loadedOf(await read(rows.load({ tenant: ref.tenant, id: externalId ?? '', owner }, idempotency.map(({ scope }) => scope))));
-      const replayed = replayOf(replies, '', idempotency);
-      if (replayed !== null) return replayed;
-      if (known !== null) return { kind: 'exists', session: known.session };
-    }
+    const mayExist = externalId !== undefined || idempotency.length > 0;
+    const loaded = mayExist ? rows.loadedOf(await read(rows.load({ tenant: ref.tenant, id: externalId ?? '', owner }, idempotency.map(({ scope }) => scope)))) : null;
+    // After the read, which may have seen what an earlier try has created after all.
+    const created = await this.#createdAfterAll(unsure);
+    if (created !== null) return created;
+    const replayed = replayOf(loaded?.replies ?? [], '', idempotency);
+    if (replayed !== null) return replayed;
+    if (loaded !== null && loaded.known !== null) return { kind: 'exists', session: loaded.known.session };
     const change = request.build();
     if (isRefusal(change)) return { kind: 'refused', refusal: change };
     const reply = idempotency.length === 0 ? null : request.replyToStore(change.reply);
@@ -129,10 +135,9 @@ export class SessionWrites {
     locks ||= known === 'lock';
     for (let tries = 1; tries <= triesMax; tries += 1) {
       locks ||= tries > unlockedTriesMax;
-      const result = await database.retrying(async () => (await this.#landedAfterAll(unsure)) ?? (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
+      const result = await database.retrying(() => (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
       if (result === 'lock') locks = true;
-      // What is refused now may be so because of this very change, which has landed meanwhile.
-      else if (result !== 'again') return (result.kind === 'refused' ? await this.#landedAfterAll(unsure) : null) ?? result;
+      else if (result !== 'again') return result;
     }
     throw tooContested(request.key.id);
   }
@@ -152,6 +157,8 @@ export class SessionWrites {
     const { database, rows } = this.#options;
     const send = (statement: Statement): Promise<readonly Row[]> => database.run(statement);
     const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
+    const landed = await this.#landedAfterAll(unsure);
+    if (landed !== null) return landed;
     const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
     return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
   }
@@ -162,8 +169,7 @@ export class SessionWrites {
     if (writer.isEmpty(before.session, planned)) return committed(planned, []);
     if (needsLock(before.session, change)) return 'lock';
     const write = await this.#write(planned, (statement) => database.run(statement));
-    const outcome = await this.#commit(write, () => unsure.push({ ...planned, write }));
-    if (outcome === 'moved') {
+    if (write === null || await this.#commit(write, () => unsure.push({ ...planned, write })) === 'moved') {
       this.#options.known.forget(change.session);
       return 'again';
     }
@@ -180,10 +186,13 @@ export class SessionWrites {
     try {
       const result = await database.transaction([statements.get('lockSession', ref.tenant, ref.id), rows.load({ ...request.key, id: ref.id }, scopesOf(request))], async ([, loadedRows = []], client) => {
         const send = (statement: Statement): Promise<readonly Row[]> => database.send(client, statement);
+        const landed = await this.#landedAfterAll(unsure, send);
+        if (landed !== null) return { last: 'rollback', result: landed };
         const planned = await this.#planLocked(request, rows.loadedOf(loadedRows), { chunks: request.reads?.chunks === true, send });
         if (planned.kind !== 'planned') return { last: 'rollback', result: planned };
         if (writer.isEmpty(planned.before.session, planned)) return { last: 'rollback', result: committed(planned, []) };
         const write = await this.#write(planned, send);
+        invariant(write !== null, 'a session that is locked has its entries');
         begun = { ...planned, write };
         return { last: [...await writesBeside({ before: planned.before.session, change: planned.change, commitId: write.commitId }, { statements, send }), ...writer.statements(write)], result: committed(planned, write.entries) };
       });
@@ -204,11 +213,13 @@ export class SessionWrites {
     const loadedFirst = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
     if (loadedFirst.known === null) return notPlanned(plan(request, loadedFirst, nothingBeside));
     const { tenant, id } = loadedFirst.known.session;
-    await send(statements.get('lockSession', tenant, id));
+    const [lock] = await send(statements.get('lockSession', tenant, id));
     const planned = await this.#planLocked(request, rows.loadedOf(await send(rows.load({ ...request.key, id }, scopesOf(request)))), { chunks: request.reads?.chunks === true, send });
     if (planned.kind !== 'planned') return planned;
     if (writer.isEmpty(planned.before.session, planned)) return committed(planned, []);
+    if (lock?.['sees_all'] === false && needsLock(planned.before.session, planned.change)) throw seesTooLittle(id);
     const write = await this.#write(planned, send);
+    invariant(write !== null, 'a session that is locked has its entries');
     await database.sendAll(transaction, [...await writesBeside({ before: planned.before.session, change: planned.change, commitId: write.commitId }, { statements, send }), ...writer.statements(write)]);
     known.forget({ tenant, id });
     return committed(planned, write.entries);
@@ -238,11 +249,13 @@ export class SessionWrites {
     return rows.map((row) => JSON.parse(String(row['body'])) as Operation);
   }
 
-  async #write<Reply>({ before, change, replies }: Planned<Reply>, send: Locked['send']): Promise<Write<Reply>> {
+  /** null: entries whose content the change takes over are gone, with their session. */
+  async #write<Reply>({ before, change, replies }: Planned<Reply>, send: Locked['send']): Promise<Write<Reply> | null> {
     const { statements, mintCommitId } = this.#options;
     const seqs = change.entries.flatMap(({ contentFrom }) => (contentFrom === undefined ? [] : [contentFrom]));
     const { tenant, id } = change.session;
     const contents = seqs.length === 0 ? [] : (await send(statements.get('contents', tenant, id, seqs))).map(entryOf);
+    if (seqs.some((seq) => ![...contents, ...change.entries].some((entry) => entry.seq === seq))) return null;
     return { from: before.commitId, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, contents), replies };
   }
 
@@ -275,9 +288,10 @@ export class SessionWrites {
     return 'moved';
   }
 
-  async #landedAfterAll<Reply>(unsure: readonly Unsure<Reply>[]): Promise<UpdateResult<Reply> | null> {
+  /** Asked after the session has been read or locked for another try, never before: what lands between would be seen by that try as another's change, and be made a second time. */
+  async #landedAfterAll<Reply>(unsure: readonly Unsure<Reply>[], send?: Locked['send']): Promise<UpdateResult<Reply> | null> {
     for (const each of unsure) {
-      if (!(await this.#hasLanded(each.write))) continue;
+      if (!(await (send === undefined ? this.#hasLanded(each.write) : this.#isThere(each.write, send)))) continue;
       this.#options.known.forget(each.change.session);
       this.#announce(each.change);
       return committed(each, each.write.entries);
@@ -286,14 +300,17 @@ export class SessionWrites {
   }
 
   /** Reads whether a commit is there: the row names it, or its first entry does. */
-  async #hasLanded<Reply>({ commitId, change, entries }: Write<Reply>): Promise<boolean> {
-    const { database, statements } = this.#options;
+  async #isThere<Reply>({ commitId, change, entries }: Write<Reply>, send: Locked['send']): Promise<boolean> {
     const { tenant, id } = change.session;
+    const [row] = await send(this.#options.statements.get('landed', tenant, id, entries[0]?.seq ?? 0, [commitId]));
+    return row === undefined ? change.deletesSession : row['commit_id'] === commitId || row['entry_landed'] === true;
+  }
+
+  async #hasLanded<Reply>(write: Write<Reply>): Promise<boolean> {
     try {
-      const [row] = await database.run(statements.get('landed', tenant, id, entries[0]?.seq ?? 0, [commitId]));
-      return row === undefined ? change.deletesSession : row['commit_id'] === commitId || row['entry_landed'] === true;
+      return await this.#isThere(write, (statement) => this.#options.database.run(statement));
     } catch (error) {
-      throw new StoreError('commit_unknown', `the connection broke in a commit of session ${id}, and the database could not be asked whether it landed: read before you try again, or try again with the same key`, { cause: error });
+      throw new StoreError('commit_unknown', `the connection broke in a commit of session ${write.change.session.id}, and the database could not be asked whether it landed: read before you try again, or try again with the same key`, { cause: error });
     }
   }
 
@@ -375,8 +392,8 @@ function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly s
   return idempotency.map(({ scope }) => scope);
 }
 
-function isContested(error: unknown): boolean {
-  return isTaken(error) && error instanceof Error && 'constraint' in error && contestedKeys.has(String(error.constraint));
+function seesTooLittle(id: string): StoreError {
+  return new StoreError('transaction_misused', `this transaction reads as of its beginning and may not see all output of session ${id} that was stored since, which this change keeps or removes: begin it with ISOLATION LEVEL READ COMMITTED`);
 }
 
 function tooContested(id: string): StoreError {

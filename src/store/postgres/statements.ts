@@ -64,8 +64,8 @@ function sessionTexts(dialect: Dialect) {
     loadedByExternalId: loadedBy('external_id = $2'),
     tailById: tailBy('id = $2'),
     tailByExternalId: tailBy('external_id = $2'),
-    // Reads nothing but the row that it locks: what others committed while it waited, only a later statement sees.
-    lockSession: 'SELECT 1 AS locked FROM {schema}.session WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE',
+    // Reads nothing but the row that it locks: what others committed while it waited, only a later statement sees. `sees_all`: whether that one does see all of it, or the row would have been changed with it.
+    lockSession: `SELECT ${dialect.lock === 'clause' ? "current_setting('transaction_isolation') = 'read committed'" : 'true'} AS sees_all FROM {schema}.session WHERE tenant = $1 AND id = $2 FOR NO KEY UPDATE`,
     landed: `SELECT commit_id, EXISTS (SELECT 1 FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND seq = $3 AND commit_id = ANY($4::text[])) AS entry_landed
       FROM {schema}.session WHERE tenant = $1 AND id = $2`,
 
@@ -96,8 +96,9 @@ function sessionTexts(dialect: Dialect) {
         AND session.status IN ('ready', 'running', 'requires_action', 'waiting')) AS is_open
       FROM {schema}.idempotency WHERE expires_at_ms < $1 AND (expires_at_ms, tenant, session_id, scope) > ($2, $3, $4, $5)
       ORDER BY expires_at_ms, tenant, session_id, scope LIMIT $6`,
+    // A key that another sweep has dropped may be in use again by now.
     deleteExpired: `DELETE FROM {schema}.idempotency USING unnest($1::text[], $2::text[]) AS gone (session_id, scope)
-      WHERE idempotency.tenant = $3 AND idempotency.session_id = gone.session_id AND idempotency.scope = gone.scope`,
+      WHERE idempotency.tenant = $3 AND idempotency.session_id = gone.session_id AND idempotency.scope = gone.scope AND idempotency.expires_at_ms < $4`,
 
   } as const;
 }

@@ -55,7 +55,7 @@ export class ExpiredReplies {
     // One tenant to a transaction.
     for (const tenant of new Set(over.map((row) => row['tenant']))) {
       const gone = over.filter((row) => row['tenant'] === tenant);
-      await this.#database.run(this.#statements.get('deleteExpired', gone.map((row) => row['session_id']), gone.map((row) => row['scope']), tenant));
+      await this.#database.run(this.#statements.get('deleteExpired', gone.map((row) => row['session_id']), gone.map((row) => row['scope']), tenant, nowMs));
     }
     return over.length;
   }

@@ -329,6 +329,10 @@ class SqliteStore implements Store {
     return Promise.reject(new StoreError('store_unsupported', 'the SQLite store has no transactions for others: its file is not where your tables are. Use Postgres for tools with `transaction` and for `send(…, { transaction })`'));
   }
 
+  announce(): void {
+    // No commit is another's.
+  }
+
   onChange(listener: (hint: ChangeHint) => void): () => void {
     this.#listeners.add(listener);
     if (this.#stopPolling === null && this.capabilities.durable && this.#closing === null) this.#poll();

@@ -6,15 +6,15 @@ import { seededRandom } from '../../../src/testing/fake-system.ts';
 import { probeAgent, probeText, silentPort } from '../../worker/children/probe-agent.ts';
 
 /** A process that sends messages to sessions and stops their turns at moments that follow from a seed; it takes no work. */
-const { path, seed, sessionIds, stopsEach } = JSON.parse(process.argv[2] ?? '{}') as {
-  readonly path: string;
+const { url, seed, sessionIds, stopsEach } = JSON.parse(process.argv[2] ?? '{}') as {
+  readonly url: string;
   readonly seed: number;
   readonly sessionIds: readonly string[];
   readonly stopsEach: number;
 };
 const random = seededRandom(seed);
 const below = (bound: number): number => Math.floor(random() * bound);
-const holdfast = await createHoldfast({ agents: [probeAgent(silentPort)], store: `sqlite:${path}`, worker: false });
+const holdfast = await createHoldfast({ agents: [probeAgent(silentPort)], store: url, worker: false });
 process.on('disconnect', () => process.exit(0));
 
 /** Mostly long answers, so that stops come in their midst; some so short that a stop and their end meet. */

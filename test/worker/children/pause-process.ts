@@ -1,7 +1,7 @@
 import { createHoldfast } from '../../../src/create-holdfast.ts';
 import { isLive } from '../../../src/core/operation.ts';
-import { sqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../../src/store/store.ts';
+import { isPostgresUrl, openStoreUrl, postgres, postgresUrlParts } from '../../../src/store-url.ts';
 import { realSystem } from '../../../src/system.ts';
 import { wrappedStore, type StoreOverrides } from '../../support/wrapped-store.ts';
 import { pauseAgent } from './pause-agent.ts';
@@ -15,7 +15,10 @@ export type StandStill = 'started' | 'claimed' | 'before-end' | 'after-end';
 
 /** A process that works: as JSON. */
 export interface PauseProcessConfig {
+  /** Beside it is the journal. */
   readonly path: string;
+  /** The store. Default: the SQLite file at the path. */
+  readonly url?: string;
   /** Default 20,000. */
   readonly leaseMs?: number;
   /** Default 200. */
@@ -30,7 +33,7 @@ export interface PauseProcessConfig {
   readonly operationsMax?: number;
 }
 
-const { path, leaseMs = 20_000, pollMs = 200, stopGraceMs = 5_000, holds = false, standsStill, hints = true, runsMax, operationsMax } = JSON.parse(process.argv[2] ?? '{}') as PauseProcessConfig;
+const { path, url = `sqlite:${path}`, leaseMs = 20_000, pollMs = 200, stopGraceMs = 5_000, holds = false, standsStill, hints = true, runsMax, operationsMax } = JSON.parse(process.argv[2] ?? '{}') as PauseProcessConfig;
 const waiting = new Map<string, (() => void)[]>();
 const released = new Set<string>();
 
@@ -94,7 +97,10 @@ const overrides: StoreOverrides = {
 };
 
 const system = realSystem();
-const store = wrappedStore(await sqliteStore({ path, system }), overrides);
+const settings = { system, outboxKinds: [] };
+const { connection = url, schema } = isPostgresUrl(url) ? postgresUrlParts(url) : {};
+const opened = hints || !isPostgresUrl(url) ? await openStoreUrl(url, settings) : await postgres({ url: connection, dialect: { notify: false }, ...(schema === undefined ? {} : { schema }) }).open(settings);
+const store = wrappedStore(opened, overrides);
 const holdfast = await createHoldfast({
   agents: [pauseAgent(port)], store, system,
   worker: { leaseMs, chunkIntervalMs: 20, pollMs, stopGraceMs, ...(runsMax === undefined ? {} : { runsMax }), ...(operationsMax === undefined ? {} : { operationsMax }) },

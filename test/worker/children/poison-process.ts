@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { agent } from '../../../src/agent/agent.ts';
 import { createHoldfast, type Holdfast } from '../../../src/create-holdfast.ts';
 import { tool } from '../../../src/index.ts';
-import { sqliteStore } from '../../../src/store/sqlite/sqlite-store.ts';
+import { openStoreUrl } from '../../../src/store-url.ts';
 import { realSystem } from '../../../src/system.ts';
 import { scriptedModel } from '../../../src/testing/scripted-model.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -13,7 +13,7 @@ import { wrappedStore } from '../../support/wrapped-store.ts';
  * A process with an agent whose `crash` tool kills it; before that it notes how many sessions the process had in hand. `linger` takes as long as a crash is
  * being prepared in its process.
  */
-const { path } = JSON.parse(process.argv[2] ?? '{}') as { readonly path: string };
+const { path, url, leaseMs } = JSON.parse(process.argv[2] ?? '{}') as { readonly path: string; readonly url: string; readonly leaseMs: number };
 let scans = 0;
 let crashing = false;
 
@@ -44,7 +44,7 @@ const linger = tool({
 });
 
 const system = realSystem();
-const store = wrappedStore(await sqliteStore({ path, system }), {
+const store = wrappedStore(await openStoreUrl(url, { system, outboxKinds: [] }), {
   findClaimable: async (inner, query) => { const found = await inner.findClaimable(query); scans += 1; return found; },
 });
 const holdfast: Holdfast = await createHoldfast({
@@ -52,7 +52,7 @@ const holdfast: Holdfast = await createHoldfast({
     agent({ name: 'poisonous', model: model('crash'), tools: { crash } }),
     agent({ name: 'bystander', model: model('linger'), tools: { linger } }),
   ],
-  store, system, worker: { leaseMs: 20_000, pollMs: 200 },
+  store, system, worker: { leaseMs, pollMs: 200 },
 });
 process.on('disconnect', () => process.exit(0));
 process.send?.({ event: 'ready' });

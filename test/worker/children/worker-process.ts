@@ -1,14 +1,17 @@
 import { createHoldfast } from '../../../src/create-holdfast.ts';
 import { probeAgent, type ProbePort } from './probe-agent.ts';
 
-/** A process that works: `{path, leaseMs, waits}` as JSON; `waits` names what waits for the test instead of going on. */
+/** A process that works, as JSON; `waits` names what waits for the test instead of going on. */
 interface Config {
+  /** Beside it is the journal. */
   readonly path: string;
+  /** The store. Default: the SQLite file at the path. */
+  readonly url?: string;
   readonly leaseMs: number;
   readonly waits: readonly string[];
 }
 
-const { path, leaseMs, waits } = JSON.parse(process.argv[2] ?? '{}') as Config;
+const { path, url = `sqlite:${path}`, leaseMs, waits } = JSON.parse(process.argv[2] ?? '{}') as Config;
 const waiting = new Map<string, (() => void)[]>();
 const released = new Set<string>();
 
@@ -22,7 +25,7 @@ const port: ProbePort = {
 };
 
 const holdfast = await createHoldfast({
-  agents: [probeAgent(port)], store: `sqlite:${path}`, worker: { leaseMs, chunkIntervalMs: 20, pollMs: 200, stopGraceMs: 5_000 },
+  agents: [probeAgent(port)], store: url, worker: { leaseMs, chunkIntervalMs: 20, pollMs: 200, stopGraceMs: 5_000 },
   log: (level, event, fields) => port.say('log', { level, name: event, ...fields }),
 });
 process.on('message', ({ event, name }: { readonly event: string; readonly name?: string }) => {

@@ -1,0 +1,52 @@
+import type { Pause } from './evidence.ts';
+import { passTime } from './pace.ts';
+import type { SeededRandom } from './seeded-random.ts';
+import { atSteadyRate } from './steady-rate.ts';
+import type { WorkerPool } from './worker-pool.ts';
+
+/** Longer than the lease: others have taken over when the process goes on. */
+const pauseLeases = 1.5;
+
+export interface PauseRunOptions {
+  readonly random: SeededRandom;
+  readonly everyMs: number;
+  readonly leaseMs: number;
+}
+
+/**
+ * Stops a random process that is ready with SIGSTOP and lets it go on after one and a half leases, again and again, one at a time: it comes back with work in hand that is no longer its own. Which one it is, is
+ * drawn from the seed.
+ */
+export class PauseRun {
+  readonly pauses: Pause[] = [];
+  readonly #pool: WorkerPool;
+  readonly #options: PauseRunOptions;
+  readonly #stopped = new AbortController();
+  #pausing: Promise<void> = Promise.resolve();
+
+  constructor(pool: WorkerPool, options: PauseRunOptions) {
+    this.#pool = pool;
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#pausing = atSteadyRate(this.#options.everyMs, this.#stopped.signal, () => this.#pause());
+  }
+
+  /** Pauses nobody any more; resolves when everybody goes on. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#pausing;
+  }
+
+  async #pause(): Promise<void> {
+    const { random, leaseMs } = this.#options;
+    if (this.#pool.ready.length === 0) return;
+    const victim = random.pick(this.#pool.ready);
+    const pausedAtMs = Date.now();
+    this.#pool.signal(victim, 'SIGSTOP');
+    await passTime(leaseMs * pauseLeases, this.#stopped.signal);
+    this.#pool.signal(victim, 'SIGCONT');
+    this.pauses.push({ worker: victim.worker, pausedAtMs, resumedAtMs: Date.now() });
+  }
+}
