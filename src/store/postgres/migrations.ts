@@ -137,6 +137,9 @@ const migrations: readonly string[] = [
 /** The schema version that this version of Holdfast works with. */
 export const schemaVersionLatest = migrations.length;
 
+/** A day: a step that takes longer is none for a running system. */
+const stepMsMax = 86_400_000;
+
 /** As the database stands: 0 where there is no schema yet. */
 export interface SchemaState {
   readonly version: number;
@@ -187,10 +190,10 @@ async function makeUnlessMade(database: Database, text: string): Promise<void> {
   }
 }
 
+/** However long it takes: a step may read a large table, and who comes second waits for all of it. */
 async function migrateStep(database: Database, schema: string, from: number): Promise<void> {
-  await database.transaction([{ text: `INSERT INTO ${schema}.schema_version VALUES (${from + 1})` }], () => Promise.resolve({
-    last: [{ text: (migrations[from] ?? '').replaceAll('{schema}', schema) }], result: null,
-  }));
+  const begin = [{ text: 'SET LOCAL statement_timeout = 0' }, { text: `INSERT INTO ${schema}.schema_version VALUES (${from + 1})`, answerMs: stepMsMax }];
+  await database.transaction(begin, () => Promise.resolve({ last: [{ text: (migrations[from] ?? '').replaceAll('{schema}', schema), answerMs: stepMsMax }], result: null }));
 }
 
 /** SQLSTATEs of a schema, a table or its type that another has made since it was looked whether it is there; IF NOT EXISTS does not keep two from that. */
