@@ -32,8 +32,9 @@ const migrations: readonly string[] = [
     PRIMARY KEY (tenant, id)
   ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
   CREATE UNIQUE INDEX session_external_id ON {schema}.session (tenant, external_id, owner) WHERE external_id IS NOT NULL;
-  -- No index but the primary key has an id: a plan that is made while the tables are empty has no second way to find a row.
-  CREATE INDEX session_active ON {schema}.session (tenant, owner, active_at_ms);
+  -- Plans are made while the tables are empty, when one way to a row looks as cheap as another: so no index but the primary key may serve where a row is looked up by its id. This one asks for a condition that only
+  -- lists have; others ask for one too, or do not begin with the tenant.
+  CREATE INDEX session_active ON {schema}.session (tenant, owner, active_at_ms) WHERE active_at_ms >= 0;
   CREATE INDEX session_due ON {schema}.session (due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX session_due_of_tenant ON {schema}.session (tenant, due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX session_worker ON {schema}.session (worker) WHERE worker IS NOT NULL;
@@ -97,8 +98,8 @@ const migrations: readonly string[] = [
     PRIMARY KEY (tenant, id)
   ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
   CREATE UNIQUE INDEX operation_live_key ON {schema}.operation (tenant, live_key) WHERE live_key IS NOT NULL;
-  CREATE INDEX operation_session ON {schema}.operation (tenant, session_id);
-  CREATE INDEX operation_live ON {schema}.operation (tenant, session_id) WHERE status IN ('queued', 'running');
+  CREATE INDEX operation_session ON {schema}.operation (session_id, tenant, id);
+  CREATE INDEX operation_live ON {schema}.operation (session_id, tenant) WHERE status IN ('queued', 'running');
   CREATE INDEX operation_due ON {schema}.operation (due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX operation_due_of_tenant ON {schema}.operation (tenant, due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX operation_worker ON {schema}.operation (worker, created_at_ms) WHERE worker IS NOT NULL;
