@@ -1,6 +1,7 @@
 /** `npm run bench`: the benchmark that `holdfast bench` is, what takes several processes on Postgres besides, and as subcommands further measurements, which stand beside this file. */
 import { benchCommand } from '../src/cli/commands/bench.ts';
 import { PostgresServer } from '../test/support/postgres-server.ts';
+import { commitFormsCommand } from './commit-forms.ts';
 import { describeProcesses, measureProcesses } from './postgres-processes.ts';
 import { waitingSessionsCommand } from './waiting-sessions.ts';
 
@@ -19,7 +20,7 @@ try {
       return { figures, text: describeProcesses(figures) };
     },
   });
-  await command.enablePositionalOptions().addCommand(waitingSessionsCommand()).parseAsync(process.argv);
+  await command.enablePositionalOptions().addCommand(waitingSessionsCommand()).addCommand(commitFormsCommand()).parseAsync(process.argv);
 } finally {
   await server?.stop({ remove: true });
 }

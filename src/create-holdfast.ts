@@ -129,6 +129,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const { system: given = realSystem(), log = silentLog, hooks = {} } = options;
   const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
   if (agents.size !== options.agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
+  const tuning = options.worker === false ? null : workerTuning(options.worker);
   const store = await openStore(options.store, given, hooks, options.agents);
   // Expiries, retries and leases go by the store's time: that of the database, where many machines share one.
   const system: System = { ...given, clock: { ...given.clock, nowMs: () => store.nowMs() } };
@@ -141,16 +142,13 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   };
   const mcp = new McpConnections({ system, log });
   const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
-  const worker = options.worker === false ? null : new Worker({ ...workerHost, ...workerTuning(options.worker) });
+  const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });
   const drains = new Drains({ store, system, agents: [...agents.keys()], hooksCalled: () => hookRunner.called() });
   const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
   const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: () => worker === null || worker.ready, log });
   const sweeper = new Sweeper(store, system, log);
-  hookRunner.start();
-  sweeper.start();
-  await worker?.start();
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {
     feed.close();
@@ -162,6 +160,14 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     await hookRunner.close();
     if (!isOpen(options.store)) await store.close();
   };
+  hookRunner.start();
+  sweeper.start();
+  try {
+    await worker?.start();
+  } catch (error) {
+    await close();
+    throw error;
+  }
   const drain: Holdfast['drain'] = async ({ deadlineMs, ...tuning }) => {
     if (worker !== null) throw new HoldfastError('options_invalid', 'this Holdfast has a worker, which does all due work by itself; drain() is for one that was created with `worker: false`');
     const tuned = workerTuning(tuning);

@@ -7,7 +7,7 @@ export {
 export type { SqlResult, SqlTransaction } from './agent/sql-transaction.ts';
 export type { ToolApproval, ToolApprovalStatus } from './agent/tool-approval.ts';
 export type { McpServerOptions, McpTransportOptions } from './mcp/mcp-server-options.ts';
-export { createHoldfast, localPrincipal, type CreateSessionOptions, type Holdfast, type HoldfastOptions, type WorkerTuning } from './create-holdfast.ts';
+export { createHoldfast, localPrincipal, type CreateSessionOptions, type DrainOptions, type Holdfast, type HoldfastOptions, type WorkerTuning } from './create-holdfast.ts';
 export { postgres, type PostgresOptions, type StoreSource } from './store-url.ts';
 export { listen, type ListenOptions } from './server/listen.ts';
 export type { Authenticate } from './server/app.ts';
@@ -16,6 +16,7 @@ export { SessionHandle, type Decision } from './library/handles.ts';
 export { TurnHandle, type TurnResult } from './library/turn-handle.ts';
 export type { CallOptions, SendOptions } from './library/handle-host.ts';
 export type { TurnPart } from './library/turn-parts.ts';
+export type { Drained } from './worker/drain.ts';
 export type { Hooks, HookEvent } from './worker/hooks.ts';
 export type { Log } from './worker/log.ts';
 export type { SessionView } from './feed/session-view.ts';

@@ -46,7 +46,8 @@ export class WorkerLease {
   #id = '';
   #held = false;
   #stopped = false;
-  #renewing = false;
+  /** The id under which a renewal is under way. */
+  #renewing: string | null = null;
   #deadWorkers: readonly string[] = [];
   /** Of the dead, those that the store was asked to forget since they were looked for. */
   readonly #forgotten = new Set<string>();
@@ -87,8 +88,11 @@ export class WorkerLease {
   check(): void {
     if (this.#timers.has('held') || !this.#held) return;
     this.#after('held', heldCheckMs, async () => {
+      const id = this.#id;
       const runs = this.#events.runs();
-      this.#events.onHeld(await this.#options.store.findHeld(this.#id), runs);
+      const held = await this.#options.store.findHeld(id);
+      if (this.#id !== id) return;
+      this.#events.onHeld(held, runs);
       await this.#events.onCheck();
     });
   }
@@ -122,19 +126,21 @@ export class WorkerLease {
   #selfStop(renewedAtMs: number): void {
     const { leaseMs, system } = this.#options;
     const leftMs = renewedAtMs + (leaseMs * 5) / 6 - system.clock.monotonicMs();
-    if (this.#renewing && leftMs > 0) this.#after('self-stop', leftMs, () => this.#lost('not renewed in time'));
+    if (this.#renewing === this.#id && leftMs > 0) this.#after('self-stop', leftMs, () => this.#lost('not renewed in time'));
     else this.#lost('not renewed in time');
   }
 
   async #renew(): Promise<void> {
     const { store, system, leaseMs } = this.#options;
+    const id = this.#id;
     const askedAtMs = system.clock.monotonicMs();
     const runs = this.#events.runs();
-    this.#renewing = true;
-    const renewed = await store.renewWorker(this.#id, leaseMs).finally(() => {
-      this.#renewing = false;
+    this.#renewing = id;
+    const renewed = await store.renewWorker(id, leaseMs).finally(() => {
+      if (this.#renewing === id) this.#renewing = null;
     });
-    if (!this.#held) return;
+    // It may come back when this id is lost already, and another was taken.
+    if (!this.#held || this.#id !== id) return;
     if (renewed === 'lost') {
       this.#lost('expired');
       return;

@@ -86,6 +86,15 @@ export class PostgresProbe implements AsyncDisposable {
     return stretches;
   }
 
+  /** Commits of all that write rows, and bytes without whole pages, of a longer stretch. */
+  async logTotals(from: LogPlace, to: LogPlace): Promise<{ readonly commits: number; readonly bytes: number }> {
+    await this.query("SELECT pg_logical_emit_message(true, 'probe', 'flushes the log')");
+    const [row] = await this.query(`WITH record AS (SELECT xid::text, resource_manager, record_type, record_length - fpi_length AS bytes FROM pg_get_wal_records_info($1, $2))
+      SELECT sum(bytes) AS bytes, (SELECT count(*) FROM (SELECT xid FROM record WHERE resource_manager IN ('Transaction', 'Heap') GROUP BY xid
+        HAVING bool_or(record_type LIKE 'COMMIT%') AND bool_or(resource_manager = 'Heap')) AS written) AS commits FROM record`, [from, to]);
+    return { commits: Number(row?.['commits']), bytes: Number(row?.['bytes']) };
+  }
+
   /** One row for each record and table that it concerns, or one without a table. */
   async #records(from: LogPlace, to: LogPlace): Promise<readonly LogRecord[]> {
     if (from === to) return [];

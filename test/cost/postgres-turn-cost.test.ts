@@ -10,6 +10,7 @@ import { median, PostgresProbe, type StatementCount } from './postgres-probe.ts'
 
 /** What comes with time or with hints and not with turns. A hint stands for all that was committed in ten milliseconds, so that how many there are is the machine's matter. */
 const uncounted: readonly (readonly [name: string, text: RegExp])[] = [
+  ['sets a connection up', /^(SELECT set_config|LISTEN)/],
   ['announces commits', /^SELECT pg_notify/],
   ['renews the lease', /^WITH renewed AS/],
   ['looks what it holds', /^SELECT tenant, id, fence FROM \S+ WHERE worker/],
@@ -106,8 +107,8 @@ test('with the worker in another process it is five commits, and what they have 
   const late = await measure(session, probe, 'two processes, from turn 500');
   for (const cost of [early, late]) {
     expect(cost).toMatchObject({ commits: 5, rowsWritten: 10, rowsLeft: 5 });
-    // Besides its five commits: what accepting and claiming read, the history's new entries, the turn for who waits for it, and one commit too early, made of what the process knew before the other one's.
-    expect(cost.statements).toBeLessThanOrEqual(10.5);
+    // Besides its five commits: what accepting and claiming read, the history's new entries, and the turn for who waits for it. A hint that comes late makes one of them another.
+    expect(cost.statements).toBeLessThanOrEqual(9.5);
   }
   expectSameLog(late, early);
 }, 60_000);

@@ -10,7 +10,7 @@ const script = 'test/worker/children/worker-process.ts';
 describe.each(stores)('a stream whose worker is killed with -9 in the middle of it on $name (G5)', (kind) => {
   it('gives what the uninterrupted one gives, from every position ever received: before and after each kill, and at the end', async () => {
     // On SQLite a death is seen before the lease ends; elsewhere the lease is all there is.
-    const [path, url, leaseMs] = [await temporaryDatabase(), await kind.newUrl(), kind === sqliteFiles ? 20_000 : 1_000];
+    const [path, url, leaseMs] = [await temporaryDatabase(), await kind.newUrl(), kind === sqliteFiles ? 20_000 : 3_000];
     const holdfast = await openHoldfast({ agents: [probeAgent(silentPort)], store: url, worker: false });
     const session = await holdfast.sessions.create({ agent: 'probe' });
     const whole = record(session);

@@ -115,6 +115,21 @@ describe('the Postgres schema', () => {
     await expect(stranger.migrate()).rejects.toMatchObject({ code: 'store_unavailable', message: expect.stringContaining('42501') as string });
   });
 
+  it('may take longer to make than a statement may take otherwise', async () => {
+    const schema = newName();
+    const { waiting, letOn } = await inTheMiddle(schema);
+    const impatient = new pg.Pool({ connectionString: database.url, max: 4, statement_timeout: 300, query_timeout: 300 });
+    onTestFinished(() => impatient.end());
+    const store = await open(schema, { connection: impatient });
+    const migrated = store.migrate();
+    const pid = await waiting();
+    await admin.query('SELECT pg_sleep(0.7)');
+    expect(await waiting()).toBe(pid);
+    await letOn();
+    await migrated;
+    expect(await tablesOf(schema)).toEqual(wholeSchema);
+  });
+
   it('is whole or not there when the connection that makes it is killed in the middle, and then it is made', async () => {
     const schema = newName();
     const { waiting, letOn } = await inTheMiddle(schema);

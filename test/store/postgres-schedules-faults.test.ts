@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { claimOperation, reportProgress } from '../../src/core/operation-transitions.ts';
+import { claimOperation, delegateOperation, reportProgress } from '../../src/core/operation-transitions.ts';
 import { suiteRules } from '../../src/store/conformance/kit.ts';
 import { runOperation, settling, startOperation, tryOperation } from '../../src/store/conformance/operation-kit.ts';
 import type { SessionRef } from '../../src/store/store.ts';
@@ -95,6 +95,14 @@ const verbs: readonly Verb[] = [
     },
   },
   {
+    what: 'the delegation of an operation', lands: statement.operation,
+    prepare: async (schedule, { store }) => {
+      const { kit } = schedule;
+      const { operation, lease } = await runOperation(kit, (await startOperation(kit)).operation);
+      return { begin: async () => came(await tryOperation(kit, operation, delegateOperation(lease, kit.nowMs), {}, store)), once: 'committed' };
+    },
+  },
+  {
     what: 'an operation\'s end', lands: statement.commit,
     prepare: async (schedule, { store }) => {
       const { kit } = schedule;
@@ -141,6 +149,7 @@ const lost: readonly PostgresSchedule[] = verbs.flatMap((verb) => [
 const beginsAgain: Readonly<Record<string, RegExp>> = {
   'a message': statement.load, 'a claim': statement.load, 'a step': statement.load, 'a stop': statement.lockSession, 'a deletion': statement.lockSession, 'a creation': statement.create,
   'a creation under an external id': /_loadedByExternalId\n/, 'a piece of live output': statement.chunk, 'a claim of an operation': statement.lockSession, 'an operation\'s progress': statement.readOperation,
+  'the delegation of an operation': statement.readOperation,
   'an operation\'s end': statement.lockSession,
 };
 

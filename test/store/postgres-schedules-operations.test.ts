@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { acceptEnd } from '../../src/core/accept/end.ts';
 import { acceptResolve, type GivenAnswer } from '../../src/core/accept/resolve.ts';
 import { acceptTransition } from '../../src/core/accept/transition.ts';
 import type { CallNeed } from '../../src/core/action.ts';
@@ -25,6 +26,9 @@ function answers(schedule: Schedule, store: Store, { ref, actionId }: Asking, an
 }
 
 const stops = (schedule: Schedule, { ref }: { readonly ref: SessionRef }) => ['b', () => schedule.stop(schedule.b, ref)] as const;
+
+/** The end of a session that waits: there is no live output to read. */
+const endsSession = (schedule: Schedule, { ref }: { readonly ref: SessionRef }) => ['b', () => schedule.command(schedule.b, ref, acceptEnd({ stop: true }), { reads: { outcomes: true } })] as const;
 
 const actions: readonly PostgresSchedule[] = [
   {
@@ -100,7 +104,7 @@ async function endOf({ b, kinds }: { readonly b: Store; readonly kinds: () => Pr
 }
 
 /** Two that end an operation at once: in either order the first counts, is told of once, and the second does no harm. */
-function eitherOrder(what: string, first: { readonly by: typeof ends | typeof cancels; readonly status: string }, second: { readonly by: typeof completes | typeof cancels | typeof stops; readonly status: string; readonly lost: string }): readonly PostgresSchedule[] {
+function eitherOrder(what: string, first: { readonly by: typeof ends | typeof cancels; readonly status: string }, second: { readonly by: typeof completes | typeof cancels | typeof stops | typeof endsSession; readonly status: string; readonly lost: string }): readonly PostgresSchedule[] {
   return [
     {
       name: `an operation's end before ${what}: the end counts`,
@@ -124,6 +128,7 @@ function eitherOrder(what: string, first: { readonly by: typeof ends | typeof ca
 const operations: readonly PostgresSchedule[] = [
   ...eitherOrder('its cancellation', { by: ends, status: 'succeeded' }, { by: cancels, status: 'cancelled', lost: 'fence_lost' }),
   ...eitherOrder('its completion from outside', { by: ends, status: 'succeeded' }, { by: completes, status: 'succeeded', lost: 'fence_lost' }),
+  ...eitherOrder('its session\'s end', { by: ends, status: 'succeeded' }, { by: endsSession, status: 'cancelled', lost: 'fence_lost' }),
   ...eitherOrder('its session\'s stop', { by: ends, status: 'succeeded' }, { by: stops, status: 'cancelled', lost: 'fence_lost' }),
   {
     name: 'of two sessions that start an operation under one key at once one starts it, and the other is told of it',

@@ -112,8 +112,10 @@ const groupsOfChanges: readonly PostgresSchedule[] = [
     name: 'of changes that share a statement one has moved and one is locked: the others land without it, and those two by themselves',
     run: async (schedule) => {
       const { store, letGo, statements } = await gathering(schedule);
-      const [moved, locked, third, fourth] = await severalSessions(schedule, store);
-      await schedule.touch(schedule.b, moved, 'of B');
+      const [, locked, third, fourth] = await severalSessions(schedule, store);
+      const moved = await created(schedule, store, { text: 'hello' });
+      // A claim leaves no entry that another change could run into.
+      await schedule.claim(schedule.b, moved, 'wrk_b');
       const lock = await schedule.holdSession(locked);
       const own = [moved, locked, third, fourth].map((ref, place) => schedule.touch(store, ref, `title ${place}`));
       await letGo();
@@ -122,6 +124,7 @@ const groupsOfChanges: readonly PostgresSchedule[] = [
       expect(await titles(schedule, [moved, locked, third, fourth])).toEqual(['title 0', null, 'title 2', 'title 3']);
       await lock.release();
       expect([came(await (own[1] ?? expect.fail())), groups(statements)]).toEqual(['committed', 1]);
+      expect((await schedule.b.readSession(moved))?.claim?.worker).toBe('wrk_b');
     },
   },
   {

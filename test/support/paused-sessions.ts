@@ -33,8 +33,8 @@ export interface Watcher {
   readonly worker: (config?: Omit<PauseProcessConfig, 'path' | 'url'>) => Child;
 }
 
-/** Where only its lease says that a worker is dead, it is short. */
-const leasesOf: Readonly<Record<TestStore['name'], { readonly leaseMs?: number }>> = { sqlite: {}, postgres: { leaseMs: 1_500 } };
+/** Where only its lease says that a worker is dead, it is short; not so short that one which lives on a busy machine loses it. */
+const leasesOf: Readonly<Record<TestStore['name'], { readonly leaseMs?: number }>> = { sqlite: {}, postgres: { leaseMs: 3_000 } };
 
 /** Opens a {@link Watcher} on a new store. */
 export async function watch(kind: TestStore = sqliteFiles): Promise<Watcher> {

@@ -39,6 +39,7 @@ function setup() {
   const renewals: ReturnType<typeof Promise.withResolvers<Awaited<ReturnType<Store['renewWorker']>>>>[] = [];
   const store = {
     capabilities: { processLocks: false, durable: true, transactions: false },
+    migrate: () => Promise.resolve(),
     registerWorker: () => Promise.resolve(),
     retireWorker: () => Promise.resolve(),
     findDeadWorkers: () => Promise.resolve({ dead: [], nextEndMs: null }),
@@ -74,4 +75,19 @@ test('a renewal that does not come back before the lease ends stops the process'
   expect(renewals.length).toBe(1);
   time.wakeAt(840);
   expect([lostCount(), lease.held]).toEqual([1, false]);
+});
+
+test.each(['lost', { held: [], outdated: false }] as const)('a renewal that comes back after the process has taken a new id says nothing of that', async (answer) => {
+  const { time, renewals, lease, lostCount } = setup();
+  await lease.start();
+  time.wakeAt(700);
+  time.wakeAt(840);
+  time.wakeAt(841);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([lease.id, lease.held, lostCount()]).toEqual(['wrk_2', true, 1]);
+  time.wakeAt(1_100);
+  renewals[0]?.resolve(answer);
+  await new Promise((resolve) => setImmediate(resolve));
+  time.wakeAt(1_101);
+  expect([lease.id, lease.held, lostCount()]).toEqual(['wrk_2', true, 1]);
 });

@@ -7,9 +7,9 @@ import { ofKind } from '../support/run-turn.ts';
 import { stores, type TestStore } from '../support/stores.ts';
 
 /** On SQLite a death is seen before the lease ends; elsewhere the lease is all there is. */
-const leasesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 4_000, postgres: 1_000 };
+const leasesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 4_000, postgres: 3_000 };
 /** What a death may cost besides; generous where it is short, for machines that do much else. */
-const besidesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 1_000, postgres: 5_000 };
+const besidesMs: Readonly<Record<TestStore['name'], number>> = { sqlite: 1_000, postgres: 15_000 };
 
 /** When the operation has this many attempts and says how far it is. */
 async function reported({ operation }: AskedSession, attempt: number, child: Child): Promise<OperationView> {

@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { watch, type AskedSession, type Watcher } from '../support/paused-sessions.ts';
 import { ofKind } from '../support/run-turn.ts';
 import { stopBetweenCommits } from '../support/stop-between-commits.ts';
-import { stores } from '../support/stores.ts';
+import { sqliteFiles, stores } from '../support/stores.ts';
 
 const timeout = 60_000;
 
@@ -149,7 +149,8 @@ describe.each(stores)('a worker that only seems dead ($name)', { timeout }, (kin
       expect(await turn.result).toMatchObject({ status: 'ended', reason: 'complete' });
       expect(await operation()).toMatchObject({ status: 'succeeded', attempts: 2 });
       expect(watcher.begun(session).map(({ pid }) => pid)).toEqual([first.pid, second.pid]);
-      expect(ofKind(await session.entries(), 'late-result')).toEqual([]);
+      // What the first one came to is kept beside, if it says so only after the second one's end.
+      expect(ofKind(await session.entries(), 'late-result').length).toBeLessThanOrEqual(kind === sqliteFiles ? 0 : 1);
     }
     for (const { operation } of given) expect(await operation()).toMatchObject({ status: 'unknown', attempts: 1 });
   });

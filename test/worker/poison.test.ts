@@ -10,7 +10,7 @@ import { sqliteFiles, stores } from '../support/stores.ts';
 describe.each(stores)('a session that kills its workers on $name', (kind) => {
   it('is taken alone from the second crash on, parked as poisoned, and harms no other; a new message begins anew', async () => {
     // On SQLite a death is seen before the lease ends; elsewhere the lease is all there is.
-    const [path, url, leaseMs] = [await temporaryDatabase(), await kind.newUrl(), kind === sqliteFiles ? 20_000 : 700];
+    const [path, url, leaseMs] = [await temporaryDatabase(), await kind.newUrl(), kind === sqliteFiles ? 20_000 : 1_500];
     const stub = scriptedModel([]);
     const agents = [agent({ name: 'poisonous', model: stub }), agent({ name: 'bystander', model: stub })];
     const holdfast = await openHoldfast({ agents, store: url, worker: false });

@@ -45,7 +45,7 @@ async function ask(holdfast: Holdfast, request: ProbeRequest): Promise<{ readonl
 }
 
 /** On SQLite a death is seen before the lease ends; elsewhere the lease is all there is. */
-function worker({ path, url }: Place, waits: readonly string[], leaseMs = url.startsWith('sqlite:') ? 20_000 : 1_500): Child {
+function worker({ path, url }: Place, waits: readonly string[], leaseMs = url.startsWith('sqlite:') ? 20_000 : 3_000): Child {
   return startChild(script, { path, url, leaseMs, waits });
 }
 

@@ -61,7 +61,7 @@ describe.each(stores)('a call ($name)', (kind) => {
 describe.each(stores)('an operation ($name)', (kind) => {
   it('ends where the agent\'s context is never made', async () => {
     let made = 0;
-    const index = tool({ inputSchema: nothing, background: 'await', timeoutMs: 50, execute: () => 'indexed' });
+    const index = tool({ inputSchema: nothing, background: 'await', timeoutMs: 500, execute: () => 'indexed' });
     const context = () => { made += 1; return made === 1 ? {} : new Promise<never>(() => undefined); };
     const { result, session } = await runTurn({ store: await kind.newUrl(), tools: { index }, agent: { context }, script: [calling(['index']), 'done'] });
     expect(result.reason).toBe('complete');

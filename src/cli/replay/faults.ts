@@ -28,6 +28,8 @@ export interface FaultOptions extends FaultRates {
   readonly folder: string;
   readonly seed: number;
   readonly leaseMs: number;
+  /** What the kills have to reach. */
+  readonly needed: KillCounts;
 }
 
 /** Everything that goes wrong in a run on purpose. What each does is drawn from the seed, each for itself. */
@@ -36,8 +38,8 @@ export class Faults {
   readonly #pauses: PauseRun | null;
   readonly #terminations: TerminationRun | null;
 
-  constructor(pool: WorkerPool, { killEveryMs, pauseEveryMs = null, terminateEveryMs = null, store, folder, seed, leaseMs }: FaultOptions) {
-    this.#kills = killEveryMs === null ? null : new KillRun(pool, { folder, random: new SeededRandom(seed), everyMs: killEveryMs });
+  constructor(pool: WorkerPool, { killEveryMs, pauseEveryMs = null, terminateEveryMs = null, store, folder, seed, leaseMs, needed }: FaultOptions) {
+    this.#kills = killEveryMs === null ? null : new KillRun(pool, { folder, random: new SeededRandom(seed), everyMs: killEveryMs, needed });
     this.#pauses = pauseEveryMs === null ? null : new PauseRun(pool, { random: new SeededRandom(seed + 1), everyMs: pauseEveryMs, leaseMs });
     this.#terminations = terminateEveryMs === null ? null : new TerminationRun({ store, random: new SeededRandom(seed + 2), everyMs: terminateEveryMs });
   }

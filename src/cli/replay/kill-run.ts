@@ -1,9 +1,9 @@
 import type { Kill } from './evidence.ts';
-import { cutExecutions, readWorkerJournal } from './execution-journal.ts';
+import { cutExecutions, readWorkerJournal, type ExecutionLine } from './execution-journal.ts';
 import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { atSteadyRate } from './steady-rate.ts';
-import type { WorkerPool } from './worker-pool.ts';
+import type { WorkerPool, WorkerProcess } from './worker-pool.ts';
 
 export interface KillCounts {
   readonly kills: number;
@@ -12,29 +12,36 @@ export interface KillCounts {
   readonly killsInTool: number;
 }
 
+export interface KillRunOptions {
+  /** Of the journals. */
+  readonly folder: string;
+  readonly random: SeededRandom;
+  readonly everyMs: number;
+  /** What the run has to reach. */
+  readonly needed: KillCounts;
+}
+
 const lookEveryMs = 10;
+/** How long a kill waits at most for a process that does what too few kills have found, as a share of the time between two. */
+const seekShare = 0.5;
 
 /**
  * Kills a random process that is ready, again and again at a steady rate. A kill waits until all processes have been ready for half the time between two kills: where
  * they start slower than they are killed, soon none would be left to do any work, and what a new one takes up would die with it at once. Which one is killed is drawn
- * from the seed.
+ * from the seed; while too few kills have found a tool running, or a generation, one of those that run such, if there is one in time: on a slow machine, where processes mostly start and wait, chance finds few.
  */
 export class KillRun {
   readonly kills: Kill[] = [];
   #killsInModel = 0;
   #killsInTool = 0;
   readonly #pool: WorkerPool;
-  readonly #folder: string;
-  readonly #random: SeededRandom;
-  readonly #everyMs: number;
+  readonly #options: KillRunOptions;
   readonly #stopped = new AbortController();
   #killing: Promise<void> = Promise.resolve();
 
-  constructor(pool: WorkerPool, { folder, random, everyMs }: { readonly folder: string; readonly random: SeededRandom; readonly everyMs: number }) {
+  constructor(pool: WorkerPool, options: KillRunOptions) {
     this.#pool = pool;
-    this.#folder = folder;
-    this.#random = random;
-    this.#everyMs = everyMs;
+    this.#options = options;
   }
 
   get counts(): KillCounts {
@@ -42,7 +49,7 @@ export class KillRun {
   }
 
   start(): void {
-    this.#killing = atSteadyRate(this.#everyMs, this.#stopped.signal, () => this.#kill());
+    this.#killing = atSteadyRate(this.#options.everyMs, this.#stopped.signal, () => this.#kill());
   }
 
   /** Kills no more; resolves when the last one killed is gone and looked into. Rejects when that failed. */
@@ -59,19 +66,42 @@ export class KillRun {
     const either = AbortSignal.any([signal, this.#stopped.signal]);
     if (this.kills.length >= kills) return;
     while (this.kills.length < kills && !either.aborted) await passTime(lookEveryMs, either);
-    await passTime(this.#random.next() * this.#everyMs, either);
+    await passTime(this.#options.random.next() * this.#options.everyMs, either);
   }
 
   async #kill(): Promise<void> {
     const { signal } = this.#stopped;
-    await this.#pool.completeFor(this.#everyMs / 2, signal);
-    if (signal.aborted || this.#pool.ready.length === 0) return;
-    const victim = this.#random.pick(this.#pool.ready);
+    await this.#pool.completeFor(this.#options.everyMs / 2, signal);
+    const victim = await this.#victim();
+    if (victim === null || signal.aborted) return;
     const killedAtMs = Date.now();
     await this.#pool.kill(victim);
     this.kills.push({ worker: victim.worker, killedAtMs, goneAtMs: Date.now() });
-    const cut = cutExecutions(readWorkerJournal(this.#folder, victim.worker));
-    if (cut.some(({ kind }) => kind === 'model')) this.#killsInModel += 1;
-    if (cut.some(({ kind }) => kind === 'tool')) this.#killsInTool += 1;
+    if (this.#does(victim, 'model')) this.#killsInModel += 1;
+    if (this.#does(victim, 'tool')) this.#killsInTool += 1;
+  }
+
+  async #victim(): Promise<WorkerProcess | null> {
+    const { random, everyMs } = this.#options;
+    const sought = this.#sought();
+    for (const untilMs = performance.now() + everyMs * seekShare; sought !== null && performance.now() < untilMs && !this.#stopped.signal.aborted; ) {
+      const fitting = this.#pool.ready.filter((worker) => this.#does(worker, sought));
+      if (fitting.length > 0) return random.pick(fitting);
+      await passTime(lookEveryMs, this.#stopped.signal);
+    }
+    return this.#pool.ready.length === 0 ? null : random.pick(this.#pool.ready);
+  }
+
+  /** What fewer kills have found than there should be by the next. */
+  #sought(): ExecutionLine['kind'] | null {
+    const { needed } = this.#options;
+    const share = Math.min(1, (this.kills.length + 1) / Math.max(1, needed.kills));
+    if (this.#killsInTool < needed.killsInTool * share) return 'tool';
+    return this.#killsInModel < needed.killsInModel * share ? 'model' : null;
+  }
+
+  /** Whether a process has such an execution under way, by its journal; of a dead one, whether it had. */
+  #does({ worker }: WorkerProcess, kind: ExecutionLine['kind']): boolean {
+    return cutExecutions(readWorkerJournal(this.#options.folder, worker)).some((line) => line.kind === kind);
   }
 }

@@ -137,7 +137,7 @@ class ReplayRun {
   }
 
   async #inProcesses(recordings: readonly Recording[], journals: string, plan: KillPlan): Promise<ReplayReport> {
-    const { seed, workers, leaseMs = leaseMsDefault } = this.#options;
+    const { seed, workers, leaseMs = leaseMsDefault, thresholds: needed = killThresholds } = this.#options;
     const { pace } = plan;
     const recordingsFile = join(this.#folder, 'recordings.json');
     writeFileSync(recordingsFile, JSON.stringify(recordings));
@@ -153,7 +153,7 @@ class ReplayRun {
     const killAll = (): void => pool.killAll();
     this.#ended.signal.addEventListener('abort', killAll, { once: true });
     this.#options.signal?.addEventListener('abort', killAll, { once: true });
-    const faults = new Faults(pool, { ...this.#options, store: this.#store, folder: journals, leaseMs });
+    const faults = new Faults(pool, { ...this.#options, store: this.#store, folder: journals, leaseMs, needed });
     try {
       await pool.start();
       faults.start();

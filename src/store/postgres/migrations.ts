@@ -32,8 +32,9 @@ const migrations: readonly string[] = [
     PRIMARY KEY (tenant, id)
   ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
   CREATE UNIQUE INDEX session_external_id ON {schema}.session (tenant, external_id, owner) WHERE external_id IS NOT NULL;
-  -- No index but the primary key has an id: a plan that is made while the tables are empty has no second way to find a row.
-  CREATE INDEX session_active ON {schema}.session (tenant, owner, active_at_ms);
+  -- Plans are made while the tables are empty, when one way to a row looks as cheap as another: so no index but the primary key may serve where a row is looked up by its id. This one asks for a condition that only
+  -- lists have; others ask for one too, or do not begin with the tenant.
+  CREATE INDEX session_active ON {schema}.session (tenant, owner, active_at_ms) WHERE active_at_ms >= 0;
   CREATE INDEX session_due ON {schema}.session (due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX session_due_of_tenant ON {schema}.session (tenant, due_at_ms, active_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX session_worker ON {schema}.session (worker) WHERE worker IS NOT NULL;
@@ -97,8 +98,8 @@ const migrations: readonly string[] = [
     PRIMARY KEY (tenant, id)
   ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
   CREATE UNIQUE INDEX operation_live_key ON {schema}.operation (tenant, live_key) WHERE live_key IS NOT NULL;
-  CREATE INDEX operation_session ON {schema}.operation (tenant, session_id);
-  CREATE INDEX operation_live ON {schema}.operation (tenant, session_id) WHERE status IN ('queued', 'running');
+  CREATE INDEX operation_session ON {schema}.operation (session_id, tenant, id);
+  CREATE INDEX operation_live ON {schema}.operation (session_id, tenant) WHERE status IN ('queued', 'running');
   CREATE INDEX operation_due ON {schema}.operation (due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX operation_due_of_tenant ON {schema}.operation (tenant, due_at_ms, created_at_ms) WHERE due_at_ms IS NOT NULL;
   CREATE INDEX operation_worker ON {schema}.operation (worker, created_at_ms) WHERE worker IS NOT NULL;
@@ -169,6 +170,9 @@ const migrations: readonly string[] = [
 /** The schema version that this version of Holdfast works with. */
 export const schemaVersionLatest = migrations.length;
 
+/** A day: a step that takes longer is none for a running system. */
+const stepMsMax = 86_400_000;
+
 /** As the database stands: 0 where there is no schema yet. */
 export interface SchemaState {
   readonly version: number;
@@ -219,10 +223,10 @@ async function makeUnlessMade(database: Database, text: string): Promise<void> {
   }
 }
 
+/** However long it takes: a step may read a large table, and who comes second waits for all of it. */
 async function migrateStep(database: Database, schema: string, from: number): Promise<void> {
-  await database.transaction([{ text: `INSERT INTO ${schema}.schema_version VALUES (${from + 1})` }], () => Promise.resolve({
-    last: [{ text: (migrations[from] ?? '').replaceAll('{schema}', schema) }], result: null,
-  }));
+  const begin = [{ text: 'SET LOCAL statement_timeout = 0' }, { text: `INSERT INTO ${schema}.schema_version VALUES (${from + 1})`, answerMs: stepMsMax }];
+  await database.transaction(begin, () => Promise.resolve({ last: [{ text: (migrations[from] ?? '').replaceAll('{schema}', schema), answerMs: stepMsMax }], result: null }));
 }
 
 /** SQLSTATEs of a schema, a table or its type that another has made since it was looked whether it is there; IF NOT EXISTS does not keep two from that. */

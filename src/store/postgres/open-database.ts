@@ -29,6 +29,8 @@ export interface Statement {
   readonly values?: readonly unknown[];
   /** Names it within this schema: then the server keeps its plan. */
   readonly name?: string;
+  /** So long its answer is waited for; else as long as the pool says. */
+  readonly answerMs?: number;
 }
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -173,10 +175,10 @@ export class Database {
     return await this.#pool.connect() as PostgresClient;
   }
 
-  async send(client: StoreTransaction, { text, values, name }: Statement): Promise<readonly Row[]> {
+  async send(client: StoreTransaction, { text, values, name, answerMs: waitMs }: Statement): Promise<readonly Row[]> {
     this.#options.onStatement?.(text);
     const named = name !== undefined && this.#options.preparedStatements ? { name: this.#namePrefix + name } : {};
-    const { rows } = await (client as PostgresClient).query({ text, types: plainTypes, ...(values === undefined ? {} : { values: [...values] }), ...named });
+    const { rows } = await (client as PostgresClient).query({ text, types: plainTypes, ...(values === undefined ? {} : { values: [...values] }), ...(waitMs === undefined ? {} : { query_timeout: waitMs }), ...named });
     return rows as Row[];
   }
 

@@ -105,6 +105,10 @@ class PostgresStore implements Store {
     this.#rows = new SessionRows(database, this.#statements);
     this.#expired = new ExpiredReplies(database, this.#statements);
     this.#hints = new ChangeHints({ database, system, channel: dialect.notify ? channelOf(schema) : null });
+    // Of a session that another process has changed what is known is old: a commit made of it would be a round trip for nothing.
+    this.#hints.subscribe(({ ref, elsewhere }) => {
+      if (elsewhere && ref !== null) this.#known.forget(ref);
+    });
     this.#transactions = new CallerTransactions({ database, system, announce: (ref) => this.#hints.announce(ref, true, true) });
     this.#mintCommitId = commitIds(system);
     const writer = new ChangeWriter(schema, dialect, outboxKinds);

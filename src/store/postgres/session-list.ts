@@ -24,7 +24,8 @@ export async function listSessions(database: Database, schema: string, filter: S
 }
 
 function conditionsOf({ tenant, owner, agent, status, archived, titleText }: SessionFilter): { readonly conditions: readonly string[]; readonly values: readonly (string | boolean)[] } {
-  const conditions = ['tenant = $1'];
+  // The second is true of all, and what the index of lists asks for.
+  const conditions = ['tenant = $1', 'active_at_ms >= 0'];
   const values: (string | boolean)[] = [tenant];
   const add = (condition: (place: string) => string, value: string | boolean | undefined): void => {
     if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));
