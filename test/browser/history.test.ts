@@ -23,8 +23,8 @@ describe.skipIf(!hasChromium)(`moves through the history on the chat page ${need
     await sayAll(tab, 'one', 'two', 'three');
     const other = await chat.open(tab.hash());
     await expect.poll(() => said(other)).toEqual(['one', 'two', 'three']);
-    expect(await message(tab, 'three').getByTestId('rewind').isVisible()).toBe(false);
-    await message(tab, 'one').getByTestId('rewind').click();
+    expect(await message(tab, 'three').getByTestId('message-rewind').isVisible()).toBe(false);
+    await message(tab, 'one').getByTestId('message-rewind').click();
     for (const each of [tab, other]) {
       await expect.poll(() => said(each)).toEqual(['one']);
       expect(await each.get('rewound').textContent()).toContain('2 turns were taken away.');
@@ -44,14 +44,14 @@ describe.skipIf(!hasChromium)(`moves through the history on the chat page ${need
   test('a message is edited and said again; what was left is listed and restored', async () => {
     const tab = await chat.open();
     await sayAll(tab, 'one', 'two', 'three');
-    await message(tab, 'two').getByTestId('edit').click();
+    await message(tab, 'two').getByTestId('message-edit').click();
     await tab.get('message-edit-text').fill('two instead');
     await tab.picture('edit');
     await tab.get('message-edit-text').press('Enter');
     await expect.poll(() => said(tab)).toEqual(['one', 'two instead']);
     await expect.poll(() => tab.answer.textContent()).toContain('You said: two instead');
     await tab.is('idle');
-    await message(tab, 'two instead').getByTestId('retry').click();
+    await message(tab, 'two instead').getByTestId('message-retry').click();
     await expect.poll(() => tab.get('branches-open').textContent()).toBe('2 branches');
     await expect.poll(() => tab.answer.textContent()).toContain('You said: two instead');
     await tab.is('idle');
@@ -70,7 +70,7 @@ describe.skipIf(!hasChromium)(`moves through the history on the chat page ${need
   test('an edit that is given up changes nothing', async () => {
     const tab = await chat.open();
     await sayAll(tab, 'as it was');
-    await tab.get('edit').click();
+    await tab.get('message-edit').click();
     await tab.get('message-edit-text').fill('never mind');
     await tab.get('message-edit-text').press('Escape');
     expect(await said(tab)).toEqual(['as it was']);
@@ -85,7 +85,7 @@ describe.skipIf(!hasChromium)(`moves through the history on the chat page ${need
     await expect.poll(() => tab.answer.textContent()).toContain('I refunded 25.');
     await tab.say('count to 5000 every 20');
     await expect.poll(() => tab.answer.textContent(), { timeout: 10_000 }).toContain('3');
-    await message(tab, 'refund 25').getByTestId('edit').click();
+    await message(tab, 'refund 25').getByTestId('message-edit').click();
     await tab.get('message-edit-text').fill('refund nothing');
     await tab.get('message-edit-send').click();
     await expect.poll(() => said(tab)).toEqual(['refund nothing']);
@@ -99,7 +99,7 @@ describe.skipIf(!hasChromium)(`moves through the history on the chat page ${need
     const tab = await chat.open();
     await sayAll(tab, 'one', 'two');
     const origin = tab.hash();
-    await message(tab, 'one').getByTestId('fork').click();
+    await message(tab, 'one').getByTestId('message-fork').click();
     await expect.poll(() => tab.hash()).not.toBe(origin);
     await expect.poll(() => said(tab)).toEqual(['one']);
     await sayAll(tab, 'elsewhere');

@@ -41,12 +41,12 @@ export class UserCard {
 
   #newControls() {
     const { doings, turnId } = this;
-    this.#rewind = button('Rewind to here', 'rewind', 'Take away what comes after this turn; it can be brought back', () => doings.onRewind(turnId));
+    this.#rewind = button('Rewind to here', 'message-rewind', 'Take away what comes after this turn; it can be brought back', () => doings.onRewind(turnId));
     return element('div', { class: 'controls', attributes: { role: 'group', 'aria-label': 'What can be done with this message' } },
-      button('Edit', 'edit', 'Say something else in its place', () => this.#startEdit()),
-      button('Retry', 'retry', 'Say the same again', () => doings.onRetry(turnId)),
+      button('Edit', 'message-edit', 'Say something else in its place', () => this.#startEdit()),
+      button('Retry', 'message-retry', 'Say the same again', () => doings.onRetry(turnId)),
       this.#rewind,
-      button('Fork', 'fork', 'Go on from this turn in a new chat', () => doings.onFork(turnId)));
+      button('Fork', 'message-fork', 'Go on from this turn in a new chat', () => doings.onFork(turnId)));
   }
 
   #startEdit() {
