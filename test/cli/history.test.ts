@@ -11,10 +11,10 @@ interface Conversation {
   readonly options: CliOptions;
   readonly id: string;
   /** Runs a command on the session; it must succeed. */
-  run(command: string, ...args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }>;
-  json<Value>(command: string, ...args: readonly string[]): Promise<Value>;
+  readonly run: (command: string, ...args: readonly string[]) => Promise<{ readonly stdout: string; readonly stderr: string }>;
+  readonly json: <Value>(command: string, ...args: readonly string[]) => Promise<Value>;
   /** What was said by either side in the visible history, as `show` prints it. */
-  shown(): Promise<string>;
+  readonly shown: () => Promise<string>;
 }
 
 async function conversation(...texts: readonly string[]): Promise<Conversation & { readonly turnIds: readonly string[] }> {
