@@ -62,16 +62,17 @@ export interface Rewinding {
 }
 
 /** Shortens the history to what lies before a seq. Nothing is cut where no turn lies after it. */
-export function rewindBefore(draft: Draft, loaded: Loaded, seq: number, toTurnId: string | null, branchId: string, { keepOperations }: MoveOptions): Rewinding | Refusal {
+export function rewindBefore(draft: Draft, loaded: Loaded, seq: number, branchId: string, { keepOperations }: MoveOptions): Rewinding | Refusal {
   const { kept, cut } = cutBefore(draft.session.visible, seq, draft.session.lastSeq);
-  const turns = turnsIn(marksOf(draft, loaded), cut);
+  const marks = marksOf(draft, loaded);
+  const turns = turnsIn(marks, cut);
   const [fromTurnId] = turns;
   if (fromTurnId === undefined) return { turns: 0, intervals: [] };
   const full = refuseMoreBranches(draft);
   if (full !== null) return full;
   leaveOperations(draft, cut, keepOperations);
   const deliveries = deliveriesIn(draft, marksOf(draft, loaded), kept);
-  draft.append({ kind: 'history-rewound', toTurnId, branchId, fromTurnId, turns: turns.length, intervals: cut, deliveries });
+  draft.append({ kind: 'history-rewound', toTurnId: turnsIn(marks, kept).at(-1) ?? null, branchId, fromTurnId, turns: turns.length, intervals: cut, deliveries });
   return { turns: turns.length, intervals: cut };
 }
 
