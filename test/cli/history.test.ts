@@ -60,6 +60,7 @@ describe('moves through the history on the command line', () => {
     expect((await run('branches', '--limit', '1')).stdout).toMatch(new RegExp(`^BRANCH .*\n${items[0]?.id} +1 +turn_\\w+ +\\d{4}-.*Z\n$`));
     expect((await run('restore', items[1]?.id ?? '')).stderr).toBe('1 turn visible again\n');
     expect(await shown()).not.toContain('instead');
+    expect((await run('follow', '--until-idle')).stdout).toMatch(/\(rewound: 1 turn no longer visible\)\n\(1 turn left as branch br_\w+\)\n> two instead[^]*\(branch br_\w+ restored: 1 turn visible again\)\n$/);
   });
 
   it('what was done outside is said, by each move and by effects', async () => {

@@ -4,6 +4,7 @@ import type { MovedReply } from '../../commands/history.ts';
 import { limits } from '../../core/limits.ts';
 import type { SessionHandle } from '../../index.ts';
 import { storeCommand, wholeNumber, type CommonOptions } from '../command-options.ts';
+import { turnsInWords } from '../event-lines.ts';
 import { openForTurn } from '../open-for-turn.ts';
 import { openExistingStore, requireStoreFile } from '../open-store.ts';
 import { printTable } from '../table.ts';
@@ -135,8 +136,4 @@ export function effectLines({ effects, moreEffects }: Pick<MovedReply, 'effects'
 
 function outcomeInWords({ outcome, mayHaveRun }: Pick<Effect, 'outcome' | 'mayHaveRun'>): string {
   return mayHaveRun === true ? `${outcome}, may have run` : outcome;
-}
-
-function turnsInWords(turns: number): string {
-  return turns === 1 ? '1 turn' : `${turns} turns`;
 }
