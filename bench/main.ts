@@ -2,6 +2,7 @@
 import { benchCommand } from '../src/cli/commands/bench.ts';
 import { PostgresServer } from '../test/support/postgres-server.ts';
 import { commitFormsCommand } from './commit-forms.ts';
+import { historyCommand } from './history.ts';
 import { describeProcesses, measureProcesses } from './postgres-processes.ts';
 import { waitingSessionsCommand } from './waiting-sessions.ts';
 
@@ -20,7 +21,7 @@ try {
       return { figures, text: describeProcesses(figures) };
     },
   });
-  await command.enablePositionalOptions().addCommand(waitingSessionsCommand()).addCommand(commitFormsCommand()).parseAsync(process.argv);
+  await command.enablePositionalOptions().addCommand(waitingSessionsCommand()).addCommand(commitFormsCommand()).addCommand(historyCommand()).parseAsync(process.argv);
 } finally {
   await server?.stop({ remove: true });
 }

@@ -100,11 +100,23 @@ function entryLine(entry: Entry): string | null {
     case 'turn-ended':
       if (entry.error !== undefined) return `— ${entry.reason}: ${oneLine(entry.error.message, 200)} (${entry.error.code})`;
       return entry.reason === 'complete' ? '—' : `— ${entry.reason}`;
+    case 'history-rewound':
+      return `(rewound: ${turnsInWords(entry.turns)} no longer visible)`;
+    case 'history-redone':
+      return `(redone: ${turnsInWords(entry.turns)} visible again)`;
+    case 'branch-discarded':
+      return `(${turnsInWords(entry.turns)} left as branch ${entry.branchId})`;
+    case 'branch-restored':
+      return `(branch ${entry.branchId} restored: ${turnsInWords(entry.turns)} visible again)`;
     case 'session-ended':
       return '— the session has ended';
     default:
       return null;
   }
+}
+
+export function turnsInWords(turns: number): string {
+  return turns === 1 ? '1 turn' : `${turns} turns`;
 }
 
 /** A user message's text; files are named. */

@@ -47,7 +47,7 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
     case 'exists':
       return existingFork(result.session, origin, externalId);
     case 'created':
-      host.committed(result.session, result.entries);
+      host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
       return { reply: await withWholeResults(host.store, origin, entries, result.reply), httpStatus: 201, replayed: false };
   }
 }

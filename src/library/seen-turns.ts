@@ -26,7 +26,7 @@ export class SeenTurns {
       const continues = open !== null && entry.seq === open.seq + 1;
       const view = beginsTurn(entry) ? turnBefore(entry.turnId) : continues ? (open?.view ?? null) : null;
       const next = view === null ? null : turnAfter(view, entry);
-      if (next?.status === 'ended') keep(this.#ended, next.id, next, endedMax);
+      if (next?.status === 'ended') keep(this.#ended, turnKeyOf(ref, next.id), next, endedMax);
       open = next === null || next.status === 'ended' ? null : { view: next, seq: entry.seq };
     }
     if (open === null) this.#open.delete(key);
@@ -39,9 +39,9 @@ export class SeenTurns {
     else this.#open.delete(keyOf(ref));
   }
 
-  /** The turn, if it has ended. */
-  ended(turnId: string): TurnView | null {
-    return this.#ended.get(turnId) ?? null;
+  /** The turn, if it has ended. A fork has turns of the same ids. */
+  ended(ref: SessionRef, turnId: string): TurnView | null {
+    return this.#ended.get(turnKeyOf(ref, turnId)) ?? null;
   }
 
   /** Whether the session's open turn is this one, and nobody else has committed anything to it that this process has heard of. */
@@ -58,6 +58,10 @@ function keep<Value>(map: Map<string, Value>, key: string, value: Value, max: nu
     map.delete(oldest);
     break;
   }
+}
+
+function turnKeyOf(ref: SessionRef, turnId: string): string {
+  return `${keyOf(ref)}\n${turnId}`;
 }
 
 function keyOf({ tenant, id }: SessionRef): string {

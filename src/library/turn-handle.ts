@@ -111,11 +111,11 @@ export class TurnHandle {
   async #wait(): Promise<TurnResult> {
     const { waiters, commands: { store } } = this.#host;
     for (;;) {
-      const seen = this.steers === undefined ? waiters.seenToEnd(this.id) : null;
+      const seen = this.steers === undefined ? waiters.seenToEnd(this.#ref, this.id) : null;
       if (seen !== null) return { ...seen, sessionId: this.#ref.id };
       await waiters.wait(this.#ref, this.steers === undefined ? this.id : [this.id, this.steers.turnId]);
       if (waiters.closed) throw shuttingDown();
-      if (this.steers === undefined && waiters.seenToEnd(this.id) !== null) continue;
+      if (this.steers === undefined && waiters.seenToEnd(this.#ref, this.id) !== null) continue;
       const session = await store.readSession(this.#ref);
       const turn = session === null ? null : await this.#read(session);
       if (turn === null) throw this.#gone();

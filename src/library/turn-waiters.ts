@@ -75,8 +75,8 @@ export class TurnWaiters {
   }
 
   /** The turn, if it has ended, and this process has seen all of it. */
-  seenToEnd(turnId: string): TurnView | null {
-    return this.#seen.ended(turnId);
+  seenToEnd(ref: SessionRef, turnId: string): TurnView | null {
+    return this.#seen.ended(ref, turnId);
   }
 
   /** Entries of a commit of this process. */

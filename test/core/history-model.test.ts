@@ -94,6 +94,7 @@ class World {
         if (kept.length === model.visible.length) return;
         model.redo = [...model.visible, ...(model.redo ?? model.visible).slice(model.visible.length)];
         model.visible = kept;
+        expect(pure.last('history-rewound')?.toTurnId).toBe(kept.at(-1)?.id ?? null);
         return;
       }
       case 'redo': {
@@ -110,6 +111,7 @@ class World {
         const edited = pure.command(acceptEdit({ turnId, message: pure.message(said), stop: true }));
         if (isRefusal(edited)) throw new Error(edited.message);
         model.redo = [...model.visible, ...(model.redo ?? model.visible).slice(model.visible.length)];
+        expect(pure.last('history-rewound')?.toTurnId).toBe(model.visible[place - 1]?.id ?? null);
         this.#goesOn({ id: edited.turnId, said }, model.visible.slice(0, place));
         pure.claim();
         if (!leavesOpen) this.#finish();

@@ -132,6 +132,27 @@ describe.each(stores)('a session\'s history on %s', (_name, open) => {
     expect(await said(session)).toEqual(['one', 'two', 'and?']);
   });
 
+  it('of a running turn is copied without ending that for whoever waits for it, and hooks are told of what happens, not of what is copied', async () => {
+    const store = await open();
+    const held = gate();
+    const heard: string[] = [];
+    const holdfast = await openHoldfast({
+      agents: [agent({ name: 'one', model: scriptedModel(['1', [{ text: 'half' }, { gate: held }, { text: ' and half' }]], { otherwise: 'ok' }) })], store,
+      hooks: { onTurnEnd: ({ sessionId, entry }) => void heard.push(`${sessionId} ${entry.reason}`) },
+    });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    await say(session, 'one');
+    const turn = await session.send('two');
+    await held.reached;
+    const copy = await session.fork();
+    expect(await copy.turn({ turnId: turn.id }).result).toMatchObject({ reason: 'stopped', sessionId: copy.id });
+    held.open();
+    expect(await turn.result).toMatchObject({ reason: 'complete', text: 'half and half', sessionId: session.id });
+    await say(copy, 'three');
+    await eventually('the hooks to be told', () => Promise.resolve(heard.length >= 4));
+    expect(heard.toSorted()).toEqual([`${session.id} complete`, `${session.id} complete`, `${copy.id} stopped`, `${copy.id} complete`].toSorted());
+  });
+
   it('has one effect for a call that is made twice with one key', async () => {
     const { session } = await bench(await open());
     const turnId = await say(session, 'one');

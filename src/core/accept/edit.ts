@@ -23,7 +23,7 @@ export function acceptEdit({ turnId, message, ...options }: EditCommand): Accept
     const marks = marksOf(draft, loaded);
     const bounds = findVisibleTurn(draft, marks, turnId);
     if (isRefusal(bounds)) return bounds;
-    const rewinding = rewindBefore(draft, marks, bounds.beginSeq, null, mintId('br'), options);
+    const rewinding = rewindBefore(draft, loaded, bounds.beginSeq, mintId('br'), options);
     if (isRefusal(rewinding)) return rewinding;
     const newTurnId = mintId('turn');
     draft.startMessage(message, newTurnId);

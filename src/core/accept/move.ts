@@ -62,16 +62,17 @@ export interface Rewinding {
 }
 
 /** Shortens the history to what lies before a seq. Nothing is cut where no turn lies after it. */
-export function rewindBefore(draft: Draft, marks: readonly Mark[], seq: number, toTurnId: string | null, branchId: string, { keepOperations }: MoveOptions): Rewinding | Refusal {
+export function rewindBefore(draft: Draft, loaded: Loaded, seq: number, branchId: string, { keepOperations }: MoveOptions): Rewinding | Refusal {
   const { kept, cut } = cutBefore(draft.session.visible, seq, draft.session.lastSeq);
+  const marks = marksOf(draft, loaded);
   const turns = turnsIn(marks, cut);
   const [fromTurnId] = turns;
   if (fromTurnId === undefined) return { turns: 0, intervals: [] };
   const full = refuseMoreBranches(draft);
   if (full !== null) return full;
   leaveOperations(draft, cut, keepOperations);
-  const deliveries = deliveriesIn(draft, marksOf(draft, { session: draft.session, chunks: [], outcomes: [], marks }), kept);
-  draft.append({ kind: 'history-rewound', toTurnId, branchId, fromTurnId, turns: turns.length, intervals: cut, deliveries });
+  const deliveries = deliveriesIn(draft, marksOf(draft, loaded), kept);
+  draft.append({ kind: 'history-rewound', toTurnId: turnsIn(marks, kept).at(-1) ?? null, branchId, fromTurnId, turns: turns.length, intervals: cut, deliveries });
   return { turns: turns.length, intervals: cut };
 }
 
@@ -90,15 +91,5 @@ export function leaveOperations(draft: Draft, left: readonly Interval[], keepOpe
 /** The results that wait for the model in a history. Those that waited already keep the turn that they are to open; others wait for the next message, but for those that came while their call was left. */
 export function deliveriesIn(draft: Draft, marks: readonly Mark[], visible: readonly Interval[], mintTurnId: (() => string) | null = null): readonly Delivery[] {
   const waiting = new Map(draft.session.deliveries.map(({ operationId, turnId }) => [operationId, turnId]));
-  const seen = new Set<string>();
-  return undelivered(uniqueMarks(marks, seen), visible, (operationId) => (waiting.has(operationId) ? (waiting.get(operationId) ?? null) : (mintTurnId?.() ?? null)));
-}
-
-function uniqueMarks(marks: readonly Mark[], seen: Set<string>): readonly Mark[] {
-  return marks.filter(({ seq, mark }) => {
-    const key = `${seq} ${mark}`;
-    const isNew = !seen.has(key);
-    seen.add(key);
-    return isNew;
-  });
+  return undelivered(marks, visible, (operationId) => (waiting.has(operationId) ? (waiting.get(operationId) ?? null) : (mintTurnId?.() ?? null)));
 }

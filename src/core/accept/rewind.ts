@@ -33,7 +33,7 @@ export function acceptRewind({ turnId, ...options }: RewindCommand): Accept<Move
       if (isRefusal(bounds)) return bounds;
       seq = (bounds.endSeq ?? draft.session.lastSeq) + 1;
     }
-    const rewinding = rewindBefore(draft, marks, seq, turnId, mintId('br'), options);
+    const rewinding = rewindBefore(draft, loaded, seq, mintId('br'), options);
     if (isRefusal(rewinding)) return rewinding;
     holdWaiting(draft);
     draft.rest();

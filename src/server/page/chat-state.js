@@ -36,15 +36,15 @@
 /**
  * What one side said in a turn. A message that joins a running turn comes between what the agent says before and after it.
  *
- * @typedef {{ role: 'user', messageId: string, text: string, steered: boolean }} UserMessage
+ * @typedef {{ role: 'user', messageId: string, text: string, steered: boolean, content: MessageContent }} UserMessage
  * @typedef {{ role: 'assistant', blocks: Block[] }} AssistantMessage
  * @typedef {UserMessage | AssistantMessage} Message
  */
 
 /**
- * A turn as it is shown. `version` grows with every change of it.
+ * A turn as it is shown. `version` grows with every change of it. `left`: it is not in the visible history, but may come back into it.
  *
- * @typedef {{ id: string, seq: number, messages: Message[], end: { reason: string, error: ErrorInfo | null } | null, version: number }} Turn
+ * @typedef {{ id: string, seq: number, messages: Message[], end: { reason: string, error: ErrorInfo | null } | null, version: number, left: boolean }} Turn
  */
 
 /**
@@ -60,7 +60,9 @@
  * @property {string} sessionId
  * @property {number} lastSeq
  * @property {string | null} title
- * @property {Turn[]} turns
+ * @property {Turn[]} turns of the whole log, see `visibleTurnsOf`
+ * @property {Set<string> | null} rewound the turns that redo brings back; null: there is nothing to be brought back
+ * @property {number} branches
  * @property {string | null} status as the server says it; null until it does, `missing` where it has no such session
  * @property {string | null} turnId the open turn
  * @property {{ held: boolean, messages: QueuedMessage[] }} queue
@@ -76,9 +78,14 @@
 /** @param {string} sessionId @returns {Chat} */
 export function newChat(sessionId) {
   return {
-    sessionId, lastSeq: 0, title: null, turns: [], status: null, turnId: null, queue: { held: false, messages: [] }, retry: null, live: null,
+    sessionId, lastSeq: 0, title: null, turns: [], rewound: null, branches: 0, status: null, turnId: null, queue: { held: false, messages: [] }, retry: null, live: null,
     closedAttempts: new Set(), calls: new Map(), operations: new Map(), queuedContents: new Map(), seenMessages: new Set(),
   };
+}
+
+/** The turns of the visible history. @param {Chat} chat */
+export function visibleTurnsOf({ turns }) {
+  return turns.filter(({ left }) => !left);
 }
 
 /** Whether a turn is open, at work or waiting for somebody. @param {Chat} chat */
@@ -98,7 +105,7 @@ export function openActionsOf({ calls }) {
 
 /** The operations of a chat that have not ended. @param {Chat} chat */
 export function liveOperationsOf({ operations }) {
-  return [...operations.values()].flatMap(({ block }) => (block.operation !== null && isLive(block.operation) ? [{ operation: block.operation, block }] : []));
+  return [...operations.values()].flatMap(({ turn, block }) => (!turn.left && block.operation !== null && isLive(block.operation) ? [{ operation: block.operation, block }] : []));
 }
 
 /** @param {ShownOperation} operation */
@@ -110,7 +117,7 @@ export function isLive({ status }) {
 export function turnOf(chat, turnId) {
   const known = chat.turns.findLast(({ id }) => id === turnId);
   if (known !== undefined) return known;
-  const turn = { id: turnId, seq: chat.lastSeq, messages: [], end: null, version: 0 };
+  const turn = { id: turnId, seq: chat.lastSeq, messages: [], end: null, version: 0, left: false };
   chat.turns.push(turn);
   return turn;
 }

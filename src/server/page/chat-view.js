@@ -1,15 +1,16 @@
 // @ts-check
 import { messagesOf } from './chat.js';
-import { isWorking } from './chat-state.js';
+import { isWorking, visibleTurnsOf } from './chat-state.js';
 import { element, setText } from './element.js';
 import { ToolCard } from './tool-card.js';
+import { UserCard } from './user-card.js';
 import { durationInWords, endInWords, errorCode, errorInWords } from './words.js';
 
 /** @typedef {import('./chat-state.js').Chat} Chat */
 /** @typedef {import('./chat-state.js').Turn} Turn */
 /** @typedef {import('./chat-state.js').Block} Block */
 /** @typedef {import('./chat-state.js').Message} Message */
-/** @typedef {import('./tool-card.js').Doings} Doings */
+/** @typedef {import('./tool-card.js').Doings & import('./user-card.js').MessageDoings} Doings */
 
 /**
  * A message that was sent and is not in the log yet.
@@ -28,7 +29,7 @@ import { durationInWords, endInWords, errorCode, errorInWords } from './words.js
  *
  * @typedef {object} ShownTurn
  * @property {HTMLElement} section
- * @property {{ key: string, node: HTMLElement, blocks: ShownBlock[] }[]} messages
+ * @property {{ key: string, node: HTMLElement, user: UserCard | null, blocks: ShownBlock[] }[]} messages
  * @property {HTMLElement | null} end
  * @property {string} version
  */
@@ -54,15 +55,17 @@ export class ChatView {
 
   /** @param {Chat} chat @param {readonly OutgoingMessage[]} outgoing @param {number} decisionsVersion grows when the sending of an answer goes on */
   show(chat, outgoing, decisionsVersion) {
-    this.#removeLeft(chat);
-    for (const turn of chat.turns) {
+    const turns = visibleTurnsOf(chat);
+    this.#removeLeft(turns);
+    for (const turn of turns) {
       const works = chat.turnId === turn.id && isWorking(chat.status);
       // Whether a turn is worked on, and what of it is being sent, is shown as well and is no part of it.
-      const version = `${turn.version} ${works} ${chat.retry !== null} ${decisionsVersion}`;
+      const isLast = turn === turns.at(-1);
+      const version = `${turn.version} ${works} ${chat.retry !== null} ${decisionsVersion} ${isLast}`;
       const shown = this.#shown.get(turn.id) ?? this.#addTurn(turn.id);
       if (shown.version === version) continue;
       shown.version = version;
-      showTurn(shown, turn, messagesOf(chat, turn), { works, awaits: works && chat.retry === null }, this.doings);
+      showTurn(shown, turn, messagesOf(chat, turn), { works, awaits: works && chat.retry === null, isLast }, this.doings);
     }
     this.#showOutgoing(outgoing);
   }
@@ -77,10 +80,9 @@ export class ChatView {
     return shown;
   }
 
-  /** Turns of a branch that was left. @param {Chat} chat */
-  #removeLeft(chat) {
-    if (this.#shown.size <= chat.turns.length) return;
-    const kept = new Set(chat.turns.map(({ id }) => id));
+  /** Turns that were left. What comes back into the history comes after what stayed. @param {readonly Turn[]} turns */
+  #removeLeft(turns) {
+    const kept = new Set(turns.map(({ id }) => id));
     for (const [id, { section }] of this.#shown) {
       if (kept.has(id)) continue;
       section.remove();
@@ -101,13 +103,13 @@ export class ChatView {
 }
 
 /**
- * `works`: somebody works on the turn; `awaits`: and more of it is on its way.
+ * `works`: somebody works on the turn; `awaits`: and more of it is on its way. `isLast`: no turn comes after it.
  *
- * @typedef {{ works: boolean, awaits: boolean }} Progress
+ * @typedef {{ works: boolean, awaits: boolean, isLast: boolean }} Progress
  */
 
 /** @param {ShownTurn} shown @param {Turn} turn @param {readonly Message[]} messages @param {Progress} progress @param {Doings} doings */
-function showTurn(shown, turn, messages, { works, awaits }, doings) {
+function showTurn(shown, turn, messages, { works, awaits, isLast }, doings) {
   const end = turn.end === null ? null : endInWords(turn.end);
   const hasAnswer = messages.at(-1)?.role === 'assistant';
   /** @type {readonly Message[]} what comes, and how it ended, is shown in a message of the agent, if that is empty */
@@ -118,19 +120,15 @@ function showTurn(shown, turn, messages, { works, awaits }, doings) {
     let known = shown.messages[place];
     if (known?.key !== key) {
       known?.node.remove();
-      known = { key, node: message.role === 'user' ? userNode(message) : assistantNode(), blocks: [] };
+      const user = message.role === 'user' ? new UserCard(message, turn.id, doings) : null;
+      known = { key, node: user?.node ?? assistantNode(), user, blocks: [] };
       shown.section.insertBefore(known.node, shown.section.children[place] ?? null);
       shown.messages[place] = known;
     }
-    if (message.role === 'assistant') showAnswer(known, message.blocks, { works, awaits: awaits && place === all.length - 1 }, doings);
+    known.user?.update(isLast);
+    if (message.role === 'assistant') showAnswer(known, message.blocks, { works, awaits: awaits && place === all.length - 1, isLast }, doings);
   });
   showEnd(shown, turn, end);
-}
-
-/** @param {{ messageId: string, text: string, steered: boolean }} message */
-function userNode({ messageId, text, steered }) {
-  return element('article', { class: 'message user', testid: 'message-user', data: { message: messageId }, attributes: { 'aria-label': 'You' } },
-    element('p', { class: 'text', text }), steered ? element('p', { class: 'note', testid: 'steered', text: 'Joined the running turn' }) : null);
 }
 
 function assistantNode() {

@@ -1,5 +1,5 @@
 // @ts-check
-import { closeAttempt, textOf, touch, turnOf } from './chat-state.js';
+import { closeAttempt, textOf, touch, turnOf, visibleTurnsOf } from './chat-state.js';
 import { foldEntry, foldOperations, newCall } from './fold-entry.js';
 
 /** @typedef {import('./chat-state.js').Chat} Chat */
@@ -57,8 +57,8 @@ export function messagesOf({ live }, turn) {
 }
 
 /** The text with which a chat began, for its name. @param {Chat} chat */
-export function firstTextOf({ turns }) {
-  const first = turns[0]?.messages.find(({ role }) => role === 'user');
+export function firstTextOf(chat) {
+  const first = visibleTurnsOf(chat)[0]?.messages.find(({ role }) => role === 'user');
   return first?.role === 'user' ? first.text.slice(0, 80) : null;
 }
 

@@ -1,4 +1,5 @@
 // @ts-check
+import { foldMove } from './fold-move.js';
 import { closeAttempt, isLive, textOf, touch, turnOf } from './chat-state.js';
 
 /** @typedef {import('./chat-state.js').Chat} Chat */
@@ -26,8 +27,11 @@ export function foldEntry(chat, entry) {
     case 'message-unqueued':
       chat.queuedContents.delete(entry.messageId);
       return;
+    case 'history-rewound':
+    case 'history-redone':
     case 'branch-discarded':
-      chat.turns = chat.turns.filter(({ seq }) => !entry.intervals.some(({ fromSeq, toSeq }) => seq >= fromSeq && seq <= (toSeq ?? Infinity)));
+    case 'branch-restored':
+      foldMove(chat, entry);
       return;
     case 'operation-ended':
       endOperation(chat, entry);
@@ -42,7 +46,7 @@ function foldTurnEntry(chat, turn, entry) {
   touch(turn);
   switch (entry.kind) {
     case 'user-message':
-      turn.messages.push({ role: 'user', messageId: entry.messageId, text: textOf(entry.parts), steered: entry.steered === true });
+      turn.messages.push({ role: 'user', messageId: entry.messageId, text: textOf(entry.parts), steered: entry.steered === true, content: entry });
       chat.seenMessages.add(entry.messageId);
       chat.queuedContents.delete(entry.messageId);
       return;

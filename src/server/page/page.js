@@ -1,6 +1,7 @@
 // @ts-check
 import { callServer, callUntilAnswered, newMessageId, NoAnswer, pathOf } from './call-server.js';
-import { isBusy, newChat } from './chat-state.js';
+import { isBusy, newChat, visibleTurnsOf } from './chat-state.js';
+import { BranchPanel } from './branch-panel.js';
 import { ChatView } from './chat-view.js';
 import { firstTextOf, foldEvent } from './chat.js';
 import { connectComposer } from './composer.js';
@@ -11,7 +12,7 @@ import { Outbox } from './outbox.js';
 import { editOf, QueueView } from './queue-view.js';
 import { nameOf, showSessions } from './session-list.js';
 import { connectTitle } from './title.js';
-import { statusInWords } from './words.js';
+import { effectsInWords, statusInWords } from './words.js';
 
 const examples = ['count to 40', 'weather in Lisbon', 'refund 25', 'locate me', 'index 100 in the background', 'ask me Tea or coffee? tea / coffee', 'sleep 3000 once', 'fail overloaded 2'];
 const sessionsEveryMs = 10_000;
@@ -41,6 +42,10 @@ const view = new ChatView(byId('transcript', HTMLElement), {
   },
   onCancel: (operationId) => command('POST', `v1/operations/${encodeURIComponent(operationId)}/cancel`),
   decisionOf: (actionId) => decisions.of(actionId),
+  onEdit: (turnId, message, text) => inHistory('edit', { turnId, ...editOf(message, text) }),
+  onRetry: (turnId) => inHistory('retry', { turnId }),
+  onRewind: (turnId) => inHistory('rewind', { turnId }),
+  onFork: fork,
   resultPath: ({ stepSeq, index }) => `${pathOf(chat?.sessionId ?? '')}/calls/${stepSeq}-${index}/result`,
 });
 const queue = new QueueView({
@@ -48,6 +53,11 @@ const queue = new QueueView({
   onRemove: ({ messageId }) => inQueue('DELETE', encodeURIComponent(messageId)),
   onPromote: ({ messageId }) => inQueue('POST', `${encodeURIComponent(messageId)}/promote`),
   onHold: (held) => inQueue('POST', held ? 'hold' : 'release'),
+});
+const branchPanel = new BranchPanel({
+  onRedo: () => inHistory('redo'),
+  onList: async () => (chat === null ? null : ((await ask('GET', `${pathOf(chat.sessionId)}/branches?limit=100`))?.items ?? null)),
+  onRestore: (branchId) => inHistory(`branches/${encodeURIComponent(branchId)}/restore`, {}),
 });
 const outbox = new Outbox({ agentName: () => agentName, onChange: render, onProblem: showProblem, onSession: openNewSession });
 const composer = connectComposer({ onSend: send, onStop: stop });
@@ -65,6 +75,7 @@ function openFromHash() {
   decisions.clear();
   followsEnd = true;
   showProblem(null);
+  showNotice(null);
   title.cancel();
   if (chat !== null) follow(chat.sessionId);
   else showConnection('none');
@@ -149,15 +160,38 @@ async function inQueue(method, what, body) {
   return done;
 }
 
-/** Sends a command until it is answered, with one effect however often it is sent. @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<boolean>} */
+/** Moves through the history of the open chat. A running turn is stopped for it: whoever moves means that. @param {string} what @param {object} [body] */
+async function inHistory(what, body) {
+  if (chat === null) return false;
+  showProblem(null);
+  const answer = await ask('POST', `${pathOf(chat.sessionId)}/${what}`, body === undefined ? undefined : { ...body, ...(isBusy(chat) ? { stop: true } : {}) });
+  if (answer === null) return false;
+  showNotice(effectsInWords(answer));
+  if (document.activeElement === document.body) composer.focus(); // the button that had the focus went away
+  return true;
+}
+
+/** Goes on from a turn in a new chat. @param {string} turnId */
+async function fork(turnId) {
+  const answer = chat === null ? null : await ask('POST', `${pathOf(chat.sessionId)}/fork`, { turnId });
+  if (answer === null) return false;
+  location.hash = answer.sessionId;
+  return true;
+}
+
+/** Sends a command; resolves to whether the server took it. @param {string} method @param {string} path @param {unknown} [body] */
 async function command(method, path, body) {
+  return (await ask(method, path, body)) !== null;
+}
+
+/** Calls until it is answered, with one effect however often it is sent. @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} null: refused, which is said */
+async function ask(method, path, body) {
   const idempotencyKey = newMessageId();
   try {
-    await callUntilAnswered(() => callServer(method, path, { body, idempotencyKey }));
-    return true;
+    return (await callUntilAnswered(() => callServer(method, path, { body, ...(method === 'GET' ? {} : { idempotencyKey }) }))) ?? {};
   } catch (error) {
     showProblem(messageOf(error));
-    return false;
+    return null;
   }
 }
 
@@ -173,13 +207,14 @@ function renderSoon() {
 function render() {
   renderIsDue = false;
   const outgoing = outbox.messagesOf(chat);
-  const isEmpty = chat === null || (chat.status !== null && chat.status !== 'missing' && chat.turns.length === 0);
+  const isEmpty = chat === null || (chat.status !== null && chat.status !== 'missing' && visibleTurnsOf(chat).length === 0);
   byId('welcome', HTMLElement).hidden = !isEmpty || outgoing.length > 0;
   view.show(chat ?? newChat(''), outgoing, decisions.version);
   if (followsEnd) scroller.scrollTop = scroller.scrollHeight;
   showLatestButton();
   showStatus();
   showQueue();
+  branchPanel.show(chat);
   composer.show({
     busy: chat !== null && isBusy(chat),
     stopping: isStopping,
@@ -228,6 +263,12 @@ function showProblem(text) {
   setText(byId('problem-text', HTMLElement), text ?? '');
 }
 
+/** @param {string | null} text */
+function showNotice(text) {
+  byId('notice', HTMLElement).hidden = text === null;
+  setText(byId('notice-text', HTMLElement), text ?? '');
+}
+
 function showQueue() {
   const { messages, held } = chat?.queue ?? { messages: [], held: false };
   const heading = held ? 'On hold' : chat !== null && isBusy(chat) ? 'Waiting for this turn to end' : 'Waiting for your next message';
@@ -274,6 +315,7 @@ byId('examples', HTMLElement).append(...examples.map((text) => {
 }));
 byId('new-chat', HTMLElement).addEventListener('click', startNewChat);
 byId('problem-close', HTMLElement).addEventListener('click', () => showProblem(null));
+byId('notice-close', HTMLElement).addEventListener('click', () => showNotice(null));
 byId('to-latest', HTMLElement).addEventListener('click', () => {
   followsEnd = true;
   render();
@@ -291,7 +333,7 @@ scroller.addEventListener('scroll', () => {
 document.addEventListener('keydown', (event) => {
   if (event.key !== 'Escape' || event.defaultPrevented) return;
   // Whoever fills something in means that, and not the turn.
-  if (event.target instanceof Element && event.target.closest('.action, .queue') !== null) return;
+  if (event.target instanceof Element && event.target.closest('.action, .queue, .message-edit') !== null) return;
   if (document.body.classList.contains('list-open')) toggleList(false);
   else void stop();
 });

@@ -161,6 +161,13 @@ export function refusedAnswerInWords(code, detail) {
   }
 }
 
+/** What a move through the history left behind outside, where it did. @param {{ effects?: readonly { toolName: string, mayHaveRun?: boolean }[], moreEffects?: boolean }} moved */
+export function effectsInWords({ effects = [], moreEffects = false }) {
+  if (effects.length === 0) return null;
+  const names = [...new Set(effects.map(({ toolName, mayHaveRun }) => (mayHaveRun === true ? `${toolName} (may have run)` : toolName)))];
+  return `What was done outside is not undone: ${names.join(', ')}${moreEffects ? ', and more' : ''}.`;
+}
+
 /** @param {ShownOperation} operation */
 export function percentOf({ fraction }) {
   return Math.floor(fraction * 100);
