@@ -1,9 +1,8 @@
-import type { Change, Loaded } from '../../core/draft.ts';
-import type { Entry } from '../../core/entry.ts';
-import { invariant, isRefusal, refuse } from '../../core/errors.ts';
+import type { Change } from '../../core/draft.ts';
+import { invariant, isRefusal } from '../../core/errors.ts';
 import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
-import { dueAtMs, keysOfOpenCalls, type Session } from '../../core/session.ts';
+import { dueAtMs, keysOfOpenCalls } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import { StoreError } from '../store-error.ts';
 import type { CreateRequest, CreateResult, SessionKey, SessionRef, StoreTransaction, UpdateRequest, UpdateResult } from '../store.ts';
@@ -12,6 +11,7 @@ import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
+import { committed, looksBeside, needsLock, notPlanned, nothingBeside, plan, scopesOf, type Planned } from './planned-change.ts';
 import { isContested, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
 import { replayOf } from './stored-replies.ts';
@@ -34,14 +34,6 @@ export interface SessionWritesOptions {
   readonly mintCommitId: () => string;
   /** Told of every commit that has landed. */
   readonly announce: (ref: SessionRef, leavesWork: boolean) => void;
-}
-
-/** A change that was made of what was read, ready to be written. */
-interface Planned<Reply> {
-  readonly kind: 'planned';
-  readonly before: KnownSession;
-  readonly change: Change<Reply>;
-  readonly replies: readonly ReplyToKeep[];
 }
 
 /** Under the lock. */
@@ -342,54 +334,8 @@ export class SessionWrites {
   }
 }
 
-const nothingBeside: Omit<Loaded, 'session' | 'outcomes'> = { chunks: [], keyedOperations: [] };
-
-/** What a request comes to, given what was read: a change to write, or an answer. */
-function plan<Reply>({ key, idempotency = [], transition, reads, replyToStore }: UpdateRequest<Reply>, { known, replies }: LoadedRows, beside: Omit<Loaded, 'session' | 'outcomes'>): UpdateResult<Reply> | Planned<Reply> {
-  if (known === null) {
-    // The reply of a deletion outlives its session.
-    const deleted = replayOf(replies, '', idempotency);
-    if (deleted?.kind === 'replayed') return deleted;
-    return { kind: 'refused', refusal: deleted?.refusal ?? refuse('session_not_found', `there is no session ${key.id}`), session: null };
-  }
-  const { session } = known;
-  // The key is looked at before the revision and the status (G2).
-  const replayed = replayOf(replies, session.id, idempotency);
-  if (replayed !== null) return replayed.kind === 'refused' ? { ...replayed, session } : replayed;
-  const change = transition({ session, outcomes: reads?.outcomes === true ? known.outcomes : [], ...beside });
-  if (isRefusal(change)) return { kind: 'refused', refusal: change, session };
-  const reply = idempotency.length === 0 ? null : (replyToStore?.(change.reply) ?? null);
-  const sessionId = change.deletesSession ? '' : session.id;
-  return { kind: 'planned', before: known, change, replies: idempotency.map((each) => ({ key: each, reply, sessionId })) };
-}
-
-function committed<Reply>({ change }: Planned<Reply>, entries: readonly Entry[]): UpdateResult<Reply> {
-  return { kind: 'committed', reply: change.reply, session: change.session, entries };
-}
-
 function createdBy<Reply>({ change, entries }: Write<Reply>): CreateResult<Reply> {
   return { kind: 'created', reply: change.reply, session: change.session, entries };
-}
-
-function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): UpdateResult<Reply> {
-  return result.kind === 'planned' ? committed(result, []) : result;
-}
-
-/**
- * Whether a change has to see rows that others may be writing beside the session just now. Live output is written under the fence: where the fence stays, whoever drops it has written it himself and waited; where it is raised, a last
- * piece may be on its way.
- */
-function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], redacts = [], deletesSession }: Change<Reply>): boolean {
-  return deletesSession || cancels.length > 0 || session.owner !== before.owner || redacts.length > 0 || (dropsChunks && session.fence !== before.fence);
-}
-
-/** What others write beside the row, and what is read in more than one look, is read under the lock. */
-function looksBeside<Reply>({ reads = {} }: UpdateRequest<Reply>): boolean {
-  return reads.chunks === true || reads.marks === true || reads.branchId !== undefined;
-}
-
-function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {
-  return idempotency.map(({ scope }) => scope);
 }
 
 function seesTooLittle(id: string): StoreError {

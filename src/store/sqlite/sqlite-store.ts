@@ -10,6 +10,7 @@ import type {
   TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
 } from '../store.ts';
 import { StoreError } from '../store-error.ts';
+import { ChangeHints } from './change-hints.ts';
 import { ChangeWriter } from './change-writer.ts';
 import { claimableSessions } from './claimable-sessions.ts';
 import { GroupCommit, storeErrorOf } from './group-commit.ts';
@@ -45,8 +46,6 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<Store> {
   return new SqliteStore(database, locks, options);
 }
 
-const somethingElsewhere: ChangeHint = { ref: null, elsewhere: true, leavesWork: true };
-
 class SqliteStore implements Store {
   readonly name = 'sqlite';
   readonly capabilities;
@@ -59,11 +58,7 @@ class SqliteStore implements Store {
   readonly #group: GroupCommit;
   readonly #locks: WorkerLocks | null;
   readonly #system: SqliteStoreOptions['system'];
-  readonly #pollMs: number;
-  readonly #listeners = new Set<(hint: ChangeHint) => void>();
-  #changed: SessionRef[] = [];
-  #dataVersion = 0;
-  #stopPolling: (() => void) | null = null;
+  readonly #hints: ChangeHints;
   #closing: Promise<void> | null = null;
 
   constructor(database: Database, locks: WorkerLocks | null, { system, outboxKinds = [], pollMs = 20, path }: SqliteStoreOptions) {
@@ -75,8 +70,8 @@ class SqliteStore implements Store {
     this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, outboxKinds);
     this.#locks = locks;
     this.#system = system;
-    this.#pollMs = pollMs;
-    this.#group = new GroupCommit(database, system, () => this.#announce());
+    this.#hints = new ChangeHints({ database, clock: system.clock, pollMs: path === ':memory:' ? null : pollMs });
+    this.#group = new GroupCommit(database, system, () => this.#hints.announce());
     this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:', transactions: false, hintsOfOthers: path !== ':memory:' };
   }
 
@@ -145,7 +140,7 @@ class SqliteStore implements Store {
 
   #write<Reply>(before: Session | null, change: Change<Reply>): readonly Entry[] {
     const entries = this.#writer.write(before, change);
-    this.#changed.push({ tenant: change.session.tenant, id: change.session.id });
+    this.#hints.changed({ tenant: change.session.tenant, id: change.session.id });
     return entries;
   }
 
@@ -153,7 +148,7 @@ class SqliteStore implements Store {
     return this.#group.run(() => {
       const { changes } = this.#statements.get('insertChunk').run(ordinal, JSON.stringify(segments), ref.tenant, ref.id, fence, attemptId);
       if (changes === 0) return 'fence-lost';
-      this.#changed.push(ref);
+      this.#hints.changed(ref);
       return 'stored';
     });
   }
@@ -190,7 +185,7 @@ class SqliteStore implements Store {
     if (change.operation !== operation) {
       this.#operations.update(change.operation);
       // Followers of the session see its operations, though its row stays as it is.
-      if (change.session === null) this.#changed.push({ tenant, id: sessionId });
+      if (change.session === null) this.#hints.changed({ tenant, id: sessionId });
     }
     const entries = change.session === null ? [] : this.#write(session, change.session);
     return { kind: 'committed', reply: change.reply, operation: change.operation, session: change.session?.session ?? null, entries };
@@ -334,12 +329,7 @@ class SqliteStore implements Store {
   }
 
   onChange(listener: (hint: ChangeHint) => void): () => void {
-    this.#listeners.add(listener);
-    if (this.#stopPolling === null && this.capabilities.durable && this.#closing === null) this.#poll();
-    return () => {
-      this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#endPolling();
-    };
+    return this.#hints.listen(listener);
   }
 
   close(): Promise<void> {
@@ -347,44 +337,10 @@ class SqliteStore implements Store {
   }
 
   async #close(): Promise<void> {
-    this.#endPolling();
+    this.#hints.close();
     await this.#group.close();
     this.#locks?.releaseAll();
     this.#database.close();
-  }
-
-  #announce(): void {
-    const changed = this.#changed;
-    this.#changed = [];
-    for (const ref of changed) for (const listener of this.#listeners) listener({ ref, elsewhere: false, leavesWork: false });
-  }
-
-  /** `data_version` changes when another connection has committed; it is one read of shared memory. */
-  #poll(): void {
-    const stop = this.#system.clock.after(this.#pollMs, () => {
-      if (this.#hasChangedElsewhere()) for (const listener of this.#listeners) listener(somethingElsewhere);
-      if (this.#stopPolling === stop) this.#poll();
-    });
-    this.#stopPolling = stop;
-  }
-
-  #hasChangedElsewhere(): boolean {
-    let version: number;
-    try {
-      version = Number(this.#database.pragma('data_version', { simple: true }));
-    } catch (error) {
-      // Another process is just recovering the file: the next look sees what it changed.
-      if (isBusy(error)) return false;
-      throw error;
-    }
-    const changed = version !== this.#dataVersion;
-    this.#dataVersion = version;
-    return changed;
-  }
-
-  #endPolling(): void {
-    this.#stopPolling?.();
-    this.#stopPolling = null;
   }
 
   /** Reads only wait when another process is just recovering the file. */
