@@ -22,8 +22,8 @@ export interface Acknowledged {
 export async function faultsOfSchema(client: Client, schema: string, acknowledged: readonly Acknowledged[]): Promise<readonly string[]> {
   const table = async (name: string): Promise<readonly Row[]> => (await client.query(`SELECT * FROM ${schema}.${name}`)).rows;
   const sessions = await table('session');
-  const [entries, chunks, outcomes, operations] = [await table('entry'), await table('chunk'), await table('outcome'), await table('operation')];
-  const beside = [['entry', entries], ['chunk', chunks], ['outcome', outcomes], ['operation', operations], ['whole_result', await table('whole_result')], ['outbox', await table('outbox')]] as const;
+  const [entries, chunks, outcomes, operations, branches] = [await table('entry'), await table('chunk'), await table('outcome'), await table('operation'), await table('branch')];
+  const beside = [['entry', entries], ['chunk', chunks], ['outcome', outcomes], ['operation', operations], ['branch', branches], ['whole_result', await table('whole_result')], ['outbox', await table('outbox')]] as const;
   const replies = await table('idempotency');
   const known = new Set(sessions.map((row) => `${String(row['tenant'])}\n${String(row['id'])}`));
   const isLost = (row: Row): boolean => row['session_id'] !== '' && !known.has(`${String(row['tenant'])}\n${String(row['session_id'])}`);
@@ -31,7 +31,7 @@ export async function faultsOfSchema(client: Client, schema: string, acknowledge
     ...[...beside, ['idempotency', replies] as const].flatMap(([name, rows]) => rows.filter(isLost).map((row) => `${name} of session ${String(row['session_id'])}, which is gone`)),
     ...sessions.flatMap((row) => {
       const own = (rows: readonly Row[]): readonly Row[] => rows.filter((other) => other['tenant'] === row['tenant'] && other['session_id'] === row['id']);
-      return faultsOfSession(row, { entries: own(entries), chunks: own(chunks), outcomes: own(outcomes), operations: own(operations) });
+      return faultsOfSession(row, { entries: own(entries), chunks: own(chunks), outcomes: own(outcomes), operations: own(operations), branches: own(branches) });
     }),
     ...acknowledged.flatMap(({ ref, marks }) => {
       if (!known.has(`${ref.tenant}\n${ref.id}`)) return [];
@@ -46,6 +46,7 @@ interface Beside {
   readonly chunks: readonly Row[];
   readonly outcomes: readonly Row[];
   readonly operations: readonly Row[];
+  readonly branches: readonly Row[];
 }
 
 function faultsOfSession(row: Row, beside: Beside): readonly string[] {
@@ -62,7 +63,17 @@ function faultsOfSession(row: Row, beside: Beside): readonly string[] {
     ...(session.lastSeq === entries.length ? [] : [`the row says seq ${session.lastSeq}, the log has ${entries.length} entries`]),
     ...beside.chunks.filter((chunk) => chunk['attempt_id'] !== session.turn?.attempt?.id).map((chunk) => `live output ${String(chunk['ordinal'])} of attempt ${String(chunk['attempt_id'])}, which is over`),
     ...beside.outcomes.filter((outcome) => !isOpen || Number(outcome['step_seq']) !== step.seq).map((outcome) => `an outcome of step ${String(outcome['step_seq'])}, which is answered`),
+    ...faultsOfBranches(entries, beside.branches.map((branch) => String(branch['id']))).map((fault) => `${session.id}: ${fault}`),
+    ...(session.branches === beside.branches.length ? [] : [`the row says ${session.branches} branches, there are ${beside.branches.length}`]),
   ];
+}
+
+/** The branches that are kept are those that the log has discarded and not restored. */
+function faultsOfBranches(log: readonly Entry[], kept: readonly string[]): readonly string[] {
+  const restored = log.flatMap((entry) => (entry.kind === 'branch-restored' ? [entry.branchId] : []));
+  const discarded = log.flatMap((entry) => (entry.kind === 'branch-discarded' && !restored.includes(entry.branchId) ? [entry.branchId] : []));
+  const [wanted, found] = [discarded.toSorted().join(', '), kept.toSorted().join(', ')];
+  return wanted === found ? [] : [`the log has discarded the branches ${wanted}, kept are ${found}`];
 }
 
 /** A title is set once; a message is queued once at most, begins once at most, and does one of the two. */
