@@ -58,11 +58,12 @@ export class Feed {
         if (step.events.length > 0) yield step.events;
         place = step.place;
         if (!step.complete) continue;
-        const joined = tail.join(place, signal, onLag);
+        let joined = tail.join(place, signal, onLag);
         if (joined === null) {
           await tail.advance();
-          continue;
+          joined = tail.join(place, signal, onLag);
         }
+        if (joined === null) continue;
         try {
           for (;;) {
             const next = await joined.next();

@@ -34,7 +34,7 @@ export class SharedTail {
   join(place: FeedPlace, signal: AbortSignal, onLag?: () => void): JoinedFollower | null {
     if (this.#ended) return endedFollower;
     if (this.#followers.size === 0 && this.#reading === null) this.#place = place;
-    if (this.#reading !== null || this.#place === null || !isSamePlace(this.#place, place)) return null;
+    if (this.#place === null || !isSamePlace(this.#place, place)) return null;
     const follower = new Follower(() => {
       this.#followers.delete(follower);
       if (this.#followers.size === 0) this.#stopPolling();
