@@ -2,7 +2,7 @@ import { deleteTransition } from '../../core/accept/end.ts';
 import { acceptRestore } from '../../core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../core/accept/rewind.ts';
 import { invariant } from '../../core/errors.ts';
-import { markOf, turnBeginMark, type Branch } from '../../core/history.ts';
+import { historyMarks, markOf, turnBeginMark, type Branch } from '../../core/history.ts';
 import { settleGeneration } from '../../core/settle.ts';
 import type { SessionRef, Store } from '../store.ts';
 import { branchesOf, conversation, edited, loaded, move, moving, shown, visibleTexts } from './branch-kit.ts';
@@ -60,9 +60,11 @@ export const branchCases: readonly ConformanceCase[] = [
       const given = await kit.settle(kit.next(work, session), [{ type: 'text', text: 'it runs' }]);
       await kit.settle(kit.next(work, given), [{ type: 'text', text: 'done' }]);
       await kit.touch(work.ref, 'not of the history');
+      await kit.send(work.ref, 'goes on');
+      await kit.send(work.ref, 'waits, and is no mark of the history');
       const { entries } = await kit.tail(work.ref);
-      const marks = entries.flatMap((entry) => (markOf(entry) === null ? [] : [{ seq: entry.seq, mark: markOf(entry) }]));
-      expect(marks.map(({ mark }) => mark?.slice(0, 4))).toEqual(['h.b:', 'h.o:', 'h.d:', 'h.e:']);
+      const marks = entries.flatMap((entry) => (markOf(entry)?.startsWith(historyMarks.from) === true ? [{ seq: entry.seq, mark: markOf(entry) }] : []));
+      expect(marks.map(({ mark }) => mark?.slice(0, 4))).toEqual(['h.b:', 'h.o:', 'h.d:', 'h.e:', 'h.b:']);
       expect((await loaded(kit, work.ref, { marks: true })).marks).toEqual(marks);
       expect((await loaded(kit, work.ref)).marks).toEqual(undefined);
     },
