@@ -3,6 +3,7 @@ import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
+import type { StateChanged } from './state-entry.ts';
 import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
 
 /**
@@ -61,6 +62,7 @@ export type EntryBody =
   | SessionEnded
   | OwnerChanged
   | EntryRedacted
+  | StateChanged
   | ActionOpened
   | ActionResolved
   | OperationStarted

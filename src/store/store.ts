@@ -8,6 +8,8 @@ import type { JsonValue } from '../core/json.ts';
 import type { Operation, OperationStatus } from '../core/operation.ts';
 import type { OperationTransition } from '../core/operation-transitions.ts';
 import type { Session, SessionStatus } from '../core/session.ts';
+import type { StateWrite } from '../core/state.ts';
+import type { StateStore } from './state-store.ts';
 import type { StreamSegment } from '../core/stream-parts.ts';
 
 /**
@@ -19,6 +21,7 @@ export interface Store {
   /** For messages and metrics: `sqlite`, `postgres`. */
   readonly name: string;
   readonly capabilities: StoreCapabilities;
+  readonly state: StateStore;
 
   /** Brings the schema up to date. Safe to call from many processes at once and again. Rejects with code `store_unsupported` when the data asks for a newer version of Holdfast than this. */
   migrate(): Promise<void>;
@@ -83,7 +86,7 @@ export interface Store {
   findHeld(worker: string): Promise<readonly HeldSession[]>;
   /** Takes a worker away that has handed over all it had. */
   retireWorker(worker: string): Promise<void>;
-  /** Workers that are dead: their lease has run out by the store's clock, or their lock is free. They may still be named by sessions or operations. */
+  /** Workers that are dead: their lease has run out by the store's clock, or their lock is free. */
   findDeadWorkers(): Promise<DeadWorkers>;
   /** The workers that are announced, dead ones included. */
   listWorkers(): Promise<readonly AnnouncedWorker[]>;
@@ -217,6 +220,8 @@ export interface UpdateRequest<Reply> {
     /** The marks of the history, see `markOf` in `core/history.ts`. */
     readonly marks?: boolean;
     readonly branchId?: string;
+    /** State that is to be written: what is there. Of stored outcomes with writes it is read unasked. */
+    readonly state?: readonly StateWrite[];
   };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
   readonly replyToStore?: (reply: Reply) => JsonValue;
@@ -395,5 +400,4 @@ export interface OutboxItem extends SessionRef {
   readonly kind: Entry['kind'];
 }
 
-/** See `store-error.ts`. */
 export { StoreError } from './store-error.ts';

@@ -21,6 +21,7 @@ import { mayHaveLanded } from './postgres-errors.ts';
 import { listSessions } from './session-list.ts';
 import { SessionRows, storable } from './session-rows.ts';
 import { SessionWrites } from './session-writes.ts';
+import { postgresState } from './state-rows.ts';
 import { Statements, type StatementName } from './statements.ts';
 import { StoreClock } from './store-clock.ts';
 import { ExpiredReplies } from './stored-replies.ts';
@@ -69,6 +70,7 @@ export async function postgresStore(options: PostgresStoreOptions): Promise<Stor
 class PostgresStore implements Store {
   readonly name = 'postgres';
   readonly capabilities;
+  readonly state;
   readonly #database: Database;
   readonly #schema: string;
   readonly #statements: Statements;
@@ -96,12 +98,13 @@ class PostgresStore implements Store {
     this.#mintCommitId = commitIds(system);
     const writer = new ChangeWriter(schema, dialect, outboxKinds);
     const writing = {
-      database, statements: this.#statements, rows: this.#rows, known: this.#known, writer, mintCommitId: this.#mintCommitId,
+      database, statements: this.#statements, rows: this.#rows, known: this.#known, writer, nowMs: () => this.nowMs(), mintCommitId: this.#mintCommitId,
       group: dialect.skipLocked && database.isOwn ? new GroupCommit(database, writer, system) : null,
       announce: (ref: SessionRef, leavesWork: boolean) => this.#hints.announce(ref, leavesWork),
     };
     this.#sessions = new SessionWrites(writing);
     this.#operations = new OperationRows(writing);
+    this.state = postgresState({ database, statements: this.#statements, nowMs: () => this.nowMs(), use: (verb) => this.#use(verb) });
     this.capabilities = { processLocks: false, durable: true, transactions: true, hintsOfOthers: dialect.notify };
   }
 

@@ -4,6 +4,7 @@ import { invariant, isRefusal, refuse } from '../../core/errors.ts';
 import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import { dueAtMs, keysOfOpenCalls, type Session } from '../../core/session.ts';
+import type { StateWrite } from '../../core/state.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import { StoreError } from '../store-error.ts';
 import type { CreateRequest, CreateResult, SessionKey, SessionRef, StoreTransaction, UpdateRequest, UpdateResult } from '../store.ts';
@@ -14,6 +15,7 @@ import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
 import { isTaken, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
+import { loadState } from './state-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
 import { writesBeside } from './writes-beside.ts';
@@ -33,6 +35,7 @@ export interface SessionWritesOptions {
   /** null: each change is committed by itself. */
   readonly group: GroupCommit | null;
   readonly known: KnownSessions;
+  readonly nowMs: () => number;
   /** A new id for a commit, never used before by anybody. */
   readonly mintCommitId: () => string;
   /** Told of every commit that has landed. */
@@ -143,6 +146,7 @@ export class SessionWrites {
     const known = this.#options.known.get(key);
     if (known === null || idempotency.length > 0 || looksBeside(request) || (reads.operationKeys?.length ?? 0) > 0 || keysOfOpenCalls(known.session).length > 0) return 'again';
     if (key.owner !== undefined && key.owner !== known.session.owner) return 'again';
+    if (writesState(request, known)) return 'lock';
     const planned = plan(request, { known, replies: [] }, { chunks: [], keyedOperations: [] });
     if (planned.kind !== 'planned' || this.#options.writer.isEmpty(known.session, planned)) return 'again';
     return this.#options.database.retrying(() => this.#commitUnlocked(planned, unsure));
@@ -152,6 +156,7 @@ export class SessionWrites {
     const { database, rows } = this.#options;
     const send = (statement: Statement): Promise<readonly Row[]> => database.run(statement);
     const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
+    if (writesState(request, loaded.known)) return 'lock';
     const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
     return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
   }
@@ -222,7 +227,9 @@ export class SessionWrites {
     const { marks = false, branchId } = request.reads ?? {};
     const markRows = marks && session !== undefined ? await locked.send(rows.marks(session)) : null;
     const branchRows = branchId !== undefined && session !== undefined ? await locked.send(rows.branch(session, branchId)) : null;
+    const writes = session === undefined ? [] : stateWritesOf(request, loaded.known);
     return plan(request, loaded, {
+      ...(session === undefined || writes.length === 0 ? {} : { state: await loadState(session, session.tenant, writes, { statements: this.#options.statements, nowMs: this.#options.nowMs(), send: locked.send }) }),
       ...(markRows === null ? {} : { marks: marksOf(markRows) }),
       ...(branchRows === null ? {} : { branch: branchRows[0] === undefined ? null : (JSON.parse(String(branchRows[0]['body'])) as Branch) }),
       chunks: chunkRows.flatMap((row) => JSON.parse(String(row['segments'])) as StreamSegment[]),
@@ -362,13 +369,23 @@ function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>): Update
  * Whether a change has to see rows that others may be writing beside the session just now. Live output is written under the fence: where the fence stays, whoever drops it has written it himself and waited; where it is raised, a last
  * piece may be on its way.
  */
-function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], redacts = [], deletesSession }: Change<Reply>): boolean {
-  return deletesSession || cancels.length > 0 || session.owner !== before.owner || redacts.length > 0 || (dropsChunks && session.fence !== before.fence);
+function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], redacts = [], stateRows = [], deletesSession }: Change<Reply>): boolean {
+  return deletesSession || stateRows.length > 0 || cancels.length > 0 || session.owner !== before.owner || redacts.length > 0 || (dropsChunks && session.fence !== before.fence);
 }
 
 /** What others write beside the row, and what is read in more than one look, is read under the lock. */
 function looksBeside<Reply>({ reads = {} }: UpdateRequest<Reply>): boolean {
   return reads.chunks === true || reads.marks === true || reads.branchId !== undefined;
+}
+
+/** State is written of what is read of it under the lock: what a request asks for, and what stored outcomes have to be written. */
+function stateWritesOf<Reply>({ reads = {} }: UpdateRequest<Reply>, known: KnownSession | null): readonly StateWrite[] {
+  const stored = reads.outcomes === true ? (known?.outcomes ?? []) : [];
+  return [...(reads.state ?? []), ...stored.flatMap(({ stateWrites }) => stateWrites?.writes ?? [])];
+}
+
+function writesState<Reply>(request: UpdateRequest<Reply>, known: KnownSession | null): boolean {
+  return stateWritesOf(request, known).length > 0;
 }
 
 function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {
