@@ -51,6 +51,12 @@ const stateDeleted = 'h.s-';
 /** Marks of the conversation's state sort between these two. */
 export const stateMarks = { from: stateSet, before: 'h.s.' } as const;
 
+/** Where the marks of one key are: those that set it, and those that delete it. `from` is the mark itself. */
+export function stateMarksOfKey(key: string): readonly { readonly from: string; readonly before: string }[] {
+  // No key has a NUL, so nothing sorts between a key and itself with the next character after it.
+  return [stateSet, stateDeleted].map((kind) => ({ from: kind + key, before: `${kind}${key}\u0001` }));
+}
+
 /** What a mark says of the conversation's state; null: it is no mark of it. */
 export function stateMarkOf(mark: string): { readonly key: string; readonly isSet: boolean } | null {
   const isSet = mark.startsWith(stateSet);

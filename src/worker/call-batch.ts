@@ -7,6 +7,7 @@ import { openActions, type OpenCall, type Session } from '../core/session.ts';
 import { dispatchCalls, joinCalls } from '../core/settle.ts';
 import type { UpdateResult } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
+import { CallState } from './call-state.ts';
 import { recordLate } from './late-result.ts';
 import { runTool } from './run-tool.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
@@ -127,7 +128,8 @@ export class CallBatch {
     const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
     const made = await scopeOfCall(this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
-    this.#end(await runTool({
+    const state = new CallState({ store: this.#host.store, agent, session: made.scope.session });
+    this.#end(await state.seal(await runTool({
       definition, call: part, ...bound,
       approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
       probes: this.#step.probe.includes(index),
@@ -136,9 +138,9 @@ export class CallBatch {
       onLate: (result) => this.#recordLate(result, true),
       options: {
         ...made.scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
-        progress: () => undefined, externalCompletion: notAnOperation,
+        progress: () => undefined, externalCompletion: notAnOperation, state,
       },
-    }));
+    })));
   }
 
   /** Commits that a call begins, where its tool needs that. False when the fence is lost. */

@@ -10,6 +10,7 @@ import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
+import { CallState } from './call-state.ts';
 import type { OperationRun } from './operation-run.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import { runTool } from './run-tool.ts';
@@ -49,6 +50,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     options: {
       ...made.scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
       messages: await messagesUpTo(host.store, session, operation.stepSeq),
+      state: new CallState({ store: host.store, agent, session, readOnly: true }),
       progress: (fraction, text) => progress.report(fraction, text),
       externalCompletion: () => (completion ??= openCompletion(host, run)),
     },
