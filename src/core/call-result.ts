@@ -1,4 +1,4 @@
-import type { Identity } from './entry.ts';
+import type { Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import type { StateWrite } from './state.ts';
 

@@ -1,4 +1,4 @@
-import type { Identity } from './entry.ts';
+import type { Identity } from './identity.ts';
 import type { JsonValue } from './json.ts';
 
 /** A value of the conversation's own state was set or deleted. It is of the timeline, so it follows rewinding, restoring and forking. */

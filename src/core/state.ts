@@ -1,7 +1,8 @@
-import type { Binding, EntryOf, Identity } from './entry.ts';
+import type { Binding, Identity } from './identity.ts';
 import { refuse, type Refusal } from './errors.ts';
 import { canonicalJson, utf8Bytes, wellFormedText, type JsonObject, type JsonValue } from './json.ts';
 import { limits } from './limits.ts';
+import type { StateChanged } from './state-entry.ts';
 
 /** Where a value belongs. `conversation` is the session's own history; the others are kept beside all sessions. */
 export const stateScopes = ['conversation', 'actor', 'subject', 'agent'] as const;
@@ -91,7 +92,7 @@ export function refuseStateValue(value: JsonValue): Refusal | null {
 }
 
 /** A value of the conversation's own state, from its entry. null: it was deleted, or its time is over. */
-export function itemOf({ seq, atMs, key, value, deleted, expiresAtMs: expires, by, turnId, callKey, actor }: EntryOf<'state-changed'>, nowMs: number): StateItem | null {
+export function itemOf({ seq, atMs, key, value, deleted, expiresAtMs: expires, by, turnId, callKey, actor }: StateChanged & { readonly seq: number; readonly atMs: number }, nowMs: number): StateItem | null {
   const expiresAtMs = expires ?? null;
   if (deleted === true || isExpired(expiresAtMs, nowMs)) return null;
   const provenance = { by, ...(turnId === undefined ? {} : { turnId }), ...(callKey === undefined ? {} : { callKey }), ...(actor === undefined ? {} : { actor }), atMs };

@@ -5,7 +5,7 @@ import type { Mark } from '../core/history.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { StateItem, StateWrite } from '../core/state.ts';
 import type { LoadedState, ScopeChange } from '../core/state-world.ts';
-import type { Idempotency, SessionRef } from './store.ts';
+import type { Idempotency, SessionRef } from './session-ref.ts';
 
 /** Names a scope beside sessions: see `scopeText` in `core/state.ts`. */
 export interface ScopeRef {

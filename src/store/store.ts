@@ -1,5 +1,4 @@
-import type { CallResult } from '../core/entry.ts';
-import type { Entry } from '../core/entry.ts';
+import type { CallResult, Entry } from '../core/entry.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { Change, Transition } from '../core/draft.ts';
 import type { FeedTail } from '../core/feed-event.ts';
@@ -9,7 +8,10 @@ import type { Operation, OperationStatus } from '../core/operation.ts';
 import type { OperationTransition } from '../core/operation-transitions.ts';
 import type { Session, SessionStatus } from '../core/session.ts';
 import type { StateWrite } from '../core/state.ts';
+import type { Idempotency, SessionRef } from './session-ref.ts';
 import type { StateStore } from './state-store.ts';
+
+export type { Idempotency, SessionRef } from './session-ref.ts';
 import type { StreamSegment } from '../core/stream-parts.ts';
 
 /**
@@ -86,7 +88,7 @@ export interface Store {
   findHeld(worker: string): Promise<readonly HeldSession[]>;
   /** Takes a worker away that has handed over all it had. */
   retireWorker(worker: string): Promise<void>;
-  /** Workers that are dead: their lease has run out by the store's clock, or their lock is free. */
+  /** Workers that are dead: their lease has run out by the store's clock, or their lock is free. They may still be named by sessions or operations. */
   findDeadWorkers(): Promise<DeadWorkers>;
   /** The workers that are announced, dead ones included. */
   listWorkers(): Promise<readonly AnnouncedWorker[]>;
@@ -148,11 +150,6 @@ export interface ChangeHint {
   readonly leavesWork: boolean;
 }
 
-export interface SessionRef {
-  readonly tenant: string;
-  readonly id: string;
-}
-
 /**
  * Names a session as a caller does. `id` is a session id or an external id: session ids begin with `ses_`, which external ids
  * may not, so the two cannot collide. `owner` set: only this owner's session is found.
@@ -161,22 +158,6 @@ export interface SessionKey {
   readonly tenant: string;
   readonly id: string;
   readonly owner?: string | undefined;
-}
-
-/** One key with one effect (G2). The store keeps the reply with the commit. */
-export interface Idempotency {
-  /** Canonical text of tenant, owner, command, target and key. */
-  readonly scope: string;
-  /** Hash of the canonical body. */
-  readonly fingerprint: string;
-  /** The 2xx of the reply, kept with it. */
-  readonly httpStatus: number;
-  /** null: kept as long as the session. */
-  readonly expiresAtMs: number | null;
-  /** A repetition with the same body is given the first reply; else every repetition is refused. */
-  readonly replays: boolean;
-  /** The refusal of a repetition with another body. */
-  readonly mismatch: Refusal;
 }
 
 /** A key whose reply is stored for later, without being looked at now. */
@@ -400,4 +381,5 @@ export interface OutboxItem extends SessionRef {
   readonly kind: Entry['kind'];
 }
 
+/** See `store-error.ts`. */
 export { StoreError } from './store-error.ts';

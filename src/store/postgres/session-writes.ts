@@ -146,7 +146,7 @@ export class SessionWrites {
     const known = this.#options.known.get(key);
     if (known === null || idempotency.length > 0 || looksBeside(request) || (reads.operationKeys?.length ?? 0) > 0 || keysOfOpenCalls(known.session).length > 0) return 'again';
     if (key.owner !== undefined && key.owner !== known.session.owner) return 'again';
-    if (writesState(request, known)) return 'lock';
+    if (stateWritesOf(request, known).length > 0) return 'lock';
     const planned = plan(request, { known, replies: [] }, { chunks: [], keyedOperations: [] });
     if (planned.kind !== 'planned' || this.#options.writer.isEmpty(known.session, planned)) return 'again';
     return this.#options.database.retrying(() => this.#commitUnlocked(planned, unsure));
@@ -156,7 +156,7 @@ export class SessionWrites {
     const { database, rows } = this.#options;
     const send = (statement: Statement): Promise<readonly Row[]> => database.run(statement);
     const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
-    if (writesState(request, loaded.known)) return 'lock';
+    if (stateWritesOf(request, loaded.known).length > 0) return 'lock';
     const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
     return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
   }
@@ -382,10 +382,6 @@ function looksBeside<Reply>({ reads = {} }: UpdateRequest<Reply>): boolean {
 function stateWritesOf<Reply>({ reads = {} }: UpdateRequest<Reply>, known: KnownSession | null): readonly StateWrite[] {
   const stored = reads.outcomes === true ? (known?.outcomes ?? []) : [];
   return [...(reads.state ?? []), ...stored.flatMap(({ stateWrites }) => stateWrites?.writes ?? [])];
-}
-
-function writesState<Reply>(request: UpdateRequest<Reply>, known: KnownSession | null): boolean {
-  return stateWritesOf(request, known).length > 0;
 }
 
 function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {

@@ -4,9 +4,7 @@ import { isRefusal, refuse } from '../../core/errors.ts';
 import type { Operation } from '../../core/operation.ts';
 import { keysOfOpenCalls, type Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
-import type {
-  AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter, OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
-} from '../store.ts';
+import type { AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter, OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { ChangeWriter } from './change-writer.ts';
 import { claimableSessions } from './claimable-sessions.ts';
@@ -137,12 +135,10 @@ class SqliteStore implements Store {
   #load(session: Session, reads: UpdateRequest<never>['reads'] = {}): Loaded {
     const attempt = session.turn?.attempt;
     const outcomes = reads.outcomes === true ? this.#rows.outcomes(session) : [];
-    const state = this.#stateRows.loadFor(session, reads.state ?? [], outcomes, this.nowMs());
     return {
-      session, outcomes,
+      session, outcomes, state: this.#stateRows.loadFor(session, reads.state ?? [], outcomes, this.nowMs()),
       chunks: reads.chunks === true && attempt ? this.#rows.chunks(session, attempt.id, -1).segments : [],
       keyedOperations: this.#operations.ofKeys(session.tenant, [...keysOfOpenCalls(session), ...(reads.operationKeys ?? [])]),
-      ...(state === undefined ? {} : { state }),
       ...(reads.marks === true ? { marks: this.#rows.marks(session) } : {}),
       ...(reads.branchId === undefined ? {} : { branch: this.#rows.branch(session, reads.branchId) }),
     };
