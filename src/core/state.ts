@@ -79,8 +79,8 @@ export function refuseKey(key: string): Refusal | null {
   const bad = (what: string): Refusal => refuse('state_key_invalid', `the key ${what}; it has 1 to ${limits.stateKeyCharsMax} characters`);
   if (key === '') return bad('is empty');
   if (wellFormedText(key) !== key) return bad('has a NUL or a lone surrogate, which no store keeps');
-  // A character is at most two UTF-16 units.
-  return key.length > 2 * limits.stateKeyCharsMax || [...key].length > limits.stateKeyCharsMax ? bad('is too long') : null;
+  // A pair of UTF-16 units is one character.
+  return key.replaceAll(/[\uD800-\uDBFF][\uDC00-\uDFFF]/g, '.').length > limits.stateKeyCharsMax ? bad('is too long') : null;
 }
 
 /** At most 262,144 bytes as JSON in UTF-8. Refusals: `state_too_large`, `state_not_json`. */

@@ -102,7 +102,7 @@ export interface Store {
   /** Forgets delivered events. */
   deleteOutbox(items: readonly OutboxItem[]): Promise<void>;
 
-  /** Drops what has expired: idempotent replies past their time whose turn is closed. Looks at no more than `limit` rows, and the next call at those that follow: what waits for long costs no sweep more. */
+  /** Drops what has expired: state beside sessions, idempotent replies past their time whose turn is closed. Looks at no more than `limit` rows, and the next call at those that follow: what waits for long costs no sweep more. */
   sweep(nowMs: number, limit: number): Promise<number>;
 
   /**

@@ -148,6 +148,17 @@ export const stateCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'a sweep drops what has expired, and nothing else',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      for (const who of ['bob', 'eve']) for (const key of ['a', 'b', 'c']) await change(kit, actorScope(who), { op: 'set', key, value: 1, ...(key === 'c' ? {} : { ttlMs: 100 }) });
+      expect(await store.sweep(kit.nowMs, 100)).toBe(0);
+      kit.nowMs += 100;
+      expect([await store.sweep(kit.nowMs, 3), await store.sweep(kit.nowMs, 3), await store.sweep(kit.nowMs, 3)]).toEqual([3, 1, 0]);
+      expect([await besideOf(store, actorScope('bob')), await besideOf(store, actorScope('eve'))]).toEqual([{ c: 1 }, { c: 1 }]);
+    },
+  },
+  {
     name: 'a value of 262,144 bytes is kept as it is',
     run: async (kit) => {
       const { expect, store } = kit;

@@ -183,6 +183,7 @@ const migrations: readonly string[] = [
     expires_at_ms bigint,
     PRIMARY KEY (tenant, scope_key, key)
   );
+  CREATE INDEX state_expiry ON {schema}.state (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
   `,
 ];
 

@@ -21,7 +21,7 @@ import { mayHaveLanded } from './postgres-errors.ts';
 import { listSessions } from './session-list.ts';
 import { SessionRows, storable } from './session-rows.ts';
 import { SessionWrites } from './session-writes.ts';
-import { postgresState } from './state-rows.ts';
+import { postgresState, sweepState } from './state-rows.ts';
 import { Statements, type StatementName } from './statements.ts';
 import { StoreClock } from './store-clock.ts';
 import { ExpiredReplies } from './stored-replies.ts';
@@ -276,7 +276,7 @@ class PostgresStore implements Store {
   sweep(nowMs: number, limit: number): Promise<number> {
     return this.#use(async () => {
       await this.#clock.during(() => this.#run('time', this.#time()), nowMsOf);
-      return this.#expired.sweep(nowMs, limit);
+      return await this.#expired.sweep(nowMs, limit) + await sweepState(this.#database, this.#statements, nowMs, limit);
     });
   }
 

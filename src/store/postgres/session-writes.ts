@@ -156,7 +156,7 @@ export class SessionWrites {
     const { database, rows } = this.#options;
     const send = (statement: Statement): Promise<readonly Row[]> => database.run(statement);
     const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
-    if (stateWritesOf(request, loaded.known).length > 0) return 'lock';
+    if (loaded.known !== null && stateWritesOf(request, loaded.known).length > 0) return 'lock';
     const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
     return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
   }

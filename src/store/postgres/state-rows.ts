@@ -62,6 +62,16 @@ export function stateStatements(tenant: string, changes: readonly ScopeChange[],
   });
 }
 
+/** Drops values that have expired, at most so many; returns how many. */
+export async function sweepState(database: Database, statements: Statements, nowMs: number, limit: number): Promise<number> {
+  const rows = await database.run(statements.get('expiredState', nowMs, limit));
+  // One tenant to a transaction. One that has been written again meanwhile has not expired.
+  for (const [tenant, gone] of Map.groupBy(rows, (row) => row['tenant'])) {
+    await database.run(statements.get('dropExpiredState', tenant, gone.map((row) => row['scope_key']), gone.map((row) => row['key']), nowMs));
+  }
+  return rows.length;
+}
+
 export interface PostgresStateOptions {
   readonly database: Database;
   readonly statements: Statements;

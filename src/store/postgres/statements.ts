@@ -115,6 +115,9 @@ function stateTexts(dialect: Dialect) {
     stateItems: `SELECT key, version, body, provenance, expires_at_ms FROM {schema}.state
       WHERE tenant = $1 AND scope_key = $2 AND (expires_at_ms IS NULL OR expires_at_ms > $3) AND key = ANY($4::text[])`,
     deleteState: 'DELETE FROM {schema}.state WHERE tenant = $1 AND scope_key = $2 AND ($4::boolean OR key = ANY($3::text[]) OR expires_at_ms <= $5)',
+    expiredState: 'SELECT tenant, scope_key, key FROM {schema}.state WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2',
+    dropExpiredState: `DELETE FROM {schema}.state USING unnest($2::text[], $3::text[]) AS gone (scope_key, key)
+      WHERE state.tenant = $1 AND state.scope_key = gone.scope_key AND state.key = gone.key AND state.expires_at_ms <= $4`,
     putState: `INSERT INTO {schema}.state (tenant, scope_key, key, version, body, provenance, expires_at_ms)
       SELECT $1, $2, given.* FROM unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[]) AS given
       ON CONFLICT (tenant, scope_key, key) DO UPDATE SET version = excluded.version, body = excluded.body, provenance = excluded.provenance, expires_at_ms = excluded.expires_at_ms`,

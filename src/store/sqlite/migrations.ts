@@ -169,6 +169,7 @@ const migrations: readonly string[] = [
     expires_at_ms INTEGER,
     PRIMARY KEY (tenant, scope_key, key)
   );
+  CREATE INDEX state_expiry ON state (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
   `,
 ];
 

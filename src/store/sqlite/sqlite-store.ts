@@ -323,7 +323,7 @@ class SqliteStore implements Store {
   }
 
   sweep(nowMs: number, limit: number): Promise<number> {
-    return this.#group.run(() => this.#replies.sweep(nowMs, limit));
+    return this.#group.run(() => this.#replies.sweep(nowMs, limit) + this.#stateRows.sweep(nowMs, limit));
   }
 
   transaction(): Promise<never> {

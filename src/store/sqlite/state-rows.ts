@@ -54,6 +54,11 @@ export class StateRows {
     return (this.#statements.get('stateItems').all(tenant, scopeKeyOf(scopeText), nowMs, JSON.stringify(keys)) as StateRow[]).map(readItem);
   }
 
+  /** Drops values that have expired, at most so many; returns how many. */
+  sweep(nowMs: number, limit: number): number {
+    return this.#statements.get('sweepState').run(nowMs, limit).changes;
+  }
+
   write(tenant: string, changes: readonly ScopeChange[], nowMs: number): void {
     for (const { scopeText, lastVersion, clears, puts, removes } of changes) {
       const scopeKey = scopeKeyOf(scopeText);

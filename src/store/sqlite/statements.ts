@@ -96,6 +96,7 @@ const statements = {
     ON CONFLICT (tenant, scope_key, key) DO UPDATE SET version = excluded.version, body = excluded.body, provenance = excluded.provenance, expires_at_ms = excluded.expires_at_ms`,
   deleteState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ? AND key = ?',
   deleteExpiredState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ? AND expires_at_ms <= ?',
+  sweepState: 'DELETE FROM state WHERE rowid IN (SELECT rowid FROM state WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)',
   clearState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ?',
 
   insertOutbox: 'INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) VALUES (?, ?, ?, ?, ?)',
