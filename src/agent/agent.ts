@@ -5,6 +5,7 @@ import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
+import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
 import type { ToolApproval } from './tool-approval.ts';
 import { isProviderExecuted, type AgentTool, type Principal } from './tool.ts';
@@ -13,6 +14,8 @@ import { isProviderExecuted, type AgentTool, type Principal } from './tool.ts';
 export interface StepScope<Context = unknown> {
   readonly session: Session;
   readonly principal: Principal;
+  /** What the agent keeps between turns, as it is now. */
+  readonly state: StateReading;
   readonly context: Context;
 }
 

@@ -9,6 +9,9 @@ export interface ToolStateItem {
   readonly version: number | null;
 }
 
+/** State as an agent's own functions have it: read only. */
+export type StateReading = Pick<ToolState, 'get' | 'list' | 'snapshot'>;
+
 /**
  * State that the agent keeps between turns, as a tool has it. A call sees its own writes at once; others see them with the commit of its step, if the call ends as `done`: they land with its result, or not at all. When
  * a value that was written on a condition (`ifVersion`), or counted up, has changed meanwhile so that the write is not possible, the call ends as `failed` with code `state_conflict` and none of its writes lands.

@@ -126,7 +126,7 @@ export class CallBatch {
     if (definition === undefined) return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'tool_unavailable', errorText: `the tool ${toolName} cannot be reached now; it did not run` });
     const { ref, agent, abort, history } = this.#run;
     const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
-    const made = await scopeOfCall(this.#run, part, bound);
+    const made = await scopeOfCall(this.#host.store, this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
     const state = new CallState({ store: this.#host.store, agent, session: made.scope.session });
     this.#end(await state.seal(await runTool({

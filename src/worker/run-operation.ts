@@ -35,7 +35,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     return { kind: 'ended', result: failedCall(operation, 'tool_changed', `the call of ${operation.toolName} can no longer be run`) };
   }
   const leftMs = Math.max(1, operation.timeoutAtMs - clock.nowMs());
-  const made = await scopeOfCall({ agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
+  const made = await scopeOfCall(host.store, { agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
   if ('failed' in made) return { kind: 'ended', result: made.failed };
   const progress = new ProgressWriter(host, run);
   let completion: Promise<ExternalCompletion> | null = null;

@@ -94,7 +94,7 @@ export function postgresState({ database, statements, nowMs, use }: PostgresStat
 
   async function change<Reply extends JsonValue>(request: StateChangeRequest<Reply>): Promise<StateChangeResult<Reply>> {
     for (let tries = 1; tries <= triesMax; tries += 1) {
-      const result = await database.retrying(() => changeOnce(request), false);
+      const result = await database.retrying(() => changeOnce(request));
       if (result !== 'again') return result;
     }
     throw new StoreError('store_unavailable', `a key was taken by others ${triesMax} times in a row; nothing was written, try again`);
