@@ -134,9 +134,9 @@ describe('what a tool writes through state', () => {
 
   it('is read by instructions and context, as of their step', async () => {
     const note = stateTool(async ({ state }) => state.set('conversation', 'tone', 'gruff'));
-    const tone = async ({ state }: Pick<ToolOptions, 'state'> | { readonly state: Pick<ToolOptions['state'], 'get'> }) => `Be ${String((await state.get('conversation', 'tone'))?.value ?? 'kind')}.`;
+    const tone = async ({ state }: { readonly state: Pick<ToolOptions['state'], 'get'> }) => `Be ${JSON.stringify((await state.get('conversation', 'tone'))?.value ?? 'kind')}.`;
     const { model } = await runTurn({ tools: { note }, agent: { instructions: tone, context: tone }, script: [calling(['note']), 'done'] });
-    expect(model.calls.map(({ prompt }) => prompt[0]?.content)).toEqual(['Be kind.', 'Be gruff.']);
+    expect(model.calls.map(({ prompt }) => prompt[0]?.content)).toEqual(['Be "kind".', 'Be "gruff".']);
   });
 
   it('is refused in a tool with `background`, which reads', async () => {
