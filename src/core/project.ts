@@ -135,7 +135,7 @@ function withCall(turn: Turn, index: number, change: (call: OpenCall) => OpenCal
 /** A message that waited brings its beginning along: the entry that starts it has its content only in the log. */
 function previewAfter(session: Session, { messageId, parts }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
   const queued = session.queue.find((message) => message.messageId === messageId);
-  return { preview: session.preview ?? queued?.preview ?? previewOf(parts) };
+  return { preview: session.preview ?? (queued === undefined ? previewOf(parts) : (queued.preview ?? null)) };
 }
 
 function queuedPreview({ preview }: Session, { parts }: { readonly parts: readonly MessagePart[] }): Pick<QueuedMessage, 'preview'> {
