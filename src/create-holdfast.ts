@@ -17,6 +17,7 @@ import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
+import { StateHandle, type StateIdentityOptions } from './library/state-handle.ts';
 import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
@@ -89,6 +90,8 @@ export interface Holdfast extends AsyncDisposable {
      */
     complete(id: string, completion: { readonly token: string } & ({ readonly output: JsonValue } | { readonly errorText: string })): Promise<OperationEndReply>;
   };
+  /** State beside sessions: of an agent, a subject, an actor. Default owner: the local one. */
+  state(of: StateIdentityOptions): StateHandle;
   /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
   readonly fetch: (request: Request, env?: unknown) => Promise<Response>;
   /** The same as route handlers: `export const { GET, POST } = holdfast.handlers`. */
@@ -178,6 +181,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   return {
     sessions: sessionsOf(handles),
     operations: operationsOf(commands),
+    state: (of) => new StateHandle(commands, of, localPrincipal),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,

@@ -3,6 +3,9 @@ import type { AgentRules, ToolRules } from '../core/decide.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
+import type { StatePolicy } from '../core/state.ts';
+import { statePolicyOf, type StateOptions } from './state-policy.ts';
+import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
 import type { ToolApproval } from './tool-approval.ts';
 import { isProviderExecuted, transactionProblem, type AgentTool, type Principal } from './tool.ts';
@@ -11,6 +14,8 @@ import { isProviderExecuted, transactionProblem, type AgentTool, type Principal 
 export interface StepScope<Context = unknown> {
   readonly session: Session;
   readonly principal: Principal;
+  /** What the agent keeps between turns, as it is now. */
+  readonly state: StateReading;
   readonly context: Context;
 }
 
@@ -42,6 +47,8 @@ export interface AgentOptions<Context = unknown> {
   readonly headless?: { readonly allow: readonly string[] };
   /** A new session opens with a turn that has no user message. Default false. */
   readonly greet?: boolean;
+  /** What the agent keeps between turns: which scopes, and what old keys are called now (`{ old: 'new' }`). false: nothing. Default: all four scopes. */
+  readonly state?: StateOptions | false;
   readonly limits?: Partial<AgentLimits>;
   readonly settings?: ModelSettings;
 }
@@ -59,6 +66,8 @@ export interface Agent<Context = unknown> {
   readonly toolApproval: ToolApproval | undefined;
   readonly headless: { readonly allow: readonly string[] } | null;
   readonly greet: boolean;
+  /** null: it has no state. */
+  readonly state: StatePolicy | null;
   readonly limits: AgentLimits;
   readonly settings: ModelSettings;
   readonly rules: AgentRules;
@@ -88,6 +97,7 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     toolApproval: options.toolApproval,
     headless: options.headless ?? null,
     greet: options.greet ?? false,
+    state: statePolicyOf(name, options.state),
     // Called with the context that `context` of the same options made.
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),

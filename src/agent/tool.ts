@@ -4,6 +4,7 @@ import type { ToolRules } from '../core/decide.ts';
 import type { OperationMode } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { SqlTransaction } from './sql-transaction.ts';
+import type { ToolState } from './tool-state.ts';
 
 /** Who calls: a tenant's owner. With authentication off, the tenant is `default`. */
 export interface Principal {
@@ -27,6 +28,8 @@ export interface ToolOptions<Context = unknown> {
   /** The session as of the step. */
   readonly session: Session;
   readonly principal: Principal;
+  /** What the agent keeps between turns. */
+  readonly state: ToolState;
   /**
    * Says how far an operation is, from 0 to 1; stored and shown at most every 250 ms, the last one of an interval always. Of a tool that is no operation it is
    * shown nowhere. Never throws.

@@ -61,18 +61,21 @@ function existingFork(session: Session, origin: Session, externalId: string | un
 /** The visible entries of the conversation up to the end of a turn; of all there is when none is named. */
 async function visibleUntil(store: Store, session: Session, turnId: string | null | undefined): Promise<readonly Entry[] | Refusal> {
   const found: Entry[] = [];
+  let isOver = false;
   if (turnId === null) return found;
   for (let after = visibleAfter(session.visible, 0); after !== null && after < session.lastSeq;) {
     const page = await store.readEntries(session, { afterSeq: after, limit: pageEntries });
     if (page.length === 0) return refuse('session_not_found', `session ${session.id} was deleted meanwhile`);
     for (const entry of page) {
       if (entry.seq > session.lastSeq || !isTimeline(entry) || !isVisible(session.visible, entry.seq)) continue;
+      // What was written of the state up to the next turn belongs to this one.
+      if (isOver && entry.kind !== 'state-changed') return found;
       found.push(entry);
-      if (turnId !== undefined && entry.kind === 'turn-ended' && entry.turnId === turnId) return found;
+      isOver ||= turnId !== undefined && entry.kind === 'turn-ended' && entry.turnId === turnId;
     }
     after = visibleAfter(session.visible, page.at(-1)?.seq ?? session.lastSeq);
   }
-  if (turnId === undefined || session.turn?.id === turnId) return found;
+  if (isOver || turnId === undefined || session.turn?.id === turnId) return found;
   return refuse('turn_not_found', `there is no turn ${turnId} in the visible history`, { turnId });
 }
 
@@ -90,6 +93,6 @@ async function withWholeResults<Reply extends ForkReply>(store: Store, origin: S
 }
 
 function lastTurnOf(entries: readonly Entry[]): string | null {
-  const last = entries.at(-1);
+  const last = entries.findLast((entry) => entry.kind !== 'state-changed');
   return last !== undefined && 'turnId' in last && last.turnId !== undefined ? last.turnId : null;
 }

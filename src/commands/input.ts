@@ -107,6 +107,13 @@ export const redactInput = z.strictObject({ seq: z.int().min(1) });
 
 export type RedactInput = z.input<typeof redactInput>;
 
+export const stateSetInput = z.strictObject({ value: json, ttlMs: z.int().min(1).max(limits.stateTtlMsMax).optional() })
+  .refine(({ value }) => wellFormedJson(value as JsonValue) === value, 'value: has a text with a lone surrogate or NUL, which no store keeps');
+export const stateIncrementInput = z.strictObject({ by: z.number().default(1) });
+
+export type StateSetInput = z.input<typeof stateSetInput>;
+export type StateIncrementInput = z.input<typeof stateIncrementInput>;
+
 export const transferInput = z.strictObject({ owner: clientId });
 
 export type TransferInput = z.input<typeof transferInput>;

@@ -1,5 +1,6 @@
 import { actionIdOf, type OpenAction } from './action.ts';
 import { expiredCall, failedCall } from './call-result.ts';
+import { withWritesMade } from './call-writes.ts';
 import { decide, toolRules, type AgentRules, type Decision } from './decide.ts';
 import type { Circumstances, Draft } from './draft.ts';
 import type { CallResult } from './entry.ts';
@@ -186,7 +187,8 @@ export function appendResults(draft: Draft, stepSeq: number, results: readonly C
     invariant(result !== undefined, `call ${call.index} of step ${stepSeq} has a result`);
     return result;
   });
-  draft.append({ kind: 'tool-results', turnId: turn.id, stepSeq, results: inOrder });
+  draft.append({ kind: 'tool-results', turnId: turn.id, stepSeq, results: withWritesMade(draft, stepSeq, inOrder) });
+  draft.appendState();
   draft.dropOutcomes();
 }
 

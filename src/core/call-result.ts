@@ -1,4 +1,6 @@
+import type { Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { StateWrite } from './state.ts';
 
 /** How a call ended (G6). */
 export type Outcome = 'done' | 'failed' | 'denied' | 'expired' | 'stopped' | 'unknown';
@@ -28,6 +30,8 @@ export interface CallResult {
   readonly approvedInput?: JsonValue;
   /** It is a successful result of a tool that ends the turn. */
   readonly stopsTurn?: true;
+  /** With `done`, until the commit of its step makes them: what the tool wrote through `state`. Nobody is shown it. */
+  readonly stateWrites?: { readonly writes: readonly StateWrite[]; readonly actor?: Identity };
 }
 
 /** What of an open call its result repeats. */

@@ -30,14 +30,14 @@ export function needsSolo(session: Session, afterCrash: boolean): boolean {
  * the next thing to perform. Refused (`not_claimable`) when somebody live has it, when it is not due, or when it must be taken alone.
  */
 export function claim(request: ClaimRequest, rules: AgentRules, circumstances: Circumstances): Transition<Claimed> {
-  return ({ session, outcomes, keyedOperations }) => {
+  return ({ session, outcomes, keyedOperations, state }) => {
     const crashed = session.claim !== null && request.isDead(session.claim.worker);
     if (session.claim !== null && !crashed) return refuse('not_claimable', `worker ${session.claim.worker} has the session`);
     const due = crashed ? 0 : dueAtMs(session);
     if (due === null || due > circumstances.nowMs) return refuse('not_claimable', 'the session has nothing to do now');
     const solo = needsSolo(session, crashed);
     if (solo && !request.solo) return refuse('not_claimable', 'the session crashed its workers and is taken alone', { solo: true });
-    const draft = new Draft(session, circumstances.nowMs, outcomes);
+    const draft = new Draft(session, circumstances.nowMs, outcomes, state);
     if (session.turn === null) {
       if (session.deletesAtMs !== null && session.deletesAtMs <= circumstances.nowMs) {
         draft.set({ fence: session.fence + 1, claim: null, deletesAtMs: null, endsAtMs: null });

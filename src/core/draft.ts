@@ -1,6 +1,6 @@
 import type { CallResult, Entry, EntryDraft, ErrorInfo, Interval, MessageContent, TurnEndReason, UserMessage } from './entry.ts';
 import { entryFormats } from './entry-format.ts';
-import { invariant, type Refusal } from './errors.ts';
+import { invariant, isRefusal, type Refusal } from './errors.ts';
 import { limits } from './limits.ts';
 import type { Branch, Mark } from './history.ts';
 import { closedAt, cutBefore, isVisible } from './intervals.ts';
@@ -9,6 +9,8 @@ import { project } from './project.ts';
 import { redactEntry, wholeIdsOf } from './redact.ts';
 import type { Redaction } from './redaction-entry.ts';
 import type { QueuedMessage, Session } from './session.ts';
+import type { StateProvenance, StateWrite } from './state.ts';
+import { StateWorld, type LoadedState, type ScopeChange } from './state-world.ts';
 import type { StreamSegment } from './stream-parts.ts';
 
 /** What a transition is given: the session as it is under its lock, and what was asked to be read with it. */
@@ -24,6 +26,8 @@ export interface Loaded {
   readonly marks?: readonly Mark[];
   /** The branch that was asked for; null: there is none of that id. */
   readonly branch?: Branch | null;
+  /** State that the change writes; read when it was asked for, and unasked where stored outcomes have writes. */
+  readonly state?: LoadedState | undefined;
 }
 
 /** What a transition does in one commit (G3). */
@@ -45,6 +49,8 @@ export interface Change<Reply> {
   readonly redacts?: readonly Entry[];
   readonly redactsWholes?: readonly string[];
   readonly branches?: { readonly filed: readonly Branch[]; readonly restored: readonly string[] };
+  /** Rows of scopes beside the session. */
+  readonly stateRows?: readonly ScopeChange[];
   /** Everything of the session is removed. */
   readonly deletesSession: boolean;
   readonly reply: Reply;
@@ -81,17 +87,19 @@ export class Draft {
   readonly #restored: string[] = [];
   readonly #redacts: Entry[] = [];
   readonly #redactsWholes: string[] = [];
+  #state: StateWorld | null;
   /** Of the open calls: as they were stored, and as this change adds to them. */
   #known: readonly CallResult[];
   #added: StoredOutcome[] = [];
   #dropsChunks = false;
   #dropsOutcomes = false;
 
-  constructor(session: Session, nowMs: number, outcomes: readonly CallResult[] = []) {
+  constructor(session: Session, nowMs: number, outcomes: readonly CallResult[] = [], state?: LoadedState) {
     this.session = session;
     this.#known = outcomes;
     // The clock may step back; a session's time does not.
     this.nowMs = Math.max(nowMs, session.updatedAtMs);
+    this.#state = state === undefined ? null : StateWorld.of(state, this.nowMs);
   }
 
   get entries(): readonly NewEntry[] {
@@ -230,7 +238,7 @@ export class Draft {
   }
 
   /** Leaves the history from `seq` on; it stays in the log as a branch (G10). `given`: results that the model was given in it. */
-  discardFrom(seq: number, fromTurnId: string, turns: number, branchId: string, given: readonly Delivery[] = []): void {
+  discardFrom(seq: number, fromTurnId: string | null, turns: number, branchId: string, given: readonly Delivery[] = []): void {
     const { kept: before, cut: intervals } = cutBefore(this.session.visible, seq, this.session.lastSeq);
     const deliveries = given.filter(({ stepSeq }) => isVisible(before, stepSeq));
     this.#file({ id: branchId, fromTurnId, turns, before, intervals }, deliveries);
@@ -256,6 +264,24 @@ export class Draft {
     this.#redactsWholes.push(...wholeIdsOf(entry));
   }
 
+  /** Makes all of these writes, or none. Those of the conversation are in the log when {@link appendState} has been called. */
+  writeState(writes: readonly StateWrite[], provenance: Omit<StateProvenance, 'atMs'>): Refusal | null {
+    invariant(this.#state !== null, 'state is read before it is written');
+    const tried = this.#state.clone();
+    const refused = tried.writeAll(writes, provenance);
+    if (!isRefusal(refused)) this.#state = tried;
+    return refused;
+  }
+
+  /** Appends what was written of the conversation's state; returns the entries. */
+  appendState(): readonly Entry[] {
+    const turnId = this.session.turn?.id;
+    return (this.#state?.takeConversation() ?? []).map(({ key, item, provenance }) => {
+      const what = item === null ? { deleted: true as const } : { value: item.value, ...(item.expiresAtMs === null ? {} : { expiresAtMs: item.expiresAtMs }) };
+      return this.append({ kind: 'state-changed', scope: 'conversation', key, ...what, ...provenance, ...(turnId === undefined ? {} : { turnId }) });
+    });
+  }
+
   /** Makes a branch the present history again. */
   restoreBranch(branch: Branch, visible: readonly Interval[], deliveries: readonly Delivery[]): void {
     this.append({ kind: 'branch-restored', branchId: branch.id, turns: branch.turns, visible, deliveries });
@@ -263,10 +289,12 @@ export class Draft {
   }
 
   done<Reply>(reply: Reply, deletesSession = false): Change<Reply> {
+    const stateRows = this.#state?.changes() ?? [];
     return {
       session: this.session, entries: this.#entries, dropsChunks: this.#dropsChunks, dropsOutcomes: this.#dropsOutcomes, outcomes: this.#added,
       operations: this.#operations, cancels: this.#cancels, deletesSession, reply,
       ...(this.#redacts.length === 0 ? {} : { redacts: this.#redacts, redactsWholes: this.#redactsWholes }),
+      ...(stateRows.length === 0 ? {} : { stateRows }),
       ...(this.#filed.length + this.#restored.length === 0 ? {} : { branches: { filed: this.#filed, restored: this.#restored } }),
     };
   }

@@ -51,6 +51,7 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'operation-ended': ledger,
   'operation-result': timeline,
   'late-result': ledger,
+  'state-changed': timeline,
 };
 
 /** Whether entries of this kind belong to the conversation's history. Unknown kinds do not. */

@@ -1,8 +1,10 @@
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
+import type { Binding, Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
+import type { StateChanged } from './state-entry.ts';
 import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
 
 /**
@@ -27,6 +29,7 @@ export interface EntryHead {
 
 export type { CallResult, Outcome } from './call-result.ts';
 export type { Interval } from './history-entry.ts';
+export type { Binding, Identity } from './identity.ts';
 
 export type Entry = EntryHead & EntryBody;
 export type EntryKind = EntryBody['kind'];
@@ -61,6 +64,7 @@ export type EntryBody =
   | SessionEnded
   | OwnerChanged
   | EntryRedacted
+  | StateChanged
   | ActionOpened
   | ActionResolved
   | OperationStarted
@@ -86,19 +90,6 @@ export interface ForkOrigin {
   readonly sessionId: string;
   /** The last turn that was copied; null: none was. */
   readonly turnId: string | null;
-}
-
-/** Who or what is spoken of or speaks: a type and an id in the user's own system. */
-export interface Identity {
-  readonly type: string;
-  readonly id: string;
-}
-
-/** Where the agent is installed in the user's own system. */
-export interface Binding {
-  readonly id: string;
-  readonly workspaceId?: string;
-  readonly botId?: string;
 }
 
 /** A turn that no user message opened. */

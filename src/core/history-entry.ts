@@ -35,7 +35,8 @@ export interface BranchRestored {
 export interface BranchDiscarded {
   readonly kind: 'branch-discarded';
   readonly branchId: string;
-  readonly fromTurnId: string;
+  /** null: no turn is in it, only state. */
+  readonly fromTurnId: string | null;
   readonly intervals: readonly Interval[];
   readonly turns: number;
   /** The history that it followed on. Older versions did not say: it is what is visible before it. */

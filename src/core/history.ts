@@ -6,8 +6,8 @@ import type { Delivery } from './operation.ts';
 export interface Branch {
   readonly id: string;
   readonly discardedAtMs: number;
-  /** The first turn in it. */
-  readonly fromTurnId: string;
+  /** The first turn in it; null: nothing but state was written in it. */
+  readonly fromTurnId: string | null;
   readonly turns: number;
   /** The history that it followed on. */
   readonly before: readonly Interval[];
@@ -44,6 +44,25 @@ const resultKnown = 'h.o:';
 /** The model was given an operation's result. */
 const resultGiven = 'h.d:';
 
+/** A key of the conversation's state was set, or deleted. */
+const stateSet = 'h.s+';
+const stateDeleted = 'h.s-';
+
+/** Marks of the conversation's state sort between these two. */
+export const stateMarks = { from: stateSet, before: 'h.s.' } as const;
+
+/** Where the marks of one key are: those that set it, and those that delete it. `from` is the mark itself. */
+export function stateMarksOfKey(key: string): readonly { readonly from: string; readonly before: string }[] {
+  // No key has a NUL, so nothing sorts between a key and itself with the next character after it.
+  return [stateSet, stateDeleted].map((kind) => ({ from: kind + key, before: `${kind}${key}\u0001` }));
+}
+
+/** What a mark says of the conversation's state; null: it is no mark of it. */
+export function stateMarkOf(mark: string): { readonly key: string; readonly isSet: boolean } | null {
+  const isSet = mark.startsWith(stateSet);
+  return isSet || mark.startsWith(stateDeleted) ? { key: mark.slice(stateSet.length), isSet } : null;
+}
+
 /** The mark of an entry; null: it has none. */
 export function markOf(entry: Entry): string | null {
   switch (entry.kind) {
@@ -59,6 +78,8 @@ export function markOf(entry: Entry): string | null {
       return entry.mode === 'detach' && entry.result !== undefined ? `${resultKnown}${entry.operationId}:${entry.stepSeq}` : null;
     case 'operation-result':
       return resultGiven + entry.operationId;
+    case 'state-changed':
+      return (entry.deleted === true ? stateDeleted : stateSet) + entry.key;
     default:
       return null;
   }
@@ -72,6 +93,17 @@ export function queuedMark(messageId: string): string {
 /** The mark of the entry that a turn begins with. */
 export function turnBeginMark(turnId: string): string {
   return begins + turnId;
+}
+
+/** Where the first turn begins that begins in a history after a seq; null: none does. */
+export function nextTurnSeq(marks: readonly Mark[], visible: readonly Interval[], afterSeq: number): number | null {
+  const begun = marks.filter(({ seq, mark }) => seq > afterSeq && mark.startsWith(begins) && isVisible(visible, seq)).map(({ seq }) => seq);
+  return begun.length === 0 ? null : Math.min(...begun);
+}
+
+/** Whether state was written in a stretch of the log. */
+export function hasState(marks: readonly Mark[], intervals: readonly Interval[]): boolean {
+  return marks.some(({ seq, mark }) => stateMarkOf(mark) !== null && isVisible(intervals, seq));
 }
 
 export interface TurnBounds {

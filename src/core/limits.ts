@@ -59,6 +59,14 @@ export const limits = {
   effectsEntriesReadMax: 500,
   /** Discarded futures of one session. */
   branchesMax: 1_000,
+  /** State: a value as JSON in UTF-8, a key in characters, keys of one scope, keys on one page, writes of one call, how long a value may be kept that expires (ten years), all values of a snapshot. */
+  stateValueBytesMax: 262_144,
+  stateKeyCharsMax: 255,
+  stateKeysMax: 1_000,
+  statePageMax: 100,
+  stateWritesPerCallMax: 100,
+  stateTtlMsMax: 315_360_000_000,
+  stateSnapshotBytesMax: 4_194_304,
   /** Times one generation is tried; failed, lost and superseded attempts count. */
   attemptsPerStepMax: 8,
   /** Failed and lost attempts in one turn; a committed step does not reset it. */

@@ -109,6 +109,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     return withTurn({ ...session, deliveries }, (turn) => ({ ...turn, lastStep: null, given: [...turn.given, ...given] }));
   },
   'late-result': (session) => session,
+  'state-changed': (session) => session,
 };
 
 function openedAction(entry: EntryOf<'action-opened'>): OpenAction {

@@ -4,6 +4,7 @@ import { Draft, type Circumstances, type Loaded, type Transition } from './draft
 import type { AttemptRecord, CallResult, ErrorInfo, FinishReason, StepPart } from './entry.ts';
 import { refuse, type Refusal } from './errors.ts';
 import { retryDelayMs } from './retry.ts';
+import { withoutWrites } from './call-writes.ts';
 import type { OpenCall, Turn } from './session.ts';
 
 /** What a worker holds: a session, under a fence. */
@@ -68,7 +69,7 @@ export function settleCalls(lease: Lease, stepSeq: number, results: readonly Cal
   return (loaded) => {
     const step = loaded.session.turn?.lastStep;
     if (!held(loaded, lease) || step?.seq !== stepSeq || step.openCalls.length === 0) return fenceLost;
-    const draft = new Draft(loaded.session, circumstances.nowMs, loaded.outcomes);
+    const draft = new Draft(loaded.session, circumstances.nowMs, loaded.outcomes, loaded.state);
     draft.set({ crashes: 0 });
     for (const result of results) draft.keepOutcome(result);
     return draft.done(advance(draft, rules, advancing(loaded, circumstances)));
@@ -105,7 +106,7 @@ export function recordLateResult(turnId: string, stepSeq: number, result: CallRe
     const runsAgain = call?.ended !== true && (call?.dispatchedFence === undefined || call.dispatchedFence === session.fence);
     if (call !== undefined && runsAgain && !isTimedOut) return refuse('fence_lost', 'the call is open and somebody else works on it');
     const draft = new Draft(session, nowMs);
-    draft.append({ kind: 'late-result', turnId, stepSeq, result });
+    draft.append({ kind: 'late-result', turnId, stepSeq, result: withoutWrites(result) });
     return draft.done(null);
   };
 }

@@ -72,6 +72,7 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
           return { indexed: count };
         },
       }),
+      ...memory,
       sleep: tool({
         description: 'Waits for so many milliseconds, at most ten minutes. Run again when the process dies meanwhile.',
         inputSchema: sleepInput,
@@ -89,6 +90,25 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
     },
   });
 }
+
+/** What is kept in the conversation's own state, and read from it. */
+const memory = {
+  remember: tool({
+    description: 'Keeps a value under a key, for this conversation: it is forgotten when the conversation is rewound to before.',
+    inputSchema: z.object({ key: z.string().min(1).max(255), value: z.string().max(10_000) }),
+    recovery: 'rerun',
+    execute: async ({ key, value }, { state }) => {
+      await state.set('conversation', key, value);
+      return { remembered: key };
+    },
+  }),
+  recall: tool({
+    description: 'The value that was kept under a key in this conversation; null when there is none.',
+    inputSchema: z.object({ key: z.string().min(1).max(255) }),
+    recovery: 'rerun',
+    execute: async ({ key }, { state }) => ({ value: (await state.get('conversation', key))?.value ?? null }),
+  }),
+};
 
 /** Takes its time for each document, and says how far it is. */
 async function eachDocument(count: number, options: ToolOptions, delay: DemoAgentOptions['delay']): Promise<void> {

@@ -73,6 +73,11 @@ const rules: readonly Rule[] = [
     answer: ([, ms, once], surroundings) => throughTools([sleepCall(Number(ms), once !== undefined)], surroundings),
   },
   {
+    pattern: /^remember\s+([^=]{1,255}?)\s*=\s*(\S.*)$/is,
+    answer: ([, key = '', value = ''], surroundings) => throughTools([rememberCall(key, value)], surroundings),
+  },
+  { pattern: /^recall\s+(\S.{0,254})$/i, answer: ([, key = ''], surroundings) => throughTools([recallCall(key)], surroundings) },
+  {
     pattern: /^fail\s+(\S+)(?:\s+(\d{1,4}))?$/i,
     answer: ([, kind = '', times]) => fail(kind.toLowerCase(), times === undefined ? null : Number(times)),
   },
@@ -196,6 +201,18 @@ function questionCall(asked: string): SpokenCall {
 
 function sleepCall(ms: number, once: boolean): SpokenCall {
   return { toolName: once ? 'sleep_once' : 'sleep', input: { ms }, words: { what: `The sleep of ${ms} ms`, done: () => `Slept for ${ms} ms.` } };
+}
+
+function rememberCall(key: string, value: string): SpokenCall {
+  return { toolName: 'remember', input: { key, value }, words: { what: `The note of ${key}`, done: () => `I will remember that ${key} is ${value}.` } };
+}
+
+function recallCall(key: string): SpokenCall {
+  const done = (output: JSONValue): string => {
+    const value = textIn(output, 'value');
+    return value === null ? `I remember nothing of ${key}.` : `${key} is ${value}.`;
+  };
+  return { toolName: 'recall', input: { key }, words: { what: `The look for ${key}`, done } };
 }
 
 /** A whole sentence where the tool says `{sky, celsius}`, else whatever it says. */

@@ -36,6 +36,7 @@ import { readWholeResult } from '../feed/whole-result.ts';
 import type { BranchPage, EntryRange, SessionRef } from '../store/store.ts';
 import { found, shuttingDown, value, type CallOptions, type HandleHost, type SendOptions } from './handle-host.ts';
 import { returning } from './returning.ts';
+import { StateHandle } from './state-handle.ts';
 import { TurnHandle } from './turn-handle.ts';
 
 /** An answer to one of several actions. With `inputHash`, it is refused if the action is about another input. */
@@ -141,6 +142,11 @@ export class SessionHandle {
     const session = await this.#session();
     const { store, agents } = this.#host.commands;
     return readEffects(store, session, agents.get(session.agent)?.rules, { ...page, limit: Math.min(page.limit ?? limits.pageItemsDefault, limits.pageItemsMax) });
+  }
+
+  /** What the agent keeps between turns: of this conversation, and of its actor, its subject and the agent. */
+  get state(): StateHandle {
+    return new StateHandle(this.#host.commands, { sessionId: this.id }, this.#principal);
   }
 
   /** Closes the session for good. Repeating it is harmless. */

@@ -108,7 +108,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({ ...head, kind: z.literal('metadata-set'), metadata: jsonObject }),
   z.object({ ...head, kind: z.literal('archived-set'), archived: z.boolean() }),
   z.object({
-    ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string(),
+    ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string().nullable(),
     intervals, turns: z.int(),
     before: z.exactOptional(intervals), deliveries: z.exactOptional(deliveries),
   }),
@@ -136,5 +136,9 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ ...head, kind: z.literal('operation-result'), turnId, operationId: z.string(), ...namedCall, result: callResult }),
   z.object({ ...head, kind: z.literal('late-result'), turnId, stepSeq: z.int(), result: callResult }),
+  z.object({
+    ...head, kind: z.literal('state-changed'), scope: z.literal('conversation'), key: z.string(), value: z.exactOptional(json), deleted: yes, expiresAtMs: z.exactOptional(z.number()),
+    by: z.enum(['tool', 'api']), turnId: optionalText, callKey: optionalText, actor: z.exactOptional(identity),
+  }),
   z.object({ ...head, kind: z.literal('session-ended'), reason: z.enum(['api', 'inactivity']) }),
 ]) satisfies z.ZodType<Entry>;

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import {
-  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput, redactInput, transferInput,
+  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput, redactInput, stateIncrementInput, stateSetInput, transferInput,
 } from '../commands/input.ts';
 import { entrySchema, errorInfo } from './entry-schema.ts';
 import { eventSchema } from './event-schema.ts';
 import { problemCodes, problemPath, problemTable, type ProblemCode } from './problem-table.ts';
 import * as replies from './reply-schemas.ts';
+import { stateDeletedSchema, statePageSchema, stateSnapshotSchema, stateValueSchema } from './state-schemas.ts';
 import { nothing, type ReplyShape, type Route } from './route.ts';
 
 type JsonSchema = Record<string, unknown>;
@@ -24,6 +25,7 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Operation: replies.operationSchema, OperationPage: replies.operationPageSchema, OperationEnd: replies.operationEndSchema, Event: eventSchema,
   Moved: replies.movedSchema, Edited: replies.editedSchema, Forked: replies.forkedSchema, BranchPage: replies.branchPageSchema, EffectPage: replies.effectPageSchema,
   Transferred: replies.transferredSchema, Redacted: replies.redactedSchema, Transfer: transferInput, RedactEntry: redactInput,
+  StateValue: stateValueSchema, StatePage: statePageSchema, StateDeleted: stateDeletedSchema, StateSnapshot: stateSnapshotSchema, SetState: stateSetInput, IncrementState: stateIncrementInput,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,
   CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput,
   Rewind: rewindInput, EditTurn: editInput, RetryTurn: retryInput, Fork: forkInput, RestoreBranch: restoreInput,
@@ -69,7 +71,7 @@ export function problemCodesOf({ path, body, command, access, refusals = [] }: R
 }
 
 function takesKey(command: Route['command']): boolean {
-  return command === 'keyed' || command === 'guarded';
+  return command === 'keyed' || command === 'guarded' || command === 'versioned';
 }
 
 function operationOf(each: Route): unknown {
@@ -92,6 +94,7 @@ function parametersOf({ path, query, command, name }: Route): readonly unknown[]
     ...inPath, ...inQuery,
     ...(!takesKey(command) ? [] : [header('Idempotency-Key', 'The same key with the same body has one effect and one reply.', { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' })]),
     ...(command === 'guarded' ? [header('If-Match', 'The revision that the sender has seen; refused if the session has moved on.', { type: 'string', pattern: '^("\\d{1,15}"|\\d{1,15})$' })] : []),
+    ...(command === 'versioned' ? [header('If-Match', 'The version of the value that the sender has seen; 0: there is none. Refused if it has another.', { type: 'string', pattern: '^("\\d{1,15}"|\\d{1,15})$' })] : []),
     ...(name === 'followEvents' ? [header('Last-Event-ID', 'Position of the last event that was received.', { type: 'string' })] : []),
   ];
 }

@@ -177,6 +177,56 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: `A session keeps at most ${inWords(limits.branchesMax)} discarded futures, and the command would make one more.`,
     whatToDo: 'Use `whenBusy: "interrupt"`, which makes none, or go on in a new session.', retry: sameAgain,
   },
+  state_disabled: {
+    httpStatus: 403, title: 'The agent has no state',
+    meaning: 'The definition of the agent says `state: false`: nothing is kept for it between turns.',
+    whatToDo: 'Take that out of the definition, or keep the value elsewhere.', retry: sameAgain,
+  },
+  state_scope_unknown: {
+    httpStatus: 400, title: 'There is no such scope of state',
+    meaning: 'State has the scopes `conversation`, `actor`, `subject` and `agent`, and no others.',
+    whatToDo: 'Use one of them.', retry: sameAgain,
+  },
+  state_scope_off: {
+    httpStatus: 403, title: 'The scope of state is off',
+    meaning: 'The agent\'s definition does not have this scope in `state.scopes`; or it is one that owners share (`subject`, `agent`), which by HTTP only the role `system` reads and writes.',
+    whatToDo: 'Use a scope that is on, or have a tool do it.', retry: sameAgain,
+  },
+  state_identity_missing: {
+    httpStatus: 400, title: 'It is not said whose state',
+    meaning: 'The scope needs an identity that is not known: `subject` that of who or what the session is about, `conversation` a session.',
+    whatToDo: 'Name it: the session by its path, the subject when the session is created or by `subjectType` and `subjectId`.', retry: sameAgain,
+  },
+  state_key_invalid: {
+    httpStatus: 400, title: 'The key of the state is not valid',
+    meaning: `A key has 1 to ${inWords(limits.stateKeyCharsMax)} characters of any kind, but NUL and lone surrogates, which no store keeps.`,
+    whatToDo: 'Use another key. In a path it has to be URL-encoded.', retry: sameAgain,
+  },
+  state_too_large: {
+    httpStatus: 413, title: 'The value of the state is too large',
+    meaning: `A value has at most ${inWords(limits.stateValueBytesMax)} bytes as JSON in UTF-8.`,
+    whatToDo: 'Keep it elsewhere, and in the state where it is.', retry: sameAgain,
+  },
+  state_not_json: {
+    httpStatus: 400, title: 'The value of the state is not JSON',
+    meaning: 'A value is JSON: `null`, true, false, a number, a text, a list or an object of such. Functions, cycles and maps have no such form.',
+    whatToDo: 'Make JSON of it first.', retry: sameAgain,
+  },
+  state_quota: {
+    httpStatus: 429, title: 'The scope has as many keys as it may',
+    meaning: `A scope has at most ${inWords(limits.stateKeysMax)} keys, and one call of a tool writes at most ${inWords(limits.stateWritesPerCallMax)} times.`,
+    whatToDo: 'Delete a key, or put several values into one.', retry: `${unchanged} The same request may succeed once a key is deleted.`,
+  },
+  state_version_conflict: {
+    httpStatus: 409, title: 'The value of the state has changed',
+    meaning: 'The request was to be carried out only if the value had a certain version (`If-Match`, `ifVersion`; 0: only if there was none), and it has another. `expected` and `actual` say which.',
+    whatToDo: 'Read the value again and decide anew. To count, use `increment`.', retry: sameAgain,
+  },
+  state_not_found: {
+    httpStatus: 404, title: 'There is no such value of state',
+    meaning: 'The scope has no value under this key: it was never set, was deleted, has expired, or was set in a part of the history that is not visible any more.',
+    whatToDo: 'Set it, or list the keys.', retry: sameAgain,
+  },
   too_many_streams: {
     httpStatus: 429, title: 'Too many streams are open',
     meaning: `An owner may follow ${inWords(limits.streamsPerOwnerMax)} event streams at once from one process; while authentication is off, there may be ${inWords(limits.streamsUnauthenticatedMax)} in all.`,

@@ -59,7 +59,7 @@ export const editedSchema = z.object({ ...sentFields, ...movedFields }) satisfie
 export const forkedSchema = z.object({ sessionId: z.string(), revision: z.int(), turns: z.int(), session: sessionSchema });
 
 export const branchPageSchema = z.object({
-  items: z.array(z.object({ id: z.string(), discardedAtMs: z.int(), fromTurnId: z.string(), turns: z.int(), before: intervals, intervals })) satisfies z.ZodType<readonly Branch[]>,
+  items: z.array(z.object({ id: z.string(), discardedAtMs: z.int(), fromTurnId: z.string().nullable(), turns: z.int(), before: intervals, intervals })) satisfies z.ZodType<readonly Branch[]>,
   nextCursor: z.string().nullable(),
   redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
 });

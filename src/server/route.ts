@@ -41,7 +41,7 @@ export interface Call<Query, Body> {
 export type ReplyShape = z.ZodType | { readonly contentType: string; readonly event?: z.ZodType };
 
 export interface RouteDefinition<Query extends z.ZodObject, Body extends z.ZodType> {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** With `:name` for what varies. */
   readonly path: string;
   /** Its name in the OpenAPI document. */
@@ -53,8 +53,8 @@ export interface RouteDefinition<Query extends z.ZodObject, Body extends z.ZodTy
   readonly body?: Body;
   /** No body is the same as `{}`. */
   readonly bodyOptional?: boolean;
-  /** It changes something: `keyed` takes `Idempotency-Key`, `guarded` takes `If-Match` as well; `repeatable` needs neither: the same request again has the same reply and no effect. */
-  readonly command?: 'keyed' | 'guarded' | 'repeatable';
+  /** It changes something: `keyed` takes `Idempotency-Key`, `guarded` takes `If-Match` as well, `versioned` too, as the version of the value that it writes; `repeatable` needs neither: the same request again has the same reply and no effect. */
+  readonly command?: 'keyed' | 'guarded' | 'versioned' | 'repeatable';
   /** `token`: a secret that comes with the request says all that is asked for, and nobody is asked who they are. Default: the caller has to be somebody. */
   readonly access?: 'token';
   readonly replies: Readonly<Record<number, ReplyShape>>;

@@ -12,6 +12,7 @@ import { outboxCases } from './conformance/outbox-cases.ts';
 import { ownershipCases } from './conformance/ownership-cases.ts';
 import { pauseCases } from './conformance/pause-cases.ts';
 import { readCases } from './conformance/read-cases.ts';
+import { stateCases } from './conformance/state-cases.ts';
 import { transactionCases } from './conformance/transaction-cases.ts';
 import { updateCases } from './conformance/update-cases.ts';
 import { workerCases } from './conformance/worker-cases.ts';
@@ -37,6 +38,7 @@ const groups: readonly (readonly [name: string, cases: readonly ConformanceCase[
   ['keys of operations', operationKeyCases],
   ['lists and scans of operations', operationListCases],
   ['marks and branches', branchCases],
+  ['state', stateCases],
   ['reading', readCases],
   ['owners and tenants', ownershipCases],
   ['lists', listCases],

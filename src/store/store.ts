@@ -1,5 +1,4 @@
-import type { CallResult } from '../core/entry.ts';
-import type { Entry } from '../core/entry.ts';
+import type { CallResult, Entry } from '../core/entry.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { Change, Transition } from '../core/draft.ts';
 import type { FeedTail } from '../core/feed-event.ts';
@@ -8,6 +7,11 @@ import type { JsonValue } from '../core/json.ts';
 import type { Operation, OperationStatus } from '../core/operation.ts';
 import type { OperationTransition } from '../core/operation-transitions.ts';
 import type { Session, SessionStatus } from '../core/session.ts';
+import type { StateWrite } from '../core/state.ts';
+import type { Idempotency, SessionRef } from './session-ref.ts';
+import type { StateStore } from './state-store.ts';
+
+export type { Idempotency, SessionRef } from './session-ref.ts';
 import type { StreamSegment } from '../core/stream-parts.ts';
 
 /**
@@ -19,6 +23,7 @@ export interface Store {
   /** For messages and metrics: `sqlite`, `postgres`. */
   readonly name: string;
   readonly capabilities: StoreCapabilities;
+  readonly state: StateStore;
 
   /** Brings the schema up to date. Safe to call from many processes at once and again. Rejects with code `store_unsupported` when the data asks for a newer version of Holdfast than this. */
   migrate(): Promise<void>;
@@ -97,7 +102,7 @@ export interface Store {
   /** Forgets delivered events. */
   deleteOutbox(items: readonly OutboxItem[]): Promise<void>;
 
-  /** Drops what has expired: idempotent replies past their time whose turn is closed. Looks at no more than `limit` rows, and the next call at those that follow: what waits for long costs no sweep more. */
+  /** Drops what has expired: state beside sessions, idempotent replies past their time whose turn is closed. Looks at no more than `limit` rows, and the next call at those that follow: what waits for long costs no sweep more. */
   sweep(nowMs: number, limit: number): Promise<number>;
 
   /**
@@ -161,11 +166,6 @@ export interface ChangeHint {
   readonly leavesWork: boolean;
 }
 
-export interface SessionRef {
-  readonly tenant: string;
-  readonly id: string;
-}
-
 /**
  * Names a session as a caller does. `id` is a session id or an external id: session ids begin with `ses_`, which external ids
  * may not, so the two cannot collide. `owner` set: only this owner's session is found.
@@ -174,22 +174,6 @@ export interface SessionKey {
   readonly tenant: string;
   readonly id: string;
   readonly owner?: string | undefined;
-}
-
-/** One key with one effect (G2). The store keeps the reply with the commit. */
-export interface Idempotency {
-  /** Canonical text of tenant, owner, command, target and key. */
-  readonly scope: string;
-  /** Hash of the canonical body. */
-  readonly fingerprint: string;
-  /** The 2xx of the reply, kept with it. */
-  readonly httpStatus: number;
-  /** null: kept as long as the session. */
-  readonly expiresAtMs: number | null;
-  /** A repetition with the same body is given the first reply; else every repetition is refused. */
-  readonly replays: boolean;
-  /** The refusal of a repetition with another body. */
-  readonly mismatch: Refusal;
 }
 
 /** A key whose reply is stored for later, without being looked at now. */
@@ -233,6 +217,8 @@ export interface UpdateRequest<Reply> {
     /** The marks of the history, see `markOf` in `core/history.ts`. */
     readonly marks?: boolean;
     readonly branchId?: string;
+    /** State that is to be written: what is there. Of stored outcomes with writes it is read unasked. */
+    readonly state?: readonly StateWrite[];
   };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
   readonly replyToStore?: (reply: Reply) => JsonValue;

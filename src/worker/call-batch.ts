@@ -7,6 +7,7 @@ import { openActions, type OpenCall, type Session } from '../core/session.ts';
 import { dispatchCalls, joinCalls } from '../core/settle.ts';
 import type { UpdateResult } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
+import { CallState } from './call-state.ts';
 import { recordLate } from './late-result.ts';
 import { runTool } from './run-tool.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
@@ -126,8 +127,10 @@ export class CallBatch {
     if (definition === undefined) return this.#end({ index, toolCallId, toolName, outcome: 'failed', code: 'tool_unavailable', errorText: `the tool ${toolName} cannot be reached now; it did not run` });
     const { ref, agent, abort, history } = this.#run;
     const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
-    const made = await scopeOfCall(this.#run, part, bound);
+    const made = await scopeOfCall(this.#host.store, this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
+    const newState = (): CallState => new CallState({ store: this.#host.store, agent, session: made.scope.session });
+    const state = newState();
     const toolRun = {
       definition, call: part, ...bound,
       approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
@@ -135,11 +138,11 @@ export class CallBatch {
       resultBytesMax: definition.maxResultBytes ?? agent.limits.toolResultBytesMax,
       options: {
         ...made.scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
-        progress: () => undefined, externalCompletion: notAnOperation,
+        progress: () => undefined, externalCompletion: notAnOperation, state,
       },
     };
-    if (definition.transaction === true) return this.#endTransaction(await runInTransaction(this.#host, this.#run, { stepSeq: this.#step.stepSeq, toolRun }));
-    this.#end(await runTool({ ...toolRun, keepWhole: (text) => keepWhole(this.#host, ref, text), onLate: (result) => this.#recordLate(result, true) }));
+    if (definition.transaction === true) return this.#endTransaction(await runInTransaction(this.#host, this.#run, { stepSeq: this.#step.stepSeq, toolRun, newState }));
+    this.#end(await state.seal(await runTool({ ...toolRun, keepWhole: (text) => keepWhole(this.#host, ref, text), onLate: (result) => this.#recordLate(result, true) })));
   }
 
   /** Commits that a call begins, where its tool needs that. False when the fence is lost. */

@@ -12,6 +12,7 @@ import type { GenerationOutcome } from '../core/settle.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 import { StreamDeadlines } from './deadlines.ts';
 import { providerFailure, redact, StreamFault } from './provider-failure.ts';
+import type { Store } from '../store/store.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { stepScope } from './step-scope.ts';
 import { stepTools } from './step-tools.ts';
@@ -43,7 +44,7 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
   const deadlines = new StreamDeadlines(clock, run.agent.limits, run.abort.signal);
   try {
     await readStream(prepared, assembler, writer, deadlines, () => measured.sawPart(clock.nowMs()));
-    const parts = await Promise.all(assembler.parts().map((part) => stepPart(run, prepared.tools, part, { clock, signal: run.abort.signal, timeoutMs: run.agent.limits.toolTimeoutMs })));
+    const parts = await Promise.all(assembler.parts().map((part) => stepPart(host.store, run, prepared.tools, part, { clock, signal: run.abort.signal, timeoutMs: run.agent.limits.toolTimeoutMs })));
     await writer.close();
     measured.answered(assembler);
     return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: assembler.warnings };
@@ -112,7 +113,7 @@ async function prepare(host: WorkerHost, run: SessionRun): Promise<Prepared> {
   const requested = session.turn?.model ?? null;
   const model = modelOf(agent, requested);
   if (model === undefined) throw new HoldfastError('model_gone', `agent ${agent.name} has no model ${String(requested)} any more`);
-  const instructions = typeof agent.instructions === 'function' ? await agent.instructions(await stepScope(run)) : (agent.instructions ?? null);
+  const instructions = typeof agent.instructions === 'function' ? await agent.instructions(await stepScope(host.store, run)) : (agent.instructions ?? null);
   const tools = await stepTools(host, run);
   const described = await modelTools(tools);
   return {
@@ -130,12 +131,12 @@ function hashText(text: string): string {
   return (hash >>> 0).toString(16).padStart(8, '0');
 }
 
-async function stepPart(run: SessionRun, tools: ReadonlyMap<string, AgentTool>, part: AssembledPart, bound: TimeBound): Promise<StepPart> {
+async function stepPart(store: Store, run: SessionRun, tools: ReadonlyMap<string, AgentTool>, part: AssembledPart, bound: TimeBound): Promise<StepPart> {
   if (part.type !== 'raw-call') return part;
   const { call, streamedText } = part;
   const parsed = parseInput(call);
   const input = parsed === undefined ? null : wellFormedJson(parsed);
-  const ruled = call.providerExecuted ? {} : await ruledCall(run, tools, call, parsed, bound);
+  const ruled = call.providerExecuted ? {} : await ruledCall(store, run, tools, call, parsed, bound);
   const written = JSON.stringify(input);
   return {
     type: 'tool-call', index: -1, toolCallId: call.toolCallId, toolName: call.toolName, input,
@@ -158,7 +159,7 @@ function parseInput(call: RawCall): JsonValue | undefined {
 }
 
 /** Why the call cannot run, or what it needs before it may. Schemas and predicates are the user's own code: what they throw ends the call, not the turn. */
-async function ruledCall(run: SessionRun, tools: ReadonlyMap<string, AgentTool>, call: RawCall, input: JsonValue | undefined, bound: TimeBound): Promise<Partial<ToolCallPart>> {
+async function ruledCall(store: Store, run: SessionRun, tools: ReadonlyMap<string, AgentTool>, call: RawCall, input: JsonValue | undefined, bound: TimeBound): Promise<Partial<ToolCallPart>> {
   const definition = tools.get(call.toolName);
   if (definition === undefined || isProviderExecuted(definition)) {
     const names = [...tools].flatMap(([name, tool]) => (isProviderExecuted(tool) ? [] : [name]));
@@ -175,7 +176,7 @@ async function ruledCall(run: SessionRun, tools: ReadonlyMap<string, AgentTool>,
   if (!checked.valid) return { problem: boundedText(`the input does not fit the tool's schema: ${checked.problem}`) };
   try {
     const { toolCallId, toolName } = call;
-    const rules = async () => callRules(run.agent, definition, { toolCallId, toolName, input, checkedInput: checked.value }, await stepScope(run), run.history.messages.slice() as never);
+    const rules = async () => callRules(run.agent, definition, { toolCallId, toolName, input, checkedInput: checked.value }, await stepScope(store, run), run.history.messages.slice() as never);
     return needsRules(run, definition) ? await withinTime(rules(), bound) : {};
   } catch (error) {
     if (bound.signal.aborted) throw error;

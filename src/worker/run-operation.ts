@@ -10,6 +10,7 @@ import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
+import { CallState } from './call-state.ts';
 import type { OperationRun } from './operation-run.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import { runTool } from './run-tool.ts';
@@ -34,7 +35,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     return { kind: 'ended', result: failedCall(operation, 'tool_changed', `the call of ${operation.toolName} can no longer be run`) };
   }
   const leftMs = Math.max(1, operation.timeoutAtMs - clock.nowMs());
-  const made = await scopeOfCall({ agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
+  const made = await scopeOfCall(host.store, { agent, session }, operation, { clock, signal: abort.signal, timeoutMs: Math.min(leftMs, agent.limits.toolTimeoutMs) });
   if ('failed' in made) return { kind: 'ended', result: made.failed };
   const progress = new ProgressWriter(host, run);
   let completion: Promise<ExternalCompletion> | null = null;
@@ -49,6 +50,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     options: {
       ...made.scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
       messages: await messagesUpTo(host.store, session, operation.stepSeq),
+      state: new CallState({ store: host.store, agent, session, readOnly: true }),
       progress: (fraction, text) => progress.report(fraction, text),
       externalCompletion: () => (completion ??= openCompletion(host, run)),
     },

@@ -47,7 +47,7 @@ async function generate(host: WorkerHost, run: SessionRun, { attempt }: Extract<
 async function call(host: WorkerHost, run: SessionRun, work: Extract<Work, { kind: 'run-calls' }>): Promise<Performed> {
   const { results, notBegun, recordLost } = await performCalls(host, run, work);
   if (results === null) return { kind: 'aborted', handOver: { notBegun, lostAttempt: null } };
-  return { kind: 'done', reads: { outcomes: true }, recordLost, transition: settleCalls(run.lease, work.stepSeq, results, run.agent.rules, circumstances(host)) };
+  return { kind: 'done', reads: { outcomes: true, state: results.flatMap(({ stateWrites }) => stateWrites?.writes ?? []) }, recordLost, transition: settleCalls(run.lease, work.stepSeq, results, run.agent.rules, circumstances(host)) };
 }
 
 /** What a step that starts operations has to know of those that live. */

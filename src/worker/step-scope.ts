@@ -4,6 +4,8 @@ import { failedCall, type CallName, type CallResult } from '../core/call-result.
 import { wellFormedText } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
+import type { Store } from '../store/store.ts';
+import { CallState } from './call-state.ts';
 import { redact } from './provider-failure.ts';
 import type { SessionRun } from './session-run.ts';
 import { withinTime, type TimeBound } from './within-time.ts';
@@ -14,16 +16,17 @@ export function principalOf({ tenant, owner }: Session): Principal {
 }
 
 /** What the agent's functions are given for the present step; the context is made anew for each. */
-export async function stepScope({ agent, session }: Pick<SessionRun, 'agent' | 'session'>): Promise<StepScope> {
+export async function stepScope(store: Store, { agent, session }: Pick<SessionRun, 'agent' | 'session'>): Promise<StepScope> {
   const principal = principalOf(session);
-  const context = agent.context === undefined ? undefined : await agent.context({ session, principal });
-  return { session, principal, context };
+  const state = new CallState({ store, agent, session, readOnly: true });
+  const context = agent.context === undefined ? undefined : await agent.context({ session, principal, state });
+  return { session, principal, state, context };
 }
 
 /** {@link stepScope} for a call that is to run; where it fails, or is not made in time, how the call ends. It did not run. Never throws. */
-export async function scopeOfCall(run: Pick<SessionRun, 'agent' | 'session'>, call: CallName, bound: TimeBound): Promise<{ readonly scope: StepScope } | { readonly failed: CallResult }> {
+export async function scopeOfCall(store: Store, run: Pick<SessionRun, 'agent' | 'session'>, call: CallName, bound: TimeBound): Promise<{ readonly scope: StepScope } | { readonly failed: CallResult }> {
   try {
-    return { scope: await withinTime(stepScope(run), bound) };
+    return { scope: await withinTime(stepScope(store, run), bound) };
   } catch (error) {
     const why = wellFormedText(redact(error instanceof Error ? error.message : String(error)).slice(0, limits.errorTextCharsMax));
     return { failed: failedCall(call, 'context_failed', `the agent's context could not be made: ${why}`) };

@@ -54,6 +54,19 @@ describe('the demo agent', () => {
     expect(sleptMs).toEqual([5, 6]);
   });
 
+  it('remembers in the conversation what it is told, and recalls it until that is rewound', async () => {
+    const holdfast = await openHoldfast({ agents: [demoAgent({ model: ruleModel({ delay: noDelay }), delay: noDelay })] });
+    const session = await holdfast.sessions.create({ agent: 'demo' });
+    const say = async (text: string) => (await session.send(text)).result;
+    expect((await say('recall colour')).text).toBe('I remember nothing of colour.');
+    const first = await say('remember colour = deep = blue');
+    expect(first.text).toBe('I will remember that colour is deep = blue.');
+    expect((await say('recall colour')).text).toBe('colour is deep = blue.');
+    expect((await session.state.get('conversation', 'colour'))?.value).toBe('deep = blue');
+    await session.rewind(null);
+    expect((await say('recall colour')).text).toBe('I remember nothing of colour.');
+  });
+
   it('sleeps ten minutes at most, and says how long', async () => {
     const { say, sleptMs } = await turns();
     expect(outputs(await say('sleep 999999999'))).toEqual([{ sleptMs: 600_000 }]);
@@ -63,7 +76,7 @@ describe('the demo agent', () => {
   it('declares what becomes of a call whose process dies', () => {
     const { tools } = demoAgent({ model: ruleModel({ delay: noDelay }), delay: noDelay }).rules;
     expect([...tools].map(([name, { recovery }]) => [name, recovery])).toEqual([
-      ['weather', 'rerun'], ['refund', 'report'], ['location', 'report'], ['ask_user', 'report'], ['index_documents', 'rerun'], ['sleep', 'rerun'], ['sleep_once', 'report'],
+      ['weather', 'rerun'], ['refund', 'report'], ['location', 'report'], ['ask_user', 'report'], ['index_documents', 'rerun'], ['remember', 'rerun'], ['recall', 'rerun'], ['sleep', 'rerun'], ['sleep_once', 'report'],
     ]);
   });
 });

@@ -43,7 +43,7 @@ describe('the OpenAPI document', () => {
       const operation = paths[route.path.replaceAll(/:(\w+)/g, '{$1}')]?.[route.method.toLowerCase()];
       const names = (where: string) => operation?.parameters.filter((parameter) => parameter.in === where).map(({ name }) => name);
       expect(names('path')).toEqual([...route.path.matchAll(/:(\w+)/g)].map(([, name]) => name));
-      const headers = route.command === 'guarded' ? ['Idempotency-Key', 'If-Match'] : route.command === 'keyed' ? ['Idempotency-Key'] : route.name === 'followEvents' ? ['Last-Event-ID'] : [];
+      const headers = route.command === 'guarded' || route.command === 'versioned' ? ['Idempotency-Key', 'If-Match'] : route.command === 'keyed' ? ['Idempotency-Key'] : route.name === 'followEvents' ? ['Last-Event-ID'] : [];
       expect(names('header'), route.name).toEqual(headers);
       expect(names('query')).toEqual(Object.keys(route.query?.shape ?? {}));
       expect(operation?.requestBody !== undefined, route.name).toBe(route.body !== undefined);

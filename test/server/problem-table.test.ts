@@ -31,20 +31,20 @@ describe('the problem table', () => {
   it('maps codes to the status that clients expect of them', () => {
     const statuses = Object.fromEntries([...Map.groupBy(problemCodes, (code) => problemTable[code].httpStatus)].map(([status, codes]) => [status, codes.toSorted()]));
     expect(statuses).toEqual({
-      400: ['bad_position', 'invalid_request', 'model_not_allowed'],
+      400: ['bad_position', 'invalid_request', 'model_not_allowed', 'state_identity_missing', 'state_key_invalid', 'state_not_json', 'state_scope_unknown'],
       401: ['unauthenticated'],
-      403: ['action_forbidden', 'forbidden_origin'],
-      404: ['action_not_found', 'agent_not_found', 'branch_not_found', 'call_not_found', 'message_not_found', 'not_found', 'operation_not_found', 'session_not_found', 'turn_not_found'],
+      403: ['action_forbidden', 'forbidden_origin', 'state_disabled', 'state_scope_off'],
+      404: ['action_not_found', 'agent_not_found', 'branch_not_found', 'call_not_found', 'message_not_found', 'not_found', 'operation_not_found', 'session_not_found', 'state_not_found', 'turn_not_found'],
       405: ['method_not_allowed'],
       409: [
         'action_decided', 'action_mismatch', 'action_withdrawn', 'client_tool_taken', 'external_id_taken', 'fence_lost', 'message_id_taken', 'not_claimable', 'revision_conflict',
-        'session_archived', 'session_busy', 'session_ended',
+        'session_archived', 'session_busy', 'session_ended', 'state_version_conflict',
       ],
       410: ['action_expired'],
-      413: ['body_too_large'],
+      413: ['body_too_large', 'state_too_large'],
       415: ['unsupported_media_type'],
       422: ['idempotency_mismatch'],
-      429: ['branches_full', 'queue_full', 'too_many_streams'],
+      429: ['branches_full', 'queue_full', 'state_quota', 'too_many_streams'],
       500: ['internal_error'],
       503: ['shutting_down', 'store_unavailable'],
     });

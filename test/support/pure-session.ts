@@ -12,11 +12,14 @@ import type { AttemptRecord, CallResult, Entry, EntryOf, ErrorInfo, FinishReason
 import { contentOf } from '../../src/core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../../src/core/errors.ts';
 import { markOf, type Branch, type Mark } from '../../src/core/history.ts';
-import { canonicalJson } from '../../src/core/json.ts';
+import { canonicalJson, type JsonValue } from '../../src/core/json.ts';
 import { isLive, type Operation } from '../../src/core/operation.ts';
 import { cancelled, claimOperation, type ClaimedOperation, type OperationLease, type OperationTransition } from '../../src/core/operation-transitions.ts';
 import { dueAtMs, statusOf, type Session, type SessionStatus } from '../../src/core/session.ts';
 import { abandon, handOver, settleCalls, settleGeneration, type GenerationOutcome, type HandOver, type Lease, type SettleCircumstances } from '../../src/core/settle.ts';
+import { itemOf } from '../../src/core/state.ts';
+import { visibleState } from '../../src/core/state-reading.ts';
+import type { LoadedScope, LoadedState } from '../../src/core/state-world.ts';
 import type { StreamSegment } from '../../src/core/stream-parts.ts';
 
 export const toolDefaults: ToolRules = { recovery: 'report', exclusive: false, stopAfter: false };
@@ -56,6 +59,8 @@ export class PureSession {
   readonly operations = new Map<string, Operation>();
   /** Discarded futures that can be restored. */
   readonly branches = new Map<string, Branch>();
+  /** Scopes beside the session, by their text; a test adds those that it writes. */
+  readonly scopes = new Map<string, LoadedScope>();
   deleted = false;
   readonly history: Committed[] = [];
   /** Told of every commit. */
@@ -100,7 +105,7 @@ export class PureSession {
   apply<Reply>(transition: Transition<Reply>, readsOutcomes = true, branchId?: string): Reply | Refusal {
     if (this.deleted) return refuse('session_not_found', 'there is no such session any more');
     const keyedOperations = [...this.operations.values()].filter((operation) => isLive(operation) && operation.key !== null);
-    const change = transition({ session: this.session, chunks: this.chunks, outcomes: readsOutcomes ? this.storedOutcomes() : [], keyedOperations, marks: this.marks(), ...(branchId === undefined ? {} : { branch: this.branches.get(branchId) ?? null }) });
+    const change = transition({ session: this.session, chunks: this.chunks, outcomes: readsOutcomes ? this.storedOutcomes() : [], keyedOperations, state: this.loadedState(), marks: this.marks(), ...(branchId === undefined ? {} : { branch: this.branches.get(branchId) ?? null }) });
     if (isRefusal(change)) return change;
     this.#commit(change);
     return change.reply;
@@ -112,6 +117,19 @@ export class PureSession {
       const mark = markOf(entry);
       return mark === null ? [] : [{ seq: entry.seq, mark }];
     });
+  }
+
+  /** All of the state, as a store reads it for a change. */
+  loadedState(): LoadedState {
+    const visible = [...visibleState(this.marks(), this.session.visible)];
+    const entries = visible.map(([key, { seq }]) => [key, this.log[seq - 1] as EntryOf<'state-changed'>] as const);
+    return { conversation: new Map(entries), conversationKeys: visible.filter(([, { isSet }]) => isSet).length, scopes: this.scopes };
+  }
+
+  /** The values of the conversation's state in a history, the present one by default. */
+  stateIn(visible = this.session.visible): Readonly<Record<string, JsonValue>> {
+    const entries = [...visibleState(this.marks(), visible).values()].map(({ seq }) => this.log[seq - 1] as EntryOf<'state-changed'>);
+    return Object.fromEntries(entries.flatMap((entry) => itemOf(entry, this.nowMs) ?? []).map(({ key, value }) => [key, value]));
   }
 
   /** Applies a transition of an operation as a store does: its row and its session in one commit. */
@@ -272,6 +290,12 @@ export class PureSession {
     for (const operation of change.operations ?? []) this.operations.set(operation.id, operation);
     for (const id of change.cancels ?? []) this.operations.set(id, cancelled(this.operation(id), change.session.updatedAtMs));
     for (const entry of change.redacts ?? []) this.log[entry.seq - 1] = entry;
+    for (const { scopeText, lastVersion, clears, puts, removes } of change.stateRows ?? []) {
+      const items = new Map(clears ? [] : (this.scopes.get(scopeText)?.items ?? []));
+      for (const key of removes) items.delete(key);
+      for (const item of puts) items.set(item.key, item);
+      this.scopes.set(scopeText, { lastVersion, keys: items.size, items });
+    }
     for (const branch of change.branches?.filed ?? []) this.branches.set(branch.id, branch);
     for (const id of change.branches?.restored ?? []) this.branches.delete(id);
     if (change.deletesSession) this.#delete();

@@ -5,6 +5,7 @@ import { acceptEdit } from '../../src/core/accept/edit.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
+import { acceptState } from '../../src/core/accept/state.ts';
 import { acceptTransfer } from '../../src/core/accept/transfer.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
@@ -159,6 +160,7 @@ const happenings = {
     return entry === undefined ? null : pure.command(acceptRedact({ entries: [entry], by: 'ada' }));
   },
   settings: (pure: PureSession, pick: number) => (pick % 9 === 0 ? pure.command(acceptTransfer(pick % 2 === 0 ? 'ada' : 'bob')) : pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {}))),
+  state: (pure: PureSession, pick: number) => pure.command(acceptState([pick % 3 === 0 ? { op: 'delete', scopeText: '', key: `key ${pick % 5}` } : { op: 'set', scopeText: '', key: `key ${pick % 5}`, value: pick }], { by: 'api' })),
   end: (pure: PureSession, pick: number) => (pick % 20 === 0 ? pure.command(acceptEnd({ stop: pick % 40 === 0 })) : null),
   claim: (pure: PureSession, pick: number) => {
     if (pick % 3 > 0) pure.untilDue();
@@ -217,7 +219,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 3, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, move: 3, state: 2, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */

@@ -53,7 +53,7 @@ export function branchesCommand(): Command {
       const session = await holdfast.sessions.get(id);
       const [page, { redo }] = await Promise.all([session.branches.list({ limit, ...(before === undefined ? {} : { before }) }), session.get()]);
       if (json === true) return await printJson({ ...page, redo });
-      await printTable(['BRANCH', 'TURNS', 'FROM TURN', 'LEFT'], page.items.map((branch) => [branch.id, String(branch.turns), branch.fromTurnId, new Date(branch.discardedAtMs).toISOString().replace(/\.\d+Z$/, 'Z')]));
+      await printTable(['BRANCH', 'TURNS', 'FROM TURN', 'LEFT'], page.items.map((branch) => [branch.id, String(branch.turns), branch.fromTurnId ?? '', new Date(branch.discardedAtMs).toISOString().replace(/\.\d+Z$/, 'Z')]));
       if (page.nextCursor !== null) note(`more: --before ${page.nextCursor}`);
       if (redo !== null) note(`${turnsInWords(redo.turns)} cut off by rewinding: holdfast redo`);
     });

@@ -1,5 +1,5 @@
 import type { Branch } from '../history.ts';
-import { turnsIn } from '../history.ts';
+import { hasState, turnsIn } from '../history.ts';
 import { refuse } from '../errors.ts';
 import { closedAt, commonBeginning, cutBefore, joined } from '../intervals.ts';
 import { deliveriesIn, holdWaiting, leaveOperations, marksOf, readyToMove, type MoveOptions } from './move.ts';
@@ -27,8 +27,9 @@ export function acceptRestore({ branchId, ...options }: RestoreCommand): Accept<
     const { leavesAtSeq } = commonBeginning(present, target);
     const { cut } = leavesAtSeq === null ? { cut: [] } : cutBefore(present, leavesAtSeq, draft.session.lastSeq);
     const left = turnsIn(marks, cut);
-    const [fromTurnId] = left;
-    if (leavesAtSeq !== null && fromTurnId !== undefined) {
+    const [fromTurnId = null] = left;
+    const leaves = fromTurnId !== null || hasState(marks, cut);
+    if (leavesAtSeq !== null && leaves) {
       leaveOperations(draft, cut, options.keepOperations);
       draft.discardFrom(leavesAtSeq, fromTurnId, left.length, mintId('br'));
     }
@@ -36,7 +37,7 @@ export function acceptRestore({ branchId, ...options }: RestoreCommand): Accept<
     holdWaiting(draft);
     draft.startDelivery();
     draft.rest();
-    return { revision: draft.session.revision, turns: branch.turns, left: fromTurnId === undefined ? [] : cut };
+    return { revision: draft.session.revision, turns: branch.turns, left: leaves ? cut : [] };
   };
 }
 

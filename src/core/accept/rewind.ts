@@ -1,4 +1,5 @@
 import { isRefusal } from '../errors.ts';
+import { nextTurnSeq } from '../history.ts';
 import { joined } from '../intervals.ts';
 import type { Interval } from '../entry.ts';
 import { deliveriesIn, findVisibleTurn, holdWaiting, marksOf, readyToMove, rewindBefore, type MoveOptions } from './move.ts';
@@ -26,13 +27,11 @@ export function acceptRewind({ turnId, ...options }: RewindCommand): Accept<Move
     const refused = readyToMove(draft, loaded, 'rewinding', options);
     if (refused !== null) return refused;
     const marks = marksOf(draft, loaded);
-    // The entry of the creation belongs to no turn.
-    let seq = 2;
-    if (turnId !== null) {
-      const bounds = findVisibleTurn(draft, marks, turnId);
-      if (isRefusal(bounds)) return bounds;
-      seq = (bounds.endSeq ?? draft.session.lastSeq) + 1;
-    }
+    const bounds = turnId === null ? null : findVisibleTurn(draft, marks, turnId);
+    if (isRefusal(bounds)) return bounds;
+    // What was written of the state between two turns stays with the first, as it does when the second is edited.
+    const endSeq = bounds === null ? 0 : (bounds.endSeq ?? draft.session.lastSeq);
+    const seq = nextTurnSeq(marks, draft.session.visible, endSeq) ?? draft.session.lastSeq + 1;
     const rewinding = rewindBefore(draft, loaded, seq, mintId('br'), options);
     if (isRefusal(rewinding)) return rewinding;
     holdWaiting(draft);

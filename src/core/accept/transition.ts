@@ -37,7 +37,7 @@ export function acceptTransition<Reply>(accept: Accept<Reply>, circumstances: Ci
         expected: options.expectedRevision, actual: session.revision,
       });
     }
-    const draft = new Draft(session, circumstances.nowMs, loaded.outcomes);
+    const draft = new Draft(session, circumstances.nowMs, loaded.outcomes, loaded.state);
     const reply = accept(draft, circumstances, loaded);
     if (isRefusal(reply)) return reply;
     const goesOn = options.readsOutcomes === true || (draft.session.turn?.lastStep?.openCalls.length ?? 0) === 0;

@@ -12,6 +12,7 @@ import { operationRoutes } from './operations.ts';
 import { pageRoutes } from './page.ts';
 import { queueRoutes } from './queue.ts';
 import { sessionRoutes } from './sessions.ts';
+import { stateRoutes } from './state.ts';
 import { turnRoutes } from './turns.ts';
 
 /** Every route there is: what the app serves and what the OpenAPI document says. Of two that fit, the first answers. */
@@ -25,6 +26,7 @@ export const routeTable: readonly Route[] = [
   ...queueRoutes,
   ...actionRoutes,
   ...operationRoutes,
+  ...stateRoutes,
   ...agentRoutes,
   ...healthRoutes,
   ...documentationRoutes(() => openApiDocument(routeTable)),

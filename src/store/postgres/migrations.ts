@@ -165,6 +165,27 @@ const migrations: readonly string[] = [
       'intervals', entry.body::json -> 'intervals')::text
     FROM {schema}.entry JOIN {schema}.session ON session.tenant = entry.tenant AND session.id = entry.session_id WHERE entry.body::json ->> 'kind' = 'branch-discarded';
   `,
+  `
+  -- State beside sessions: what agents keep for an actor, a subject, or for all. A scope's versions never come twice, whatever is deleted.
+  CREATE TABLE {schema}.state_scope (
+    tenant text COLLATE "C" NOT NULL,
+    scope_key text COLLATE "C" NOT NULL,
+    scope text NOT NULL,
+    last_version bigint NOT NULL,
+    PRIMARY KEY (tenant, scope_key)
+  );
+  CREATE TABLE {schema}.state (
+    tenant text COLLATE "C" NOT NULL,
+    scope_key text COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    body text NOT NULL,
+    provenance text NOT NULL,
+    expires_at_ms bigint,
+    PRIMARY KEY (tenant, scope_key, key)
+  );
+  CREATE INDEX state_expiry ON {schema}.state (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

@@ -2,6 +2,7 @@ import type { Change, Loaded } from '../../core/draft.ts';
 import type { Entry } from '../../core/entry.ts';
 import { isRefusal, refuse } from '../../core/errors.ts';
 import type { Session } from '../../core/session.ts';
+import type { StateWrite } from '../../core/state.ts';
 import type { UpdateRequest, UpdateResult } from '../store.ts';
 import type { ReplyToKeep } from './change-writer.ts';
 import type { KnownSession } from './known-sessions.ts';
@@ -49,13 +50,19 @@ export function notPlanned<Reply>(result: UpdateResult<Reply> | Planned<Reply>):
  * Whether a change has to see rows that others may be writing beside the session just now. Live output is written under the fence: where the fence stays, whoever drops it has written it himself and waited; where it is raised, a last
  * piece may be on its way.
  */
-export function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], redacts = [], deletesSession }: Change<Reply>): boolean {
-  return deletesSession || cancels.length > 0 || session.owner !== before.owner || redacts.length > 0 || (dropsChunks && session.fence !== before.fence);
+export function needsLock<Reply>(before: Session, { session, dropsChunks, cancels = [], redacts = [], stateRows = [], deletesSession }: Change<Reply>): boolean {
+  return deletesSession || stateRows.length > 0 || cancels.length > 0 || session.owner !== before.owner || redacts.length > 0 || (dropsChunks && session.fence !== before.fence);
 }
 
 /** What others write beside the row, and what is read in more than one look, is read under the lock. */
 export function looksBeside<Reply>({ reads = {} }: UpdateRequest<Reply>): boolean {
   return reads.chunks === true || reads.marks === true || reads.branchId !== undefined;
+}
+
+/** State is written of what is read of it under the lock: what a request asks for, and what stored outcomes have to be written. */
+export function stateWritesOf<Reply>({ reads = {} }: UpdateRequest<Reply>, known: KnownSession | null): readonly StateWrite[] {
+  const stored = reads.outcomes === true ? (known?.outcomes ?? []) : [];
+  return [...(reads.state ?? []), ...stored.flatMap(({ stateWrites }) => stateWrites?.writes ?? [])];
 }
 
 export function scopesOf<Reply>({ idempotency = [] }: UpdateRequest<Reply>): readonly string[] {

@@ -22,6 +22,7 @@ import { OperationRows } from './operation-rows.ts';
 import { listSessions } from './session-list.ts';
 import { SessionRows, storable } from './session-rows.ts';
 import { SessionWrites } from './session-writes.ts';
+import { postgresState, sweepState } from './state-rows.ts';
 import { Statements, type StatementName } from './statements.ts';
 import { StoreClock } from './store-clock.ts';
 import { ExpiredReplies } from './stored-replies.ts';
@@ -80,6 +81,7 @@ function requireConnections(max = 10, listens: boolean): void {
 class PostgresStore implements Store {
   readonly name = 'postgres';
   readonly capabilities;
+  readonly state;
   readonly #database: Database;
   readonly #schema: string;
   readonly #statements: Statements;
@@ -113,12 +115,13 @@ class PostgresStore implements Store {
     this.#mintCommitId = commitIds(system);
     const writer = new ChangeWriter(schema, dialect, outboxKinds);
     const writing = {
-      database, statements: this.#statements, rows: this.#rows, known: this.#known, writer, mintCommitId: this.#mintCommitId,
+      database, statements: this.#statements, rows: this.#rows, known: this.#known, writer, nowMs: () => this.nowMs(), mintCommitId: this.#mintCommitId,
       group: dialect.skipLocked && database.isOwn ? new GroupCommit(database, writer, system) : null,
       announce: (ref: SessionRef, leavesWork: boolean) => this.#hints.announce(ref, leavesWork),
     };
     this.#sessions = new SessionWrites(writing);
     this.#operations = new OperationRows(writing);
+    this.state = postgresState({ database, statements: this.#statements, nowMs: () => this.nowMs(), use: (verb) => this.#use(verb) });
     this.capabilities = { processLocks: false, durable: true, transactions: true, hintsOfOthers: dialect.notify };
   }
 
@@ -294,7 +297,7 @@ class PostgresStore implements Store {
   sweep(nowMs: number, limit: number): Promise<number> {
     return this.#use(async () => {
       await this.#clock.during(() => this.#run('time', this.#time()), nowMsOf);
-      return this.#expired.sweep(nowMs, limit);
+      return await this.#expired.sweep(nowMs, limit) + await sweepState(this.#database, this.#statements, nowMs, limit);
     });
   }
 

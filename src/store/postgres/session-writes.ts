@@ -11,9 +11,10 @@ import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
-import { committed, looksBeside, needsLock, notPlanned, nothingBeside, plan, scopesOf, type Planned } from './planned-change.ts';
+import { committed, looksBeside, needsLock, notPlanned, nothingBeside, plan, scopesOf, stateWritesOf, type Planned } from './planned-change.ts';
 import { isContested, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
+import { loadState } from './state-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
 import { writesBeside } from './writes-beside.ts';
@@ -30,6 +31,7 @@ export interface SessionWritesOptions {
   /** null: each change is committed by itself. */
   readonly group: GroupCommit | null;
   readonly known: KnownSessions;
+  readonly nowMs: () => number;
   /** A new id for a commit, never used before by anybody. */
   readonly mintCommitId: () => string;
   /** Told of every commit that has landed. */
@@ -140,6 +142,7 @@ export class SessionWrites {
     const known = this.#options.known.get(key);
     if (known === null || idempotency.length > 0 || looksBeside(request) || (reads.operationKeys?.length ?? 0) > 0 || keysOfOpenCalls(known.session).length > 0) return 'again';
     if (key.owner !== undefined && key.owner !== known.session.owner) return 'again';
+    if (stateWritesOf(request, known).length > 0) return 'lock';
     const planned = plan(request, { known, replies: [] }, { chunks: [], keyedOperations: [] });
     if (planned.kind !== 'planned' || this.#options.writer.isEmpty(known.session, planned)) return 'again';
     return this.#options.database.retrying(() => this.#commitUnlocked(planned, unsure));
@@ -151,6 +154,7 @@ export class SessionWrites {
     const loaded = rows.loadedOf(await send(rows.load(request.key, scopesOf(request))));
     const landed = await this.#landedAfterAll(unsure);
     if (landed !== null) return landed;
+    if (loaded.known !== null && stateWritesOf(request, loaded.known).length > 0) return 'lock';
     const planned = plan(request, loaded, { chunks: [], keyedOperations: await this.#keyedOperations(request, loaded, send) });
     return planned.kind === 'planned' ? this.#commitUnlocked(planned, unsure) : planned;
   }
@@ -225,7 +229,9 @@ export class SessionWrites {
     const { marks = false, branchId } = request.reads ?? {};
     const markRows = marks && session !== undefined ? await locked.send(rows.marks(session)) : null;
     const branchRows = branchId !== undefined && session !== undefined ? await locked.send(rows.branch(session, branchId)) : null;
+    const writes = session === undefined ? [] : stateWritesOf(request, loaded.known);
     return plan(request, loaded, {
+      ...(session === undefined || writes.length === 0 ? {} : { state: await loadState(session, session.tenant, writes, { statements: this.#options.statements, nowMs: this.#options.nowMs(), send: locked.send }) }),
       ...(markRows === null ? {} : { marks: marksOf(markRows) }),
       ...(branchRows === null ? {} : { branch: branchRows[0] === undefined ? null : (JSON.parse(String(branchRows[0]['body'])) as Branch) }),
       chunks: chunkRows.flatMap((row) => JSON.parse(String(row['segments'])) as StreamSegment[]),

@@ -103,6 +103,30 @@ function sessionTexts(dialect: Dialect) {
   } as const;
 }
 
+/** The statements about state beside sessions. What a scope holds is changed under the lock of its row. */
+function stateTexts(dialect: Dialect) {
+  return {
+    makeStateScope: 'INSERT INTO {schema}.state_scope (tenant, scope_key, scope, last_version) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING',
+    lockStateScope: dialect.lock === 'clause'
+      ? 'SELECT 1 AS locked FROM {schema}.state_scope WHERE tenant = $1 AND scope_key = $2 FOR NO KEY UPDATE'
+      : 'UPDATE {schema}.state_scope SET last_version = last_version WHERE tenant = $1 AND scope_key = $2',
+    stateScope: 'SELECT last_version FROM {schema}.state_scope WHERE tenant = $1 AND scope_key = $2',
+    setStateScope: 'UPDATE {schema}.state_scope SET last_version = $3 WHERE tenant = $1 AND scope_key = $2',
+    stateKeys: 'SELECT key FROM {schema}.state WHERE tenant = $1 AND scope_key = $2 AND (expires_at_ms IS NULL OR expires_at_ms > $3)',
+    stateItems: `SELECT key, version, body, provenance, expires_at_ms FROM {schema}.state
+      WHERE tenant = $1 AND scope_key = $2 AND (expires_at_ms IS NULL OR expires_at_ms > $3) AND key = ANY($4::text[])`,
+    deleteState: 'DELETE FROM {schema}.state WHERE tenant = $1 AND scope_key = $2 AND ($4::boolean OR key = ANY($3::text[]) OR expires_at_ms <= $5)',
+    expiredState: 'SELECT tenant, scope_key, key FROM {schema}.state WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2',
+    dropExpiredState: `DELETE FROM {schema}.state USING unnest($2::text[], $3::text[]) AS gone (scope_key, key)
+      WHERE state.tenant = $1 AND state.scope_key = gone.scope_key AND state.key = gone.key AND state.expires_at_ms <= $4`,
+    putState: `INSERT INTO {schema}.state (tenant, scope_key, key, version, body, provenance, expires_at_ms)
+      SELECT $1, $2, given.* FROM unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[]) AS given
+      ON CONFLICT (tenant, scope_key, key) DO UPDATE SET version = excluded.version, body = excluded.body, provenance = excluded.provenance, expires_at_ms = excluded.expires_at_ms`,
+    keptReplies: "SELECT scope, fingerprint, http_status, reply FROM {schema}.idempotency WHERE tenant = $1 AND session_id = '' AND scope = ANY($2::text[])",
+    keepReply: "INSERT INTO {schema}.idempotency (tenant, session_id, scope, fingerprint, http_status, reply, expires_at_ms) VALUES ($1, '', $2, $3, $4, $5, $6)",
+  } as const;
+}
+
 /** The statements about work: operations, workers, what is due. */
 function workTexts() {
   return {
@@ -146,14 +170,14 @@ function workTexts() {
   } as const;
 }
 
-export type StatementName = keyof ReturnType<typeof sessionTexts> | keyof ReturnType<typeof workTexts>;
+export type StatementName = keyof ReturnType<typeof sessionTexts> | keyof ReturnType<typeof workTexts> | keyof ReturnType<typeof stateTexts>;
 
 /** The fixed statements for one schema on one engine. All database traffic can be read in this file and in `change-writer.ts`. */
 export class Statements {
   readonly #texts: Readonly<Record<StatementName, string>>;
 
   constructor(schema: string, dialect: Dialect) {
-    const all = Object.entries({ ...sessionTexts(dialect), ...workTexts() }).map(([name, text]) => [name, text.replaceAll('{schema}', schema)]);
+    const all = Object.entries({ ...sessionTexts(dialect), ...workTexts(), ...stateTexts(dialect) }).map(([name, text]) => [name, text.replaceAll('{schema}', schema)]);
     this.#texts = Object.fromEntries(all) as Record<StatementName, string>;
   }
 

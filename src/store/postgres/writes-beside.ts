@@ -5,6 +5,7 @@ import { redactOperation } from '../../core/redact.ts';
 import type { Session } from '../../core/session.ts';
 import { operationValues } from './change-writer.ts';
 import type { Row, Statement } from './open-database.ts';
+import { stateStatements } from './state-rows.ts';
 import type { Statements } from './statements.ts';
 
 /** What a change does to rows that stand already beside the session's own. */
@@ -22,7 +23,8 @@ interface Reading {
 
 /** The statements that change rows which stand already: operations that are cancelled, given to another owner or without content any more, entries without content. First of all that a change writes, so that an operation that begins may have the key of one that is over. */
 export async function writesBeside(beside: Beside, reading: Reading): Promise<readonly Statement[]> {
-  return [...await ownerChanges(beside, reading), ...await redactions(beside, reading), ...await cancellations(beside, reading)];
+  const { stateRows = [], session } = beside.change;
+  return [...stateStatements(session.tenant, stateRows, session.updatedAtMs, reading.statements), ...await ownerChanges(beside, reading), ...await redactions(beside, reading), ...await cancellations(beside, reading)];
 }
 
 async function cancellations({ change: { cancels = [], session }, commitId }: Beside, { statements, send }: Reading): Promise<readonly Statement[]> {

@@ -5,6 +5,7 @@ import { redactOperation } from '../../core/redact.ts';
 import type { Session } from '../../core/session.ts';
 import type { OperationRows } from './operation-rows.ts';
 import type { SessionRows } from './session-rows.ts';
+import type { StateRows } from './state-rows.ts';
 import type { PreparedStatements } from './statements.ts';
 
 /** Writes what a transition changes of a session, whoever asked for it, inside whatever transaction is open. */
@@ -12,12 +13,14 @@ export class ChangeWriter {
   readonly #statements: PreparedStatements;
   readonly #rows: SessionRows;
   readonly #operations: OperationRows;
+  readonly #state: StateRows;
   readonly #outboxKinds: ReadonlySet<EntryKind>;
 
-  constructor(statements: PreparedStatements, rows: SessionRows, operations: OperationRows, outboxKinds: readonly EntryKind[]) {
+  constructor(statements: PreparedStatements, rows: SessionRows, operations: OperationRows, state: StateRows, outboxKinds: readonly EntryKind[]) {
     this.#statements = statements;
     this.#rows = rows;
     this.#operations = operations;
+    this.#state = state;
     this.#outboxKinds = new Set(outboxKinds);
   }
 
@@ -39,6 +42,7 @@ export class ChangeWriter {
     this.#rows.keepOutcomes(session, outcomes);
     for (const branchId of change.branches?.restored ?? []) this.#statements.get('deleteBranch').run(tenant, id, branchId);
     for (const branch of change.branches?.filed ?? []) this.#statements.get('insertBranch').run(tenant, id, branch.id, JSON.stringify(branch));
+    this.#state.write(tenant, change.stateRows ?? [], session.updatedAtMs);
     for (const entry of change.redacts ?? []) this.#redact(session, entry);
     for (const wholeId of change.redactsWholes ?? []) this.#statements.get('deleteWholeResult').run(tenant, id, wholeId);
     // Cancelled first, so that one that begins may have the key of one that is over.

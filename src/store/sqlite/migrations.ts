@@ -150,6 +150,27 @@ const migrations: readonly string[] = [
       'intervals', json_extract(entry.body, '$.intervals'))
     FROM entry JOIN session ON session.tenant = entry.tenant AND session.id = entry.session_id WHERE json_extract(entry.body, '$.kind') = 'branch-discarded';
   `,
+  `
+  -- State beside sessions: what agents keep for an actor, a subject, or for all. A scope's versions never come twice, whatever is deleted.
+  CREATE TABLE state_scope (
+    tenant TEXT NOT NULL,
+    scope_key TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    last_version INTEGER NOT NULL,
+    PRIMARY KEY (tenant, scope_key)
+  ) WITHOUT ROWID;
+  CREATE TABLE state (
+    tenant TEXT NOT NULL,
+    scope_key TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    provenance TEXT NOT NULL,
+    expires_at_ms INTEGER,
+    PRIMARY KEY (tenant, scope_key, key)
+  );
+  CREATE INDEX state_expiry ON state (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

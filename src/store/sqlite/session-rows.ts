@@ -112,9 +112,17 @@ export class SessionRows {
     return row === undefined ? null : parseEntry(row.body);
   }
 
-  /** The marks of the history, in the order of the log. */
-  marks({ tenant, id }: SessionRef): readonly Mark[] {
-    return (this.#statements.get('marks').all(tenant, id, historyMarks.from, historyMarks.before) as Mark[]).sort((left, right) => left.seq - right.seq);
+  /** The entries at these seqs, in their order. */
+  entriesAt({ tenant, id }: SessionRef, seqs: readonly number[]): readonly Entry[] {
+    return seqs.toSorted((left, right) => left - right).flatMap((seq) => {
+      const row = this.#statements.get('entryBySeq').get(tenant, id, seq) as { body: string } | undefined;
+      return row === undefined ? [] : [parseEntry(row.body)];
+    });
+  }
+
+  /** Marks, those of the history by default, in the order of the log. */
+  marks({ tenant, id }: SessionRef, { from, before }: { readonly from: string; readonly before: string } = historyMarks): readonly Mark[] {
+    return (this.#statements.get('marks').all(tenant, id, from, before) as Mark[]).sort((left, right) => left.seq - right.seq);
   }
 
   branch({ tenant, id }: SessionRef, branchId: string): Branch | null {

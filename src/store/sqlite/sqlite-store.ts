@@ -4,11 +4,7 @@ import { isRefusal, refuse } from '../../core/errors.ts';
 import type { Operation } from '../../core/operation.ts';
 import { keysOfOpenCalls, type Session } from '../../core/session.ts';
 import type { System } from '../../core/system.ts';
-import type {
-  AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter,
-  OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail,
-  TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow,
-} from '../store.ts';
+import type { AnnouncedWorker, BranchFilter, BranchPage, ChangeHint, ChunkWrite, Claimable, ClaimableOperation, ClaimableQuery, CreateRequest, CreateResult, DeadWorkers, EntryRange, HeldSession, OperationFilter, OperationKey, OperationPage, OperationUpdateRequest, OperationUpdateResult, OutboxItem, OutcomeWrite, Renewal, SessionFilter, SessionKey, SessionPage, SessionRef, Store, Tail, TailFrom, UpdateRequest, UpdateResult, WholeResult, WorkerRow } from '../store.ts';
 import { StoreError } from '../store-error.ts';
 import { ChangeHints } from './change-hints.ts';
 import { ChangeWriter } from './change-writer.ts';
@@ -19,6 +15,7 @@ import { isBusy, openDatabase, type Database } from './open-database.ts';
 import { OperationRows } from './operation-rows.ts';
 import { listSessions } from './session-list.ts';
 import { SessionRows } from './session-rows.ts';
+import { sqliteState, StateRows } from './state-rows.ts';
 import { PreparedStatements } from './statements.ts';
 import { StoredReplies } from './stored-replies.ts';
 import { WorkerLocks } from './worker-lock.ts';
@@ -49,10 +46,12 @@ export async function sqliteStore(options: SqliteStoreOptions): Promise<Store> {
 class SqliteStore implements Store {
   readonly name = 'sqlite';
   readonly capabilities;
+  readonly state;
   readonly #database: Database;
   readonly #statements: PreparedStatements;
   readonly #rows: SessionRows;
   readonly #operations: OperationRows;
+  readonly #stateRows: StateRows;
   readonly #replies: StoredReplies;
   readonly #writer: ChangeWriter;
   readonly #group: GroupCommit;
@@ -67,11 +66,13 @@ class SqliteStore implements Store {
     this.#rows = new SessionRows(this.#statements);
     this.#operations = new OperationRows(this.#statements);
     this.#replies = new StoredReplies(this.#statements);
-    this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, outboxKinds);
+    this.#stateRows = new StateRows(this.#statements, this.#rows);
+    this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, this.#stateRows, outboxKinds);
     this.#locks = locks;
     this.#system = system;
     this.#hints = new ChangeHints({ database, clock: system.clock, pollMs: path === ':memory:' ? null : pollMs });
     this.#group = new GroupCommit(database, system, () => this.#hints.announce());
+    this.state = sqliteState({ rows: this.#stateRows, sessions: this.#rows, replies: this.#replies, nowMs: () => this.nowMs(), run: (write) => this.#group.run(write), whenFree: (read) => this.#whenFree(read) });
     this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:', transactions: false, hintsOfOthers: path !== ':memory:' };
   }
 
@@ -128,10 +129,10 @@ class SqliteStore implements Store {
 
   #load(session: Session, reads: UpdateRequest<never>['reads'] = {}): Loaded {
     const attempt = session.turn?.attempt;
+    const outcomes = reads.outcomes === true ? this.#rows.outcomes(session) : [];
     return {
-      session,
+      session, outcomes, state: this.#stateRows.loadFor(session, reads.state ?? [], outcomes, this.nowMs()),
       chunks: reads.chunks === true && attempt ? this.#rows.chunks(session, attempt.id, -1).segments : [],
-      outcomes: reads.outcomes === true ? this.#rows.outcomes(session) : [],
       keyedOperations: this.#operations.ofKeys(session.tenant, [...keysOfOpenCalls(session), ...(reads.operationKeys ?? [])]),
       ...(reads.marks === true ? { marks: this.#rows.marks(session) } : {}),
       ...(reads.branchId === undefined ? {} : { branch: this.#rows.branch(session, reads.branchId) }),
@@ -317,7 +318,7 @@ class SqliteStore implements Store {
   }
 
   sweep(nowMs: number, limit: number): Promise<number> {
-    return this.#group.run(() => this.#replies.sweep(nowMs, limit));
+    return this.#group.run(() => this.#replies.sweep(nowMs, limit) + this.#stateRows.sweep(nowMs, limit));
   }
 
   transaction(): Promise<never> {

@@ -86,6 +86,19 @@ const statements = {
   wholeResult: 'SELECT body FROM whole_result WHERE tenant = ? AND session_id = ? AND id = ?',
   deleteWholeResults: 'DELETE FROM whole_result WHERE tenant = ? AND session_id = ?',
 
+  stateScope: 'SELECT last_version FROM state_scope WHERE tenant = ? AND scope_key = ?',
+  putStateScope: `INSERT INTO state_scope (tenant, scope_key, scope, last_version) VALUES (?, ?, ?, ?)
+    ON CONFLICT (tenant, scope_key) DO UPDATE SET last_version = excluded.last_version`,
+  stateKeys: 'SELECT key FROM state WHERE tenant = ? AND scope_key = ? AND (expires_at_ms IS NULL OR expires_at_ms > ?)',
+  stateItems: `SELECT key, version, body, provenance, expires_at_ms FROM state
+    WHERE tenant = ? AND scope_key = ? AND (expires_at_ms IS NULL OR expires_at_ms > ?) AND key IN (SELECT value FROM json_each(?))`,
+  putState: `INSERT INTO state (tenant, scope_key, key, version, body, provenance, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (tenant, scope_key, key) DO UPDATE SET version = excluded.version, body = excluded.body, provenance = excluded.provenance, expires_at_ms = excluded.expires_at_ms`,
+  deleteState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ? AND key = ?',
+  deleteExpiredState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ? AND expires_at_ms <= ?',
+  sweepState: 'DELETE FROM state WHERE rowid IN (SELECT rowid FROM state WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)',
+  clearState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ?',
+
   insertOutbox: 'INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) VALUES (?, ?, ?, ?, ?)',
   outboxUntil: 'SELECT tenant, session_id, seq, kind FROM outbox WHERE at_ms <= ? ORDER BY at_ms LIMIT ?',
   deleteOutboxItem: 'DELETE FROM outbox WHERE tenant = ? AND session_id = ? AND seq = ?',

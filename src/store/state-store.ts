@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import type { Entry } from '../core/entry.ts';
+import type { Refusal } from '../core/errors.ts';
+import type { Mark } from '../core/history.ts';
+import type { JsonValue } from '../core/json.ts';
+import type { StateItem, StateWrite } from '../core/state.ts';
+import type { LoadedState, ScopeChange } from '../core/state-world.ts';
+import type { Idempotency, SessionRef } from './session-ref.ts';
+
+/** Names a scope beside sessions: see `scopeText` in `core/state.ts`. */
+export interface ScopeRef {
+  readonly tenant: string;
+  readonly scopeText: string;
+}
+
+/** Changes what scopes beside sessions hold, as `core/state-world.ts` says. `reply` is what a repetition of the request is given. */
+export type StateTransition<Reply> = (loaded: LoadedState) => { readonly rows: readonly ScopeChange[]; readonly reply: Reply } | Refusal;
+
+export interface StateChangeRequest<Reply> {
+  readonly tenant: string;
+  /** What the transition writes: these scopes are locked, and these keys read. */
+  readonly writes: readonly StateWrite[];
+  readonly idempotency?: readonly Idempotency[];
+  /** Pure; may be run more than once. */
+  readonly transition: StateTransition<Reply>;
+}
+
+export type StateChangeResult<Reply> =
+  | { readonly kind: 'committed'; readonly reply: Reply }
+  | { readonly kind: 'replayed'; readonly reply: JsonValue; readonly httpStatus: number }
+  | { readonly kind: 'refused'; readonly refusal: Refusal };
+
+/** The part of the port that is about state. Expiry is by the store's clock. */
+export interface StateStore {
+  /** The marks of a session's entries from a name on up to before another, in the order of the log, visible or not. */
+  readMarks(ref: SessionRef, range: { readonly from: string; readonly before: string }): Promise<readonly Mark[]>;
+  /** The entries at these seqs, in the order of the log; what is not there is left out. */
+  readEntriesAt(ref: SessionRef, seqs: readonly number[]): Promise<readonly Entry[]>;
+  /** Keys of a scope beside sessions that have a value, in no order. At most as many as a scope may have. */
+  readKeys(scope: ScopeRef): Promise<readonly string[]>;
+  /** The values of these keys, in no order; what is not there is left out. */
+  readItems(scope: ScopeRef, keys: readonly string[]): Promise<readonly StateItem[]>;
+  /** Changes scopes beside sessions under their locks: one commit. Idempotent by `idempotency`, as `Store.update`. */
+  changeIfCurrent<Reply extends JsonValue>(request: StateChangeRequest<Reply>): Promise<StateChangeResult<Reply>>;
+}
+
+/** What the rows of a scope are found by: SHA-256 of its text, which may be longer than what an index takes. */
+export function scopeKeyOf(scopeText: string): string {
+  return createHash('sha256').update(scopeText).digest('base64url');
+}

@@ -1,0 +1,170 @@
+import type { Agent } from '../agent/agent.ts';
+import type { ToolState, ToolStateItem } from '../agent/tool-state.ts';
+import type { CallResult, Identity } from '../core/entry.ts';
+import { isRefusal, refuse, RefusedError, type Refusal } from '../core/errors.ts';
+import type { JsonValue } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
+import type { Session } from '../core/session.ts';
+import { refuseKey, refuseScope, refuseStateValue, scopeText, type StateOperation, type StateScope, type StateWrite } from '../core/state.ts';
+import { inOrder, pageOfKeys, readStateItem, readStateItems, readStateKeys, snapshotBy, type StatePage, type StatePageQuery, type StatePlace } from '../store/state-reader.ts';
+import type { Store } from '../store/store.ts';
+import { plainJson } from './plain-json.ts';
+
+export interface CallStateOptions {
+  readonly store: Store;
+  readonly agent: Agent;
+  /** As of the step. */
+  readonly session: Session;
+  /** Of a tool that runs as an operation nothing is written. */
+  readonly readOnly?: boolean;
+}
+
+interface Place {
+  readonly place: StatePlace;
+  readonly scopeText: string;
+  /** As it is called now. */
+  readonly key: string;
+}
+
+/** What a call writes is kept here until it ends; its result takes it along. */
+export class CallState implements ToolState {
+  readonly #options: CallStateOptions;
+  readonly #writes: StateWrite[] = [];
+  /** What the call has written, by scope and key; null: deleted. */
+  readonly #own = new Map<string, Map<string, JsonValue | null | undefined>>();
+  #actor: Promise<Identity | undefined> | null = null;
+  #sealed = false;
+
+  constructor(options: CallStateOptions) {
+    this.#options = options;
+  }
+
+  /** The result with what the call wrote, where it ended as `done`. What is written after that is refused. */
+  async seal(result: CallResult): Promise<CallResult> {
+    this.#sealed = true;
+    if (result.outcome !== 'done' || this.#writes.length === 0) return result;
+    const actor = await this.#actorOfTurn();
+    return { ...result, stateWrites: { writes: [...this.#writes], ...(actor === undefined ? {} : { actor }) } };
+  }
+
+  async get(scope: StateScope, key: string): Promise<ToolStateItem | null> {
+    return this.#read(await this.#place(scope, key));
+  }
+
+  async set(scope: StateScope, key: string, value: unknown, { ifVersion, ttlMs }: { readonly ifVersion?: number; readonly ttlMs?: number } = {}): Promise<void> {
+    const at = await this.#place(scope, key);
+    const plain = plainJson(value);
+    if (!plain.valid) throw refused(refuse('state_not_json', `the value is not JSON: ${plain.problem}`));
+    const wrong = refuseStateValue(plain.value) ?? refuseTtl(ttlMs);
+    if (wrong !== null) throw refused(wrong);
+    const condition = await this.#condition(at, ifVersion);
+    this.#write(at, { op: 'set', key: at.key, value: plain.value, ...condition, ...(ttlMs === undefined ? {} : { ttlMs }) }, plain.value);
+  }
+
+  async increment(scope: StateScope, key: string, by = 1): Promise<number> {
+    const at = await this.#place(scope, key);
+    const before = (await this.#read(at))?.value ?? 0;
+    if (typeof before !== 'number' || !Number.isFinite(before + by)) throw refused(refuse('invalid_request', `the value of ${JSON.stringify(at.key)} is no number to which ${by} can be added`));
+    this.#write(at, { op: 'increment', key: at.key, by }, before + by);
+    return before + by;
+  }
+
+  async delete(scope: StateScope, key: string, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<boolean> {
+    const at = await this.#place(scope, key);
+    const condition = await this.#condition(at, ifVersion);
+    const was = await this.#read(at);
+    this.#write(at, { op: 'delete', key: at.key, ...condition }, undefined);
+    return was !== null;
+  }
+
+  async list(scope: StateScope, query: StatePageQuery = {}): Promise<{ readonly items: readonly ToolStateItem[]; readonly nextCursor: string | null }> {
+    return this.#page(await this.#place(scope, null), query);
+  }
+
+  async snapshot(): Promise<Readonly<Record<StateScope, Readonly<Record<string, JsonValue>>>>> {
+    const { id, externalId } = this.#options.session;
+    return snapshotBy(async (scope, query) => {
+      const at = await this.#find(scope, null);
+      return isRefusal(at) ? null : (this.#page(at, query) as Promise<StatePage>);
+    }, externalId ?? id);
+  }
+
+  async #page({ place, scopeText: text }: Place, query: StatePageQuery): Promise<{ readonly items: readonly ToolStateItem[]; readonly nextCursor: string | null }> {
+    const { store } = this.#options;
+    const own = this.#own.get(text) ?? new Map<string, JsonValue | null | undefined>();
+    const all = new Set(await readStateKeys(store, place));
+    for (const [key, value] of own) if (value === undefined) all.delete(key); else all.add(key);
+    const { keys, nextCursor } = pageOfKeys(all, query);
+    const items = inOrder(keys, await readStateItems(store, place, keys.filter((key) => !own.has(key))));
+    const known = new Map<string, ToolStateItem>(items.map(({ key, value, version }) => [key, { key, value, version }]));
+    for (const [key, value] of own) if (value !== undefined) known.set(key, { key, value, version: null });
+    return { items: keys.flatMap((key) => known.get(key) ?? []), nextCursor };
+  }
+
+  async #read({ place, scopeText: text, key }: Place): Promise<ToolStateItem | null> {
+    const own = this.#own.get(text);
+    if (own?.has(key) === true) {
+      const value = own.get(key);
+      return value === undefined ? null : { key, value, version: null };
+    }
+    const item = await readStateItem(this.#options.store, place, key);
+    return item === null ? null : { key, value: item.value, version: item.version };
+  }
+
+  /** What is written on a condition is looked at now, and again in the commit; a second write of the same call needs no second look. */
+  async #condition({ place, scopeText: text, key }: Place, ifVersion: number | undefined): Promise<{ readonly ifVersion?: number }> {
+    if (ifVersion === undefined) return {};
+    const actual = (await readStateItem(this.#options.store, place, key))?.version ?? 0;
+    if (actual !== ifVersion) throw refused(refuse('state_version_conflict', `the value has version ${actual}, not ${ifVersion}`, { key, expected: ifVersion, actual }));
+    return this.#own.get(text)?.has(key) === true ? {} : { ifVersion };
+  }
+
+  #write({ scopeText: text }: Place, operation: Exclude<StateOperation, { readonly op: 'clear' }>, value: JsonValue | undefined): void {
+    if (this.#options.readOnly === true) throw refused(refuse('invalid_request', 'a tool with `background` reads state and does not write it: it has no step to write it with'));
+    if (this.#sealed) throw refused(refuse('invalid_request', 'the call has ended; what it writes now lands nowhere'));
+    if (this.#writes.length >= limits.stateWritesPerCallMax) throw refused(refuse('state_quota', `one call writes at most ${limits.stateWritesPerCallMax} times`, { max: limits.stateWritesPerCallMax }));
+    this.#writes.push({ ...operation, scopeText: text });
+    const own = this.#own.get(text) ?? new Map<string, JsonValue | null | undefined>();
+    own.set(operation.key, value);
+    this.#own.set(text, own);
+  }
+
+  async #place(scope: StateScope, key: string | null): Promise<Place> {
+    const found = await this.#find(scope, key);
+    if (isRefusal(found)) throw refused(found);
+    return found;
+  }
+
+  async #find(scope: StateScope, given: string | null): Promise<Place | Refusal> {
+    const { agent, session } = this.#options;
+    const key = given === null ? '' : (agent.state?.aliases.get(given) ?? given);
+    const wrong = refuseScope(agent.state, scope) ?? (given === null ? null : refuseKey(key));
+    if (wrong !== null) return wrong;
+    if (scope === 'conversation') return { place: { kind: 'conversation', session }, scopeText: '', key };
+    const actor = scope === 'actor' ? await this.#actorOfTurn() : undefined;
+    const text = scopeText(scope, { agent: agent.name, owner: session.owner, actor: actor ?? { type: 'owner', id: session.owner }, subject: session.subject, binding: session.binding });
+    if (text === null) return refuse('state_identity_missing', 'the session has no subject, so there is no state of one');
+    return { place: { kind: 'beside', scope: { tenant: session.tenant, scopeText: text } }, scopeText: text, key };
+  }
+
+  /** Who said the message that opened the turn, where it says so. */
+  #actorOfTurn(): Promise<Identity | undefined> {
+    return (this.#actor ??= this.#readActor());
+  }
+
+  async #readActor(): Promise<Identity | undefined> {
+    const { store, session } = this.#options;
+    if (session.turn === null) return undefined;
+    const [opening] = await store.readEntries(session, { afterSeq: session.turn.startedSeq - 1, limit: 1 });
+    return opening?.kind === 'user-message' ? opening.actor : undefined;
+  }
+}
+
+function refuseTtl(ttlMs: number | undefined): Refusal | null {
+  if (ttlMs === undefined || (Number.isInteger(ttlMs) && ttlMs >= 1 && ttlMs <= limits.stateTtlMsMax)) return null;
+  return refuse('invalid_request', `ttlMs is ${ttlMs}; it is a whole number of milliseconds from 1 to ${limits.stateTtlMsMax}`);
+}
+
+function refused(refusal: Refusal): RefusedError {
+  return new RefusedError(refusal);
+}
