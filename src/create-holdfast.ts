@@ -130,8 +130,7 @@ export const localPrincipal: Principal = { tenant: 'default', owner: 'local', ro
  */
 export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast> {
   const { system: given = realSystem(), log = silentLog, hooks = {} } = options;
-  const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
-  if (agents.size !== options.agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
+  const agents = agentsByName(options.agents);
   const tuning = options.worker === false ? null : workerTuning(options.worker);
   const store = await openStore(options.store, given, hooks, options.agents);
   // Expiries, retries and leases go by the store's time: that of the database, where many machines share one.
@@ -198,6 +197,12 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
   };
+}
+
+function agentsByName(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
+  const named = new Map(agents.map((agent) => [agent.name, agent]));
+  if (named.size !== agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
+  return named;
 }
 
 function workerTuning(tuning: boolean | WorkerTuning | undefined) {
