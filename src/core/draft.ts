@@ -24,6 +24,8 @@ export interface Loaded {
   readonly marks?: readonly Mark[];
   /** The branch that was asked for; null: there is none of that id. */
   readonly branch?: Branch | null;
+  /** The entries that were asked for, as the log has them now; read when the transition asked for them. */
+  readonly entries?: readonly Entry[];
 }
 
 /** What a transition does in one commit (G3). */

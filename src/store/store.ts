@@ -233,6 +233,8 @@ export interface UpdateRequest<Reply> {
     /** The marks of the history, see `markOf` in `core/history.ts`. */
     readonly marks?: boolean;
     readonly branchId?: string;
+    /** Entries of the log, by their seqs. */
+    readonly entries?: readonly number[];
   };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
   readonly replyToStore?: (reply: Reply) => JsonValue;
