@@ -183,7 +183,7 @@ const movesAtOnce: readonly PostgresSchedule[] = [
   },
 ];
 
-/** A conversation whose last two turns were left for another, which is answered: the branch, and who has it. */
+/** A conversation whose last two turns were left for another, which is answered. */
 async function branched(schedule: Schedule): Promise<Resting & { readonly branchId: string }> {
   const chat = await resting(schedule);
   await move(schedule.kit, chat.ref, edited(schedule.kit, chat.turnIds[1], 'instead'));
@@ -292,7 +292,7 @@ const edits: readonly PostgresSchedule[] = [
     },
   },
   ...([false, true]).map((stop): PostgresSchedule => ({
-    name: `a retry of the last turn that has read it before another one was ${stop ? 'begun, and would stop that' : 'said and answered'}, does not leave both`,
+    name: `a retry that has read the last turn before another one was ${stop ? 'begun, and would stop that one' : 'said and answered'} is refused, and leaves neither`,
     run: async (schedule) => {
       const { store, gate } = await schedule.gated();
       const chat = await resting(schedule);
@@ -329,6 +329,14 @@ const faults: readonly { readonly what: string; readonly strike: (caught: Caught
 const lost: readonly PostgresSchedule[] = faults.flatMap(({ what, strike }) => ([
   { verb: 'a rewind', begin: (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => rewinds(schedule, store, ref, turnIds[0]), after: [['message 1'], [], 2] },
   { verb: 'an edit', begin: (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => moves(schedule, store, ref, says(schedule, turnIds[1], false)), after: [['message 1', 'instead'], [2], 0] },
+  { verb: 'a redo', begin: async (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => {
+    await rewinds(schedule, schedule.a, ref, turnIds[0]);
+    return moves(schedule, store, ref, acceptRedo());
+  }, after: [['message 1', 'message 2', 'message 3'], [], 0] },
+  { verb: 'a message that ends what could be redone', begin: async (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => {
+    await rewinds(schedule, schedule.a, ref, turnIds[0]);
+    return schedule.send(store, ref, 'late');
+  }, after: [['message 1', 'late'], [2], 0] },
 ]).map(({ verb, begin, after }): PostgresSchedule => ({
   name: `${verb} ${what}`,
   run: async (schedule) => {
@@ -339,7 +347,7 @@ const lost: readonly PostgresSchedule[] = faults.flatMap(({ what, strike }) => (
     await caught.reached;
     strike(caught);
     expect([came(await moved), await futures(schedule, chat.ref)]).toEqual(['committed', after]);
-    expect((await schedule.kinds(chat.ref)).filter((kind) => kind === 'history-rewound')).toHaveLength(1);
+    expect((await schedule.kinds(chat.ref)).filter((kind) => kind === 'history-rewound' || kind === 'history-redone')).toHaveLength(verb === 'a redo' ? 2 : 1);
   },
 })));
 

@@ -283,5 +283,22 @@ const transfers: readonly PostgresSchedule[] = [
   },
 ];
 
+const lost = ([
+  { verb: 'a redaction', kind: 'entry-redacted', begin: async (schedule: Schedule, store: Store, { ref, endedSeq }: Awaited<ReturnType<typeof undelivered>>) => redacts(schedule, store, ref, endedSeq)(), once: 'done' },
+  { verb: 'a session given away', kind: 'owner-changed', begin: async (schedule: Schedule, store: Store, { ref }: { readonly ref: SessionRef }) => schedule.command(store, ref, acceptTransfer('bob')), once: 'committed' },
+]).flatMap(({ verb, kind, begin, once }) => ([['loseReply', 'whose reply is lost has landed, and is not made again'], ['lose', 'that is lost on its way to the server is made again']] as const).map(([fault, what]): PostgresSchedule => ({
+  name: `${verb} ${what}`,
+  run: async (schedule) => {
+    const { store, gate } = await schedule.gated();
+    const work = await undelivered(schedule);
+    const caught = gate.next(/^\nCOMMIT/);
+    const changed = begin(schedule, store, work);
+    await caught.reached;
+    caught[fault]();
+    expect([came(await changed), (await schedule.kinds(work.ref)).filter((each) => each === kind).length]).toEqual([once, 1]);
+  },
+})));
+
 testSchedules('redactions on Postgres', [...messages, ...results]);
 testSchedules('sessions given to another owner on Postgres', transfers);
+testSchedules('redactions and new owners whose reply is lost on Postgres', lost);
