@@ -3,6 +3,7 @@ import type { Entry } from '../core/entry.ts';
 import { isTimeline } from '../core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import { isVisible, visibleAfter } from '../core/intervals.ts';
+import { wholeIdsOf } from '../core/redact.ts';
 import type { Session } from '../core/session.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
@@ -43,12 +44,12 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
     case 'refused':
       return result.refusal;
     case 'replayed':
-      return { reply: await withWholeResults(host.store, origin, entries, result.reply as unknown as ForkReply & { readonly session: Session }), httpStatus: result.httpStatus, replayed: true };
+      return { reply: await withWholeResults(host.store, origin, result.reply as unknown as ForkReply & { readonly session: Session }), httpStatus: result.httpStatus, replayed: true };
     case 'exists':
       return existingFork(result.session, origin, externalId);
     case 'created':
       host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
-      return { reply: await withWholeResults(host.store, origin, entries, result.reply), httpStatus: 201, replayed: false };
+      return { reply: await withWholeResults(host.store, origin, result.reply), httpStatus: 201, replayed: false };
   }
 }
 
@@ -79,15 +80,20 @@ async function visibleUntil(store: Store, session: Session, turnId: string | nul
   return refuse('turn_not_found', `there is no turn ${turnId} in the visible history`, { turnId });
 }
 
-/** The copy has its own of the results that the log keeps shortened: before anybody is told of it, and again where it is told a second time, lest the first one was cut off in between. */
-async function withWholeResults<Reply extends ForkReply>(store: Store, origin: Session, entries: readonly Entry[], reply: Reply): Promise<Reply> {
+/**
+ * The copy has its own of the results that the log keeps shortened: before anybody is told of it, and again where it is told a second time, lest the first one was cut off in between. Those that its log names: what
+ * has been removed from it does not come back.
+ */
+async function withWholeResults<Reply extends ForkReply>(store: Store, origin: Session, reply: Reply): Promise<Reply> {
   const ref: SessionRef = { tenant: origin.tenant, id: reply.sessionId };
-  for (const entry of entries) {
-    const results = entry.kind === 'tool-results' ? entry.results : entry.kind === 'operation-result' ? [entry.result] : [];
-    for (const { wholeId } of results) {
-      const body = wholeId === undefined ? null : await store.readWholeResult(origin, wholeId);
-      if (wholeId !== undefined && body !== null) await store.storeWholeResult({ ref, id: wholeId, body });
+  for (let after = 0, searches = true; searches;) {
+    const page = await store.readEntries(ref, { afterSeq: after, limit: pageEntries });
+    for (const wholeId of page.filter(({ copied }) => copied === true).flatMap(wholeIdsOf)) {
+      const body = await store.readWholeResult(origin, wholeId);
+      if (body !== null) await store.storeWholeResult({ ref, id: wholeId, body });
     }
+    after = page.at(-1)?.seq ?? after;
+    searches = page.length === pageEntries && page.at(-1)?.copied === true;
   }
   return reply;
 }

@@ -3,9 +3,10 @@ import { acceptRestore } from '../core/accept/restore.ts';
 import { acceptRedo, acceptRewind, type MoveReply } from '../core/accept/rewind.ts';
 import type { SendReply } from '../core/accept/send.ts';
 import type { Accept } from '../core/accept/transition.ts';
+import type { Loaded } from '../core/draft.ts';
 import type { EntryOf, MessageContent } from '../core/entry.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
-import { turnBeginMark } from '../core/history.ts';
+import { turnBeginMark, turnsIn } from '../core/history.ts';
 import { isVisible, visibleBefore } from '../core/intervals.ts';
 import type { JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
@@ -63,10 +64,10 @@ export async function edit(host: CommandHost, sessionId: string, body: EditInput
   const parsed = parseInput(editInput, body);
   if ('refused' in parsed) return parsed;
   const { turnId, stop, keepOperations, ...given } = parsed.input;
-  return replaceMessage(host, 'edit', sessionId, body, { turnId, stop, keepOperations, message: messageContent(given, circumstancesOf(host)), messageId: given.messageId }, options);
+  return replaceMessage(host, 'edit', sessionId, body, { turnId, seen: null, stop, keepOperations, message: messageContent(given, circumstancesOf(host)), messageId: given.messageId }, options);
 }
 
-/** Says the same again in place of a turn's message, the last turn's by default. Refused also with `turn_not_found` (also of a turn that no message opened), `branches_full`, and as sending is. */
+/** Says the same again in place of a turn's message, the last turn's by default: refused then with `revision_conflict` where another one has begun meanwhile. Refused also with `turn_not_found` (also of a turn that no message opened), `branches_full`, and as sending is. */
 export async function retry(host: CommandHost, sessionId: string, body: RetryInput, options: CommandOptions): Promise<CommandReply<EditedReply> | Refusal> {
   const parsed = parseInput(retryInput, body);
   if ('refused' in parsed) return parsed;
@@ -74,11 +75,12 @@ export async function retry(host: CommandHost, sessionId: string, body: RetryInp
   const session = await host.store.readSession({ tenant: options.principal.tenant, id: sessionId, owner: ownerScope(options.principal) });
   if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
   const { turnId } = parsed.input;
+  const seen = turnId === undefined ? session : null;
   const opening = turnId === undefined ? await lastSaid(host.store, session) : await host.store.readMarked(session, turnBeginMark(turnId));
   const said = opening?.kind === 'user-message' ? opening : null;
   const { parts, actor, clientTools, metadata, model: before } = said ?? { parts: [] };
   const message = compact({ parts, actor, clientTools, metadata, model: model ?? before, messageId: circumstancesOf(host).mintId('msg') }) as MessageContent;
-  return replaceMessage(host, 'retry', sessionId, body, { turnId: said?.turnId ?? null, stop, keepOperations, message, messageId: undefined }, options);
+  return replaceMessage(host, 'retry', sessionId, body, { turnId: said?.turnId ?? null, seen, stop, keepOperations, message, messageId: undefined }, options);
 }
 
 /** The message that opened the last visible turn that one did. */
@@ -97,6 +99,8 @@ const pageEntries = 100;
 interface Replacement {
   /** null: there is none to be replaced. */
   readonly turnId: string | null;
+  /** The session in which it was the last one, and is to be still. null: it is named. */
+  readonly seen: Session | null;
   readonly stop: boolean | undefined;
   readonly keepOperations: boolean | undefined;
   readonly message: MessageContent;
@@ -104,16 +108,26 @@ interface Replacement {
   readonly messageId: string | undefined;
 }
 
-async function replaceMessage(host: CommandHost, name: string, sessionId: string, body: unknown, { turnId, stop, keepOperations, message, messageId }: Replacement, options: CommandOptions): Promise<CommandReply<EditedReply> | Refusal> {
+async function replaceMessage(host: CommandHost, name: string, sessionId: string, body: unknown, { turnId, seen, stop, keepOperations, message, messageId }: Replacement, options: CommandOptions): Promise<CommandReply<EditedReply> | Refusal> {
   const result = await runCommand<EditReply>(host, {
     name, sessionId, body: asJson(body), httpStatus: 202, reads: moving,
     keys: messageId === undefined ? [] : [messageKey(messageId, asJson(body), 202, options.idempotencyKey === undefined)],
     // Refused only here: a repetition is given the first reply, whatever has become of the turn since.
-    accept: (draft, now, loaded) => (turnId === null
-      ? refuse('turn_not_found', 'there is no such turn that a message opened')
-      : refuseContent(host.agents.get(draft.session.agent), message) ?? acceptEdit(compact({ turnId, message, stop, keepOperations }) as Parameters<typeof acceptEdit>[0])(draft, now, loaded)),
+    accept: (draft, now, loaded) => {
+      if (turnId === null) return refuse('turn_not_found', 'there is no such turn that a message opened');
+      const refused = refuseContent(host.agents.get(draft.session.agent), message);
+      if (refused !== null) return refused;
+      const reply = acceptEdit(compact({ turnId, message, stop, keepOperations }) as Parameters<typeof acceptEdit>[0])(draft, now, loaded);
+      return isRefusal(reply) || seen === null ? reply : (refuseLater(loaded, seen) ?? reply);
+    },
   }, options);
   return withEffects(host, sessionId, result, options);
+}
+
+/** Nobody who asks for the last turn means to leave one that he has not seen. */
+function refuseLater({ session: { visible, revision }, marks = [] }: Loaded, seen: Session): Refusal | null {
+  const [turnId] = turnsIn(marks.filter(({ seq }) => seq > seen.lastSeq), visible);
+  return turnId === undefined ? null : refuse('revision_conflict', `turn ${turnId} has begun meanwhile, and is the last one now: read the session again and decide anew`, { expected: seen.revision, actual: revision, turnId });
 }
 
 async function move(host: CommandHost, name: string, sessionId: string, body: JsonValue, accept: Accept<MoveReply>, reads: NonNullable<UpdateRequest<MoveReply>['reads']>, options: CommandOptions): Moved {

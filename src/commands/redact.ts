@@ -20,9 +20,11 @@ export async function redact(host: CommandHost, sessionId: string, body: RedactI
   const session = await host.store.readSession({ tenant: options.principal.tenant, id: sessionId, owner: ownerScope(options.principal) });
   if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
   const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
-  if (entry?.seq !== seq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
+  if (entry?.seq !== seq || seq > session.lastSeq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
   const entries = await sameContent(host.store, session, entry);
-  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, accept: acceptRedact({ entries, by: options.principal.owner }) }, options);
+  // What had left the queue when the session was read is in the log in all its forms.
+  const waits = 'messageId' in entry && session.queue.some(({ messageId }) => messageId === entry.messageId);
+  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, reads: { entries: entries.map((each) => each.seq) }, accept: acceptRedact({ entries, by: options.principal.owner, waits }) }, options);
 }
 
 /** A message that waited is in the log as it was queued, as it was edited, and as it started. */

@@ -13,11 +13,5 @@ export async function transferSession(host: CommandHost, sessionId: string, body
   if ('refused' in parsed) return parsed;
   const { owner } = parsed.input;
   if (ownerScope(options.principal) !== undefined) return refuse('invalid_request', 'only the role system may give a session to another owner', { owner });
-  const { tenant } = options.principal;
-  const session = await host.store.readSession({ tenant, id: sessionId });
-  if (session !== null && session.externalId !== null && session.owner !== owner) {
-    const other = await host.store.readSession({ tenant, id: session.externalId, owner });
-    if (other !== null) return refuse('external_id_taken', `${owner} has a session with the external id ${JSON.stringify(session.externalId)} already`, { agent: other.agent });
-  }
   return runCommand(host, { name: 'transfer', sessionId, body: asJson(body), httpStatus: 200, accept: acceptTransfer(owner) }, options);
 }

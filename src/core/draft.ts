@@ -28,6 +28,8 @@ export interface Loaded {
   readonly branch?: Branch | null;
   /** State that the change writes; read when it was asked for, and unasked where stored outcomes have writes. */
   readonly state?: LoadedState | undefined;
+  /** The entries that were asked for, as the log has them now; read when the transition asked for them. */
+  readonly entries?: readonly Entry[];
 }
 
 /** What a transition does in one commit (G3). */

@@ -109,7 +109,7 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   revision_conflict: {
     httpStatus: 409, title: 'The session has moved on',
-    meaning: '`If-Match` named another revision than the session has: something happened after you last looked. `expected` and `actual` say which.',
+    meaning: '`If-Match` named another revision than the session has: something happened after you last looked. `expected` and `actual` say which. So is a retry of the last turn refused, with or without `If-Match`, when another turn began just before it.',
     whatToDo: 'Read the session again and decide anew.', retry: sameAgain,
   },
   idempotency_mismatch: {

@@ -221,6 +221,8 @@ export interface UpdateRequest<Reply> {
     readonly branchId?: string;
     /** State that is to be written: what is there. Of stored outcomes with writes it is read unasked. */
     readonly state?: readonly StateWrite[];
+    /** Entries of the log, by their seqs. */
+    readonly entries?: readonly number[];
   };
   /** The part of the reply that an idempotent repetition is given; needed with `idempotency`. */
   readonly replyToStore?: (reply: Reply) => JsonValue;

@@ -57,6 +57,11 @@ function transcriptOf(log: readonly Entry[], visible: PureSession['session']['vi
     .map(({ metadata, parts }) => ({ id: metadata.turnId, said: parts.map((part) => ('text' in part ? part.text : '')).join('') }));
 }
 
+/** What is kept from before the first turn is no turn's. */
+function idOf(version: { readonly id: string } | undefined): string | null {
+  return version === undefined || version.id === '' ? null : version.id;
+}
+
 class World {
   readonly pure = new PureSession({});
   readonly model: Model = { visible: [beginning], redo: null, branches: new Map() };
@@ -139,7 +144,7 @@ class World {
         if (kept.length === model.visible.length) return;
         model.redo = [...model.visible, ...(model.redo ?? model.visible).slice(model.visible.length)];
         model.visible = kept;
-        expect(pure.last('history-rewound')?.toTurnId).toBe(kept.at(-1)?.id ?? null);
+        expect(pure.last('history-rewound')?.toTurnId).toBe(idOf(kept.at(-1)));
         return;
       }
       case 'redo': {
@@ -156,7 +161,7 @@ class World {
         const edited = pure.command(acceptEdit({ turnId, message: pure.message(said), stop: true }));
         if (isRefusal(edited)) throw new Error(edited.message);
         model.redo = [...model.visible, ...(model.redo ?? model.visible).slice(model.visible.length)];
-        expect(pure.last('history-rewound')?.toTurnId).toBe(model.visible[place - 1]?.id ?? null);
+        expect(pure.last('history-rewound')?.toTurnId).toBe(idOf(model.visible[place - 1]));
         this.#goesOn({ id: edited.turnId, said }, model.visible.slice(0, place));
         pure.claim();
         if (!leavesOpen) this.#finish();

@@ -2,7 +2,6 @@ import { expect } from 'vitest';
 import { acceptEdit } from '../../src/core/accept/edit.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRedo } from '../../src/core/accept/rewind.ts';
-import { fork } from '../../src/commands/fork.ts';
 import { retry } from '../../src/commands/history.ts';
 import { branchesOf, edited, move } from '../../src/store/conformance/branch-kit.ts';
 import type { SessionRef, Store } from '../../src/store/store.ts';
@@ -184,7 +183,7 @@ const movesAtOnce: readonly PostgresSchedule[] = [
   },
 ];
 
-/** A conversation whose last two turns were left for another, which is answered: the branch, and who has it. */
+/** A conversation whose last two turns were left for another, which is answered. */
 async function branched(schedule: Schedule): Promise<Resting & { readonly branchId: string }> {
   const chat = await resting(schedule);
   await move(schedule.kit, chat.ref, edited(schedule.kit, chat.turnIds[1], 'instead'));
@@ -292,6 +291,20 @@ const edits: readonly PostgresSchedule[] = [
       expect([came(await sent), answered(await retried), await futures(schedule, chat.ref)]).toEqual(['committed', 'session_busy', [['message 1', 'message 2', 'message 3', 'late'], [], 0]]);
     },
   },
+  ...([false, true]).map((stop): PostgresSchedule => ({
+    name: `a retry that has read the last turn before another one was ${stop ? 'begun, and would stop that one' : 'said and answered'} is refused, and leaves neither`,
+    run: async (schedule) => {
+      const { store, gate } = await schedule.gated();
+      const chat = await resting(schedule);
+      const caught = gate.next(/_lockSession\n/);
+      const retried = retry(hostOf(schedule, store), chat.ref.id, { stop }, asking());
+      await caught.reached;
+      await schedule.send(schedule.a, chat.ref, 'late');
+      if (!stop) await schedule.kit.answer(chat.ref, 'answered');
+      caught.pass();
+      expect([answered(await retried), await futures(schedule, chat.ref)]).toEqual(['revision_conflict', [['message 1', 'message 2', 'message 3', 'late'], [], 0]]);
+    },
+  })),
   {
     name: 'one retry sent twice at once with one key says the message again once',
     run: async (schedule) => {
@@ -307,65 +320,6 @@ const edits: readonly PostgresSchedule[] = [
   },
 ];
 
-/** A fork on the gated store, held where this statement is about to go out, while `meanwhile` happens to its origin. */
-async function forkAround(schedule: Schedule, ref: SessionRef, pattern: RegExp, meanwhile: () => Promise<unknown>): Promise<{ readonly came: string; readonly copy: SessionRef }> {
-  const { store, gate } = await schedule.gated();
-  const caught = gate.next(pattern);
-  const forked = fork(hostOf(schedule, store), ref.id, {}, asking('fork'));
-  await caught.reached;
-  await meanwhile();
-  caught.pass();
-  const result = await forked;
-  return { came: answered(result), copy: { tenant: ref.tenant, id: 'refused' in result ? '' : result.reply.sessionId } };
-}
-
-const [copyRead, copyWritten] = [/_entriesAfter\n/, /_crea(_|\n)/];
-
-const forks: readonly PostgresSchedule[] = [
-  ...([['read', copyRead], ['written', copyWritten]] as const).map(([what, pattern]): PostgresSchedule => ({
-    name: `a step of the origin just before the copy is ${what} is not in the copy, whose turn is stopped`,
-    run: async (schedule) => {
-      const work = await working(schedule);
-      const { came: result, copy } = await forkAround(schedule, work.ref, pattern, () => schedule.settle(schedule.a, work));
-      expect([result, await futures(schedule, copy)]).toEqual(['done', [['message 1', 'message 2', 'message 3'], [], 0]]);
-      expect([(await schedule.kinds(copy)).at(-1), (await schedule.kinds(copy)).filter((kind) => kind === 'assistant-step').length]).toEqual(['turn-ended', 2]);
-      expect((await schedule.kinds(work.ref)).slice(-2)).toEqual(['assistant-step', 'turn-ended']);
-    },
-  })),
-  {
-    name: 'a rewind of the origin while the copy is read changes nothing of the copy',
-    run: async (schedule) => {
-      const { ref, turnIds } = await resting(schedule);
-      const { came: result, copy } = await forkAround(schedule, ref, copyRead, () => rewinds(schedule, schedule.a, ref, turnIds[0]));
-      expect([result, (await futures(schedule, copy))[0], (await futures(schedule, ref))[0]]).toEqual(['done', ['message 1', 'message 2', 'message 3'], ['message 1']]);
-    },
-  },
-  {
-    name: 'a deletion of the origin before the copy is read: there is nothing to copy',
-    run: async (schedule) => {
-      const { ref } = await resting(schedule);
-      expect((await forkAround(schedule, ref, copyRead, () => schedule.delete(schedule.a, ref))).came).toBe('session_not_found');
-      expect(await schedule.query('SELECT * FROM {schema}.session')).toEqual([]);
-    },
-  },
-  {
-    name: 'a deletion of the origin before the copy is written leaves the copy whole',
-    run: async (schedule) => {
-      const { ref } = await resting(schedule);
-      const { came: result, copy } = await forkAround(schedule, ref, copyWritten, () => schedule.delete(schedule.a, ref));
-      expect([result, (await futures(schedule, copy))[0], await schedule.kinds(ref)]).toEqual(['done', ['message 1', 'message 2', 'message 3'], []]);
-    },
-  },
-  {
-    name: 'one fork sent twice at once with one key is one copy, and both are told of it',
-    run: async (schedule) => {
-      const { ref } = await resting(schedule);
-      const { came: late, copy } = await forkAround(schedule, ref, copyWritten, async () => expect(answered(await fork(hostOf(schedule, schedule.b), ref.id, {}, asking('fork')))).toBe('done'));
-      expect([late, (await futures(schedule, copy))[0], await schedule.query('SELECT id FROM {schema}.session WHERE id <> $1', [ref.id])]).toEqual(['replayed', ['message 1', 'message 2', 'message 3'], [{ id: copy.id }]]);
-    },
-  },
-];
-
 const faults: readonly { readonly what: string; readonly strike: (caught: CaughtStatement) => void }[] = [
   { what: 'whose reply is lost has landed, and is not made again', strike: (caught) => caught.loseReply() },
   { what: 'that is lost on its way to the server is made again', strike: (caught) => caught.lose() },
@@ -375,6 +329,14 @@ const faults: readonly { readonly what: string; readonly strike: (caught: Caught
 const lost: readonly PostgresSchedule[] = faults.flatMap(({ what, strike }) => ([
   { verb: 'a rewind', begin: (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => rewinds(schedule, store, ref, turnIds[0]), after: [['message 1'], [], 2] },
   { verb: 'an edit', begin: (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => moves(schedule, store, ref, says(schedule, turnIds[1], false)), after: [['message 1', 'instead'], [2], 0] },
+  { verb: 'a redo', begin: async (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => {
+    await rewinds(schedule, schedule.a, ref, turnIds[0]);
+    return moves(schedule, store, ref, acceptRedo());
+  }, after: [['message 1', 'message 2', 'message 3'], [], 0] },
+  { verb: 'a message that ends what could be redone', begin: async (schedule: Schedule, store: Store, { ref, turnIds }: Resting) => {
+    await rewinds(schedule, schedule.a, ref, turnIds[0]);
+    return schedule.send(store, ref, 'late');
+  }, after: [['message 1', 'late'], [2], 0] },
 ]).map(({ verb, begin, after }): PostgresSchedule => ({
   name: `${verb} ${what}`,
   run: async (schedule) => {
@@ -385,10 +347,10 @@ const lost: readonly PostgresSchedule[] = faults.flatMap(({ what, strike }) => (
     await caught.reached;
     strike(caught);
     expect([came(await moved), await futures(schedule, chat.ref)]).toEqual(['committed', after]);
-    expect((await schedule.kinds(chat.ref)).filter((kind) => kind === 'history-rewound')).toHaveLength(1);
+    expect((await schedule.kinds(chat.ref)).filter((kind) => kind === 'history-rewound' || kind === 'history-redone')).toHaveLength(verb === 'a redo' ? 2 : 1);
   },
 })));
 
 testSchedules('moves through the history on Postgres', [...rewindsAndWork, ...movesAtOnce]);
-testSchedules('branches, edits and forks on Postgres', [...branches, ...edits, ...forks]);
+testSchedules('branches and edits on Postgres', [...branches, ...edits]);
 testSchedules('moves whose reply is lost on Postgres', lost);

@@ -11,6 +11,8 @@ export interface RedactCommand {
   /** The entry as the log has it, and those that hold the same content: a message that waited, and what it became. */
   readonly entries: readonly Entry[];
   readonly by: string;
+  /** The message was seen to wait: what it becomes may not be among the entries. */
+  readonly waits?: boolean;
 }
 
 export interface RedactReply {
@@ -19,14 +21,15 @@ export interface RedactReply {
   readonly redacted: boolean;
 }
 
-/** Removes the content of an entry for good and leaves a tombstone. Not of the turn that runs: its content is in use. */
-export function acceptRedact({ entries, by }: RedactCommand): Accept<RedactReply> {
-  return (draft) => {
+/** Removes the content of an entry for good and leaves a tombstone. Not of the turn that runs: its content is in use. Reads the entries, which somebody else may have redacted since. */
+export function acceptRedact({ entries, by, waits = false }: RedactCommand): Accept<RedactReply> {
+  return (draft, _circumstances, loaded) => {
     const { turn, queue } = draft.session;
     let redacted = false;
-    for (const entry of entries) {
+    for (const read of entries) {
+      const entry = loaded.entries?.find(({ seq }) => seq === read.seq) ?? read;
       if (!isRedactable(entry)) return refuse('invalid_request', `entry ${entry.seq} (${entry.kind}) has no content that can be removed`, { seq: entry.seq });
-      const isInUse = (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
+      const isInUse = waits || (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
       if (isInUse) return refuse('session_busy', `entry ${entry.seq} belongs to a turn that runs or waits; let it end, stop it, or take its message from the queue`, { seq: entry.seq });
       if (entry.redacted !== undefined) continue;
       redacted = true;

@@ -1,4 +1,5 @@
 import { deleteTransition } from '../../core/accept/end.ts';
+import { acceptRedact } from '../../core/accept/redact.ts';
 import { acceptRestore } from '../../core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../core/accept/rewind.ts';
 import { invariant } from '../../core/errors.ts';
@@ -67,6 +68,21 @@ export const branchCases: readonly ConformanceCase[] = [
       expect(marks.map(({ mark }) => mark?.slice(0, 4))).toEqual(['h.b:', 'h.o:', 'h.d:', 'h.e:', 'h.b:']);
       expect((await loaded(kit, work.ref, { marks: true })).marks).toEqual(marks);
       expect((await loaded(kit, work.ref)).marks).toEqual(undefined);
+    },
+  },
+  {
+    name: 'a transition that names entries is given those of its session that there are, as they are in the log now; one that names none is given none',
+    run: async (kit) => {
+      const { expect } = kit;
+      const { ref } = await conversation(kit, 2);
+      const { ref: other } = await conversation(kit, 1);
+      const { entries: [, said] } = await kit.tail(ref);
+      invariant(said !== undefined, 'something was said');
+      committed(await kit.command(ref, acceptRedact({ entries: [said], by: 'operator' })));
+      const { entries } = await kit.tail(ref);
+      expect((await loaded(kit, ref, { entries: [2, 3, 1_000] })).entries?.toSorted((left, right) => left.seq - right.seq)).toEqual(entries.slice(1, 3));
+      expect((await loaded(kit, other, { entries: [2] })).entries).toEqual((await kit.tail(other)).entries.slice(1, 2));
+      expect((await loaded(kit, ref)).entries).toBe(undefined);
     },
   },
   {

@@ -120,6 +120,18 @@ export const ownershipCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'a session is not given to an owner who has one of the same external id',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const session = await kit.create({ externalId: 'crm-9' });
+      const other = await kit.create({ owner: 'bob', externalId: 'crm-9' });
+      const given = await kit.command(session, acceptTransfer('bob'));
+      expect(given.kind === 'refused' && [given.refusal.refused, given.session?.owner]).toEqual(['external_id_taken', 'ada']);
+      expect((await store.readSession({ tenant: 'acme', id: 'crm-9', owner: 'bob' }))?.id).toBe(other.id);
+      committed(await kit.command(session, acceptTransfer('eve')));
+    },
+  },
+  {
     name: 'two tenants may have one session id without meeting',
     run: async (kit) => {
       const { expect, store } = kit;

@@ -56,7 +56,12 @@ export function needsLock<Reply>(before: Session, { session, dropsChunks, cancel
 
 /** What others write beside the row, and what is read in more than one look, is read under the lock. */
 export function looksBeside<Reply>({ reads = {} }: UpdateRequest<Reply>): boolean {
-  return reads.chunks === true || reads.marks === true || reads.branchId !== undefined;
+  return reads.chunks === true || reads.marks === true || reads.branchId !== undefined || reads.entries !== undefined;
+}
+
+/** The owner that a change gives the session to, by the external id that it must not have a session of yet; null: the change asks for nothing like it. */
+export function newOwnersKey<Reply>({ before: { session: before }, change: { session: { tenant, externalId, owner }, deletesSession } }: Planned<Reply>): { readonly tenant: string; readonly externalId: string; readonly owner: string } | null {
+  return before.owner === owner || externalId === null || deletesSession ? null : { tenant, externalId, owner };
 }
 
 /** State is written of what is read of it under the lock: what a request asks for, and what stored outcomes have to be written. */

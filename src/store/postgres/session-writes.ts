@@ -1,3 +1,4 @@
+import { externalIdTaken } from '../../core/accept/transfer.ts';
 import type { Change } from '../../core/draft.ts';
 import { invariant, isRefusal } from '../../core/errors.ts';
 import type { Branch } from '../../core/history.ts';
@@ -11,9 +12,9 @@ import type { GroupCommit } from './group-commit.ts';
 import { InTurn } from './in-turn.ts';
 import type { KnownSession, KnownSessions } from './known-sessions.ts';
 import type { Database, Row, Statement } from './open-database.ts';
-import { committed, looksBeside, needsLock, notPlanned, nothingBeside, plan, scopesOf, stateWritesOf, type Planned } from './planned-change.ts';
+import { committed, looksBeside, needsLock, newOwnersKey, notPlanned, nothingBeside, plan, scopesOf, stateWritesOf, type Planned } from './planned-change.ts';
 import { isContested, mayHaveLanded } from './postgres-errors.ts';
-import { entryOf, marksOf, outcomesOf, type LoadedRows, type SessionRows } from './session-rows.ts';
+import { entryOf, marksOf, outcomesOf, readSession, type LoadedRows, type SessionRows } from './session-rows.ts';
 import { loadState } from './state-rows.ts';
 import { replayOf } from './stored-replies.ts';
 import type { Statements } from './statements.ts';
@@ -226,17 +227,29 @@ export class SessionWrites {
     const session = loaded.known?.session;
     const attempt = session?.turn?.attempt;
     const chunkRows = locked.chunks && session !== undefined && attempt ? await locked.send(rows.chunks(session, attempt.id)) : [];
-    const { marks = false, branchId } = request.reads ?? {};
+    const { reads = {} } = request;
+    const { marks = false, branchId } = reads;
     const markRows = marks && session !== undefined ? await locked.send(rows.marks(session)) : null;
     const branchRows = branchId !== undefined && session !== undefined ? await locked.send(rows.branch(session, branchId)) : null;
+    const entryRows = reads.entries !== undefined && session !== undefined ? await locked.send(this.#options.statements.get('contents', session.tenant, session.id, reads.entries)) : null;
     const writes = session === undefined ? [] : stateWritesOf(request, loaded.known);
-    return plan(request, loaded, {
+    const planned = plan(request, loaded, {
       ...(session === undefined || writes.length === 0 ? {} : { state: await loadState(session, session.tenant, writes, { statements: this.#options.statements, nowMs: this.#options.nowMs(), send: locked.send }) }),
       ...(markRows === null ? {} : { marks: marksOf(markRows) }),
       ...(branchRows === null ? {} : { branch: branchRows[0] === undefined ? null : (JSON.parse(String(branchRows[0]['body'])) as Branch) }),
+      ...(entryRows === null ? {} : { entries: entryRows.map(entryOf) }),
       chunks: chunkRows.flatMap((row) => JSON.parse(String(row['segments'])) as StreamSegment[]),
       keyedOperations: await this.#keyedOperations(request, loaded, locked.send),
     });
+    return planned.kind === 'planned' ? this.#unlessTaken(planned, locked.send) : planned;
+  }
+
+  /** Who is to have the session may have one of its external id. One that comes into being meanwhile makes the commit fail, and is found at the next try. */
+  async #unlessTaken<Reply>(planned: Planned<Reply>, send: Locked['send']): Promise<UpdateResult<Reply> | Planned<Reply>> {
+    const key = newOwnersKey(planned);
+    if (key === null) return planned;
+    const [other] = await send(this.#options.statements.get('sessionByExternalId', key.tenant, key.externalId, key.owner));
+    return other === undefined ? planned : { kind: 'refused', refusal: externalIdTaken({ ...key, agent: readSession(String(other['body'])).agent }), session: planned.before.session };
   }
 
   async #keyedOperations<Reply>({ reads }: UpdateRequest<Reply>, { known }: LoadedRows, send: Locked['send']): Promise<readonly Operation[]> {

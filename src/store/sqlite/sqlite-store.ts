@@ -1,3 +1,4 @@
+import { externalIdTaken } from '../../core/accept/transfer.ts';
 import type { Change, Loaded } from '../../core/draft.ts';
 import type { Entry, EntryKind } from '../../core/entry.ts';
 import { isRefusal, refuse } from '../../core/errors.ts';
@@ -122,6 +123,9 @@ class SqliteStore implements Store {
     if (replayed !== null) return replayed.kind === 'refused' ? { ...replayed, session } : replayed;
     const change = transition(this.#load(session, reads));
     if (isRefusal(change)) return { kind: 'refused', refusal: change, session };
+    const { owner, externalId } = change.session;
+    const other = owner === session.owner || externalId === null ? null : this.#rows.find({ tenant: session.tenant, id: externalId, owner });
+    if (externalId !== null && other !== null) return { kind: 'refused', refusal: externalIdTaken({ owner, externalId, agent: other.agent }), session };
     const entries = this.#write(session, change);
     if (idempotency.length > 0) this.#replies.keep(change.deletesSession ? { tenant: session.tenant, id: '' } : session, idempotency, replyToStore?.(change.reply) ?? null);
     return { kind: 'committed', reply: change.reply, session: change.session, entries };
@@ -136,6 +140,7 @@ class SqliteStore implements Store {
       keyedOperations: this.#operations.ofKeys(session.tenant, [...keysOfOpenCalls(session), ...(reads.operationKeys ?? [])]),
       ...(reads.marks === true ? { marks: this.#rows.marks(session) } : {}),
       ...(reads.branchId === undefined ? {} : { branch: this.#rows.branch(session, reads.branchId) }),
+      ...(reads.entries === undefined ? {} : { entries: reads.entries.flatMap((seq) => this.#rows.entries(session, { afterSeq: seq - 1, limit: 1 }).filter((entry) => entry.seq === seq)) }),
     };
   }
 
