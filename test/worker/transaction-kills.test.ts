@@ -55,7 +55,7 @@ describe('after kill -9 of the worker in a call with transaction', () => {
     worker(user, null);
     expect(await turn.result).toMatchObject({ reason: 'complete' });
     await first.signal('SIGCONT');
-    await eventually('the first one\'s transaction to end', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")).rows.length === 0);
+    await eventually('the first one\'s transaction to end', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'")).rows.length === 0);
     expect(await user.orders()).toHaveLength(2);
   });
 

@@ -51,7 +51,7 @@ describe('a tool with transaction', () => {
     const user = await userDatabase();
     const held = gate();
     const { turn, session, holdfast } = await start({ user, tools: { order: orderTool(async (asked, given) => { const placed = await place(asked, given); await held.pass(); return placed; }) } });
-    await eventually('the tool to write', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'")).rows.length === 1);
+    await eventually('the tool to write', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'")).rows.length === 1);
     const now = await holdfast.store.readSession({ tenant: 'default', id: session.id });
     expect([await user.orders(), now?.turn?.lastStep?.openCalls[0]?.dispatchedFence]).toEqual([[], undefined]);
     held.open();
@@ -72,7 +72,7 @@ describe('a tool with transaction', () => {
     const { result, entries } = await run({ user, tools: { order: orderTool(execute) } });
     expect([result.reason, await user.orders()]).toEqual(['complete', []]);
     expect(ofKind(entries, 'tool-results')).toMatchObject([{ results: [{ outcome: 'failed', code }] }]);
-    expect((await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")).rows).toEqual([]);
+    expect((await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'")).rows).toEqual([]);
   });
 
   it.each<[how: string, lingers: (transaction: SqlTransaction) => Promise<unknown>]>([
@@ -114,7 +114,7 @@ describe('a tool with transaction', () => {
     const entries = await session.entries();
     expect(ofKind(entries, 'tool-results')).toMatchObject([{ results: [{ outcome: 'stopped' }] }]);
     expect(ofKind(entries, 'tool-results')[0]?.results[0]).not.toHaveProperty('mayHaveRun');
-    await eventually('the connection to be given back', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")).rows.length === 0);
+    await eventually('the connection to be given back', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'")).rows.length === 0);
     expect([await user.orders(), ofKind(await session.entries(), 'late-result')]).toEqual([[], []]);
   });
 
@@ -135,7 +135,7 @@ describe('a tool with transaction', () => {
     await (await other.sessions.get(session.id)).stop();
     await other.close();
     held.open();
-    await eventually('the transaction to end', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")).rows.length === 0);
+    await eventually('the transaction to end', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'")).rows.length === 0);
     expect([await user.orders(), runs, ofKind(await session.entries(), 'late-result')]).toEqual([[], 1, []]);
   });
 
@@ -263,7 +263,7 @@ it('a commit that is cut off by the end of its connection did not land: the call
     return place(asked, given);
   };
   const { turn, session } = await start({ user, tools: { order: orderTool(execute) } });
-  await eventually('the commit to linger', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query = 'COMMIT'")).rows.length === 1);
+  await eventually('the commit to linger', async () => (await user.pool.query("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep' AND query = 'COMMIT'")).rows.length === 1);
   await user.pool.query('DELETE FROM public.slow');
   await user.pool.query('SELECT pg_terminate_backend($1)', [runs[0]]);
   expect((await turn.result).reason).toBe('complete');
