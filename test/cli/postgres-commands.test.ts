@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { schemaVersionLatest } from '../../src/store/postgres/migrations.ts';
 import { withoutPassword } from '../../src/store-url.ts';
 import { postgresCli } from '../support/postgres-cli.ts';
 import { runCli, runCliJson, startCli, type CliOptions } from '../support/run-cli.ts';
@@ -20,9 +21,9 @@ async function sent(options: CliOptions, words: readonly string[], session = 'ne
 describe('the commands on Postgres', { timeout: 60_000 }, () => {
   it('make a store, and leave one alone that is up to date', async () => {
     const { options, store } = await postgresCli();
-    expect((await runCli(['migrate'], options)).stdout).toBe(`${withoutPassword(store)} is now at schema version 1 (was 0)\n`);
-    expect((await runCli(['migrate'], options)).stdout).toBe(`${withoutPassword(store)} is up to date (schema version 1)\n`);
-    expect(await runCliJson(['migrate'], options)).toEqual([{ store: withoutPassword(store), before: 1, after: 1 }]);
+    expect((await runCli(['migrate'], options)).stdout).toBe(`${withoutPassword(store)} is now at schema version ${schemaVersionLatest} (was 0)\n`);
+    expect((await runCli(['migrate'], options)).stdout).toBe(`${withoutPassword(store)} is up to date (schema version ${schemaVersionLatest})\n`);
+    expect(await runCliJson(['migrate'], options)).toEqual([{ store: withoutPassword(store), before: schemaVersionLatest, after: schemaVersionLatest }]);
   });
 
   it('talk, and show what was said', async () => {
