@@ -98,7 +98,7 @@ describe('dev', { timeout }, () => {
   it('runs a call again that may run twice, under the same key', async () => {
     const cwd = await folder();
     const env = { HOLDFAST_DEMO_JOURNAL: path.join(cwd, 'journal') };
-    const lines = (): Promise<readonly string[]> => readFile(env.HOLDFAST_DEMO_JOURNAL, 'utf8').then((text) => text.trimEnd().split('\n'), () => []);
+    const lines = (): Promise<readonly string[]> => readFile(env.HOLDFAST_DEMO_JOURNAL, 'utf8').then((text) => text.split('\n').filter((line) => line !== ''), () => []);
     const killed = startCli(['dev', '--port', '0'], { cwd, env });
     await listening(killed);
     const sessionId = await sendWithoutWaiting(cwd, 'sleep 1500');
