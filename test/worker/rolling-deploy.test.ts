@@ -12,7 +12,7 @@ import { ofKind } from '../support/run-turn.ts';
 import { postgresSchemas } from '../support/stores.ts';
 import type { DeployConfig } from './children/deploy-process.ts';
 
-/** The last one before which the rows of sessions looked different. The schema is the same: there is no published version on Postgres yet, and nothing to migrate. */
+/** The last one before which the rows of sessions looked different. The schema has grown since, by marks, branches and state: this version migrates it under the old ones. */
 const previous = 'Postgres: changes of sessions that come at once share a statement';
 const thisVersion = path.join(import.meta.dirname, '..', '..');
 const script = 'test/worker/children/deploy-process.ts';
