@@ -19,6 +19,9 @@ export function project(session: Session, entry: Entry): Session {
   return projection === undefined ? next : projection(next, entry);
 }
 
+/** After a move the session is as it was before something was said, whatever came of what is left or is visible again. */
+const nothingFailed: Pick<Session, 'lastTurn'> = { lastTurn: null };
+
 /** What each kind means for the projection. */
 const projections: { readonly [Kind in EntryKind]: (session: Session, entry: EntryOf<Kind>) => Session } = {
   'session-created': (session, entry) => ({
@@ -52,16 +55,16 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'attempt-lost': (session) => withTurn(countUsage(session, null), failedOnce),
   'attempt-stopped': (session) => withTurn(countUsage(session, null), (turn) => ({ ...turn, attempt: null })),
   'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries }) => ({
-    ...session, deliveries, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    ...session, ...nothingFailed, deliveries, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
     rewound: { branchId: session.rewound?.branchId ?? branchId, fromTurnId, turns: turns + (session.rewound?.turns ?? 0), intervals: joined(intervals, session.rewound?.intervals ?? []) },
   }),
-  'history-redone': (session, { deliveries }) => ({ ...session, deliveries, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
+  'history-redone': (session, { deliveries }) => ({ ...session, ...nothingFailed, deliveries, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
   'branch-discarded': (session, { seq, intervals, deliveries = [] }) => ({
-    ...session, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    ...session, ...nothingFailed, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
     // A result belongs to the branch that holds its call, wherever it was given.
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
-  'branch-restored': (session, { visible, deliveries }) => ({ ...session, branches: session.branches - 1, visible, deliveries }),
+  'branch-restored': (session, { visible, deliveries }) => ({ ...session, ...nothingFailed, branches: session.branches - 1, visible, deliveries }),
   'entry-redacted': (session, { clears, messageId }) => ({
     ...session, redactions: session.redactions + 1,
     ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
