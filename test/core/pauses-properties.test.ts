@@ -99,7 +99,8 @@ describe('whatever happens to a turn that waits', () => {
     ...['succeeded', 'failed', 'cancelled', 'unknown'].map((status) => `operation: ${status}`),
     ...['done', 'failed', 'denied', 'expired', 'stopped', 'stopped, may have run', 'unknown'].map((outcome) => `outcome: ${outcome}`),
     ...['rerun-keyed', 'probe', 'allowed'].map((how) => `given out again: ${how}`),
-    'outcome kept', 'steered', 'given after its branch was restored', 'given in two branches', 'prompt', 'claim without work', 'deleted',
+    // That a result is given after its branch was restored is too rare to be counted on here: see test/library/history.test.ts.
+    'outcome kept', 'steered', 'given in two branches', 'prompt', 'claim without work', 'deleted',
   ])('there was: %s', (what) => {
     expect(seen.get(what) ?? 0).toBeGreaterThan(0);
   });
