@@ -1,3 +1,4 @@
+import type { Route } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chatBrowser, hasChromium, needsChromium, type ChatBrowser } from '../support/chat-browser.ts';
 
@@ -109,6 +110,18 @@ describe.skipIf(!hasChromium)(`what other agents ask for on the chat page ${need
     expect(await tab.get('action-resolution').textContent()).toContain('Expired');
     expect(await tab.get('tool-call').getAttribute('data-outcome')).toBe('expired');
     await tab.picture('expired');
+    await tab.close();
+  });
+
+  test('what is said before the page knows its agents waits for them', async () => {
+    const tab = await chat.open();
+    const asked = Promise.withResolvers<Route>();
+    await tab.page.route('**/v1/agents', (route) => asked.resolve(route));
+    await tab.page.reload();
+    await tab.say('recite {}');
+    await (await asked.promise).continue();
+    await tab.is('idle');
+    expect(await tab.get('tool-call').textContent()).toContain('Shortened');
     await tab.close();
   });
 

@@ -13,7 +13,7 @@ export class Outbox {
   /** @type {Promise<unknown>} */
   #last = Promise.resolve();
 
-  /** @param {{ agentName: () => string, onChange: () => void, onProblem: (text: string) => void, onSession: (id: string) => void }} told */
+  /** @param {{ agentName: () => Promise<string>, onChange: () => void, onProblem: (text: string) => void, onSession: (id: string) => void }} told */
   constructor(told) {
     this.told = told;
   }
@@ -71,9 +71,9 @@ export class Outbox {
   }
 
   /** @param {OutgoingMessage} message */
-  #post({ messageId, text, sessionId, whenBusy }) {
+  async #post({ messageId, text, sessionId, whenBusy }) {
     if (sessionId !== null) return callServer('POST', `${pathOf(sessionId)}/messages`, { body: { text, whenBusy, messageId } });
     // A message id is unique in its session only, so that another one would be made without the key.
-    return callServer('POST', 'v1/sessions', { body: { agent: this.told.agentName(), message: { text, messageId } }, idempotencyKey: messageId });
+    return callServer('POST', 'v1/sessions', { body: { agent: await this.told.agentName(), message: { text, messageId } }, idempotencyKey: messageId });
   }
 }

@@ -30,7 +30,8 @@ let chat = null;
 let follower = null;
 /** @type {import('./session-list.js').ListedSession[]} */
 let sessions = [];
-let agentName = 'demo';
+/** Known a moment after the page is there; what is said before waits for it. */
+const agentLoaded = loadAgent();
 let followsEnd = true;
 let isStopping = false;
 let renderIsDue = false;
@@ -59,7 +60,7 @@ const branchPanel = new BranchPanel({
   onList: async () => (chat === null ? null : ((await ask('GET', `${pathOf(chat.sessionId)}/branches?limit=100`))?.items ?? null)),
   onRestore: (branchId) => inHistory(`branches/${encodeURIComponent(branchId)}/restore`, {}),
 });
-const outbox = new Outbox({ agentName: () => agentName, onChange: render, onProblem: showProblem, onSession: openNewSession });
+const outbox = new Outbox({ agentName: () => agentLoaded, onChange: render, onProblem: showProblem, onSession: openNewSession });
 const composer = connectComposer({ onSend: send, onStop: stop });
 const title = connectTitle({ onRename: rename });
 
@@ -292,13 +293,14 @@ async function refreshSessions() {
   }
 }
 
+/** @returns {Promise<string>} its name */
 async function loadAgent() {
   const { items } = await callUntilAnswered(() => callServer('GET', 'v1/agents'));
   const agent = items.find((/** @type {{ name: string }} */ { name }) => name === 'demo') ?? items[0];
-  if (agent === undefined) return;
-  agentName = agent.name;
+  if (agent === undefined) throw new Error('This server has no agents.');
   const tools = (agent.tools ?? []).map((/** @type {unknown} */ tool) => (typeof tool === 'string' ? tool : /** @type {any} */ (tool).name));
   setText(byId('agent', HTMLElement), `You talk to the agent “${agent.name}”, version ${agent.version}${tools.length === 0 ? '.' : `, with the tools ${tools.join(', ')}.`}`);
+  return agent.name;
 }
 
 /** @param {unknown} error */
@@ -357,4 +359,4 @@ function toggleList(open) {
 render();
 openFromHash();
 void refreshSessions();
-void loadAgent().catch((error) => showProblem(messageOf(error)));
+agentLoaded.catch((error) => showProblem(messageOf(error)));
