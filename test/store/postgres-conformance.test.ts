@@ -33,7 +33,7 @@ function onPostgres(options: Partial<PostgresStoreOptions> = {}, isolation = 're
 const api = { describe, it, expect };
 const counts = {
   'Postgres': await storeConformance({ name: 'Postgres', open: onPostgres(), api }),
-  // What an engine has that speaks Postgres's protocol and is another inside: every transaction serializable, no NOTIFY, no LISTEN. SKIP LOCKED and advisory locks are used nowhere.
+  // What an engine has that speaks Postgres's protocol and is another inside: every transaction serializable, no NOTIFY, no LISTEN, no SKIP LOCKED. Advisory locks are used nowhere.
   'an engine that is serializable and has neither NOTIFY nor SKIP LOCKED': await storeConformance({ name: 'Postgres as an engine that is serializable and has neither NOTIFY nor SKIP LOCKED', open: onPostgres({ dialect: { notify: false, skipLocked: false } }, 'serializable'), api }),
   'an engine that takes plain statements only': await storeConformance({ name: 'Postgres as an engine that takes plain statements only', open: onPostgres({ dialect: { commit: 'transaction', lock: 'update', notify: false }, preparedStatements: false }, 'repeatable read'), api }),
 };

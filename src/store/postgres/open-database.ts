@@ -129,15 +129,15 @@ export class Database {
 
   /**
    * Runs `work`, which is one transaction or one statement, again when it lost against another, and, where `repeats` says so, while the database cannot be reached. Rejects with `StoreError`: `store_unavailable` when
-   * that goes on, `store_closed`.
+   * that goes on, `store_closed`. `work` is told which try it is, from 1.
    */
-  async retrying<Result>(work: () => Promise<Result>, repeats = true): Promise<Result> {
+  async retrying<Result>(work: (tries: number) => Promise<Result>, repeats = true): Promise<Result> {
     const { clock } = this.#options.system;
     const untilMs = clock.monotonicMs() + patienceMs;
     for (let tries = 1; ; tries += 1) {
       if (this.#closed) throw new StoreError('store_closed', 'the store is closed');
       try {
-        return await work();
+        return await work(tries);
       } catch (error) {
         const again = isConflict(error) ? tries < conflictTriesMax : repeats && isPassing(error) && clock.monotonicMs() < untilMs;
         if (!again) throw storeErrorOf(error);
@@ -209,10 +209,12 @@ export class Database {
   }
 
   /** A transaction on a connection of its own: committed when `work` resolves, rolled back when it rejects. `work` ends with the statements that go out together with the COMMIT. */
-  async transaction<Result>(first: readonly Statement[], work: (rows: readonly (readonly Row[])[], client: PostgresClient) => Promise<{ readonly last: readonly Statement[] | 'rollback'; readonly result: Result }>): Promise<Result> {
+  async transaction<Result>(
+    first: readonly Statement[], work: (rows: readonly (readonly Row[])[], client: PostgresClient) => Promise<{ readonly last: readonly Statement[] | 'rollback'; readonly result: Result }>, begin = 'BEGIN',
+  ): Promise<Result> {
     return this.withClient(async (client) => {
       try {
-        const [, ...rows] = await this.sendAll(client, [{ text: 'BEGIN' }, ...first]);
+        const [, ...rows] = await this.sendAll(client, [{ text: begin }, ...first]);
         const { last, result } = await work(rows, client);
         if (last === 'rollback') await this.send(client, { text: 'ROLLBACK' });
         else await this.sendAll(client, [...last, { text: 'COMMIT' }]);

@@ -23,6 +23,11 @@ import { writesBeside } from './writes-beside.ts';
 /** So often a change is tried without a lock; then its session is locked first, so that it takes place however many others change it. */
 const unlockedTriesMax = 3;
 const triesMax = 50;
+/**
+ * So often a transaction that locks its session is begun as the database begins them. Where it sees what was there at its beginning, it fails if anything was stored since then and before it has the lock, which somebody who keeps
+ * storing could let happen for ever. All that it reads comes after the lock, so READ COMMITTED is enough for it; an engine without that takes it for what it has.
+ */
+const asDefaultTriesMax = 5;
 
 export interface SessionWritesOptions {
   readonly database: Database;
@@ -130,7 +135,7 @@ export class SessionWrites {
     locks ||= known === 'lock';
     for (let tries = 1; tries <= triesMax; tries += 1) {
       locks ||= tries > unlockedTriesMax;
-      const result = await database.retrying(() => (locks ? this.#tryLocked(request, unsure) : this.#tryRead(request, unsure)));
+      const result = await database.retrying((lockTries) => (locks ? this.#tryLocked(request, unsure, lockTries) : this.#tryRead(request, unsure)));
       if (result === 'lock') locks = true;
       else if (result !== 'again') return result;
     }
@@ -175,7 +180,7 @@ export class SessionWrites {
   }
 
   /** The session is locked by a statement that reads nothing else; those after it see all that was committed before the lock was had. */
-  async #tryLocked<Reply>(request: UpdateRequest<Reply>, unsure: Unsure<Reply>[]): Promise<UpdateResult<Reply> | 'again'> {
+  async #tryLocked<Reply>(request: UpdateRequest<Reply>, unsure: Unsure<Reply>[], tries: number): Promise<UpdateResult<Reply> | 'again'> {
     const { database, rows, statements, writer } = this.#options;
     const ref = await this.#refOf(request.key);
     if (ref === null) return this.#tryRead(request, unsure).then((result) => (result === 'lock' ? 'again' : result));
@@ -192,7 +197,7 @@ export class SessionWrites {
         invariant(write !== null, 'a session that is locked has its entries');
         begun = { ...planned, write };
         return { last: [...await writesBeside({ before: planned.before.session, change: planned.change, commitId: write.commitId }, { statements, send }), ...writer.statements(write)], result: committed(planned, write.entries) };
-      });
+      }, tries > asDefaultTriesMax ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : 'BEGIN');
       this.#landedLocked(begun);
       return result;
     } catch (error) {
