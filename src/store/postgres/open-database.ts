@@ -51,6 +51,11 @@ const patienceMs = 10_000;
 const retryMsFirst = 20;
 const retryMsMax = 500;
 const conflictTriesMax = 50;
+/**
+ * So often a transaction is begun as the database begins them. Where it sees what was there at its beginning, it fails if what it locks was changed between that and the lock, and somebody who keeps storing live output lets
+ * that happen for ever. READ COMMITTED waits instead; an engine without it takes it for what it has.
+ */
+const asDefaultTriesMax = 5;
 const connectMs = 5_000;
 /**
  * Of each connection of our own. A statement that takes longer than 30 s is ended by the server; every one of ours takes milliseconds, and is a look into an index: its plan is kept as long as the connection, and may be made
@@ -208,13 +213,16 @@ export class Database {
     });
   }
 
-  /** A transaction on a connection of its own: committed when `work` resolves, rolled back when it rejects. `work` ends with the statements that go out together with the COMMIT. */
+  /**
+   * A transaction on a connection of its own: committed when `work` resolves, rolled back when it rejects. `work` ends with the statements that go out together with the COMMIT. It locks first and reads after; so
+   * from a certain one of its `tries` on, see `asDefaultTriesMax`, it needs no more than READ COMMITTED.
+   */
   async transaction<Result>(
-    first: readonly Statement[], work: (rows: readonly (readonly Row[])[], client: PostgresClient) => Promise<{ readonly last: readonly Statement[] | 'rollback'; readonly result: Result }>, begin = 'BEGIN',
+    first: readonly Statement[], work: (rows: readonly (readonly Row[])[], client: PostgresClient) => Promise<{ readonly last: readonly Statement[] | 'rollback'; readonly result: Result }>, tries = 1,
   ): Promise<Result> {
     return this.withClient(async (client) => {
       try {
-        const [, ...rows] = await this.sendAll(client, [{ text: begin }, ...first]);
+        const [, ...rows] = await this.sendAll(client, [{ text: tries > asDefaultTriesMax ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : 'BEGIN' }, ...first]);
         const { last, result } = await work(rows, client);
         if (last === 'rollback') await this.send(client, { text: 'ROLLBACK' });
         else await this.sendAll(client, [...last, { text: 'COMMIT' }]);

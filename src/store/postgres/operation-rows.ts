@@ -59,7 +59,7 @@ export class OperationRows {
     /** Results of commits that came back as an error, by their ids: one may have landed, or land yet. */
     const unsure = new Map<string, Committed<Reply>>();
     for (let tries = 1; tries <= triesMax; tries += 1) {
-      const result = await database.retrying(() => (request.reads?.session === true ? this.#withSession(request, unsure) : this.#alone(request, unsure)));
+      const result = await database.retrying((lockTries) => (request.reads?.session === true ? this.#withSession(request, unsure, lockTries) : this.#alone(request, unsure)));
       if (result !== 'again') return result;
     }
     throw new StoreError('store_unavailable', `operation ${request.key.id} was changed by others ${triesMax} times in a row; nothing was written, try again`);
@@ -95,7 +95,7 @@ export class OperationRows {
     return result;
   }
 
-  async #withSession<Reply>({ key, transition }: OperationUpdateRequest<Reply>, unsure: Map<string, Committed<Reply>>): Promise<OperationUpdateResult<Reply> | 'again'> {
+  async #withSession<Reply>({ key, transition }: OperationUpdateRequest<Reply>, unsure: Map<string, Committed<Reply>>, tries: number): Promise<OperationUpdateResult<Reply> | 'again'> {
     const { database, statements, rows, writer, mintCommitId } = this.#options;
     const first = await this.#known(key);
     if (first === null) return notFound(key);
@@ -117,7 +117,7 @@ export class OperationRows {
         begun = { result: committed(change, write?.entries ?? []), change, before: known };
         const last = [...(change.operation === operation ? [] : [this.#change(change.operation, null, commitId)]), ...(write === null ? [] : writer.statements(write))];
         return { last: last.length === 0 ? 'rollback' : last, result: begun.result };
-      });
+      }, tries);
       if (begun !== null) this.#landed(begun, commitId);
       return result;
     } catch (error) {

@@ -23,11 +23,6 @@ import { writesBeside } from './writes-beside.ts';
 /** So often a change is tried without a lock; then its session is locked first, so that it takes place however many others change it. */
 const unlockedTriesMax = 3;
 const triesMax = 50;
-/**
- * So often a transaction that locks its session is begun as the database begins them. Where it sees what was there at its beginning, it fails if anything was stored since then and before it has the lock, which somebody who keeps
- * storing could let happen for ever. All that it reads comes after the lock, so READ COMMITTED is enough for it; an engine without that takes it for what it has.
- */
-const asDefaultTriesMax = 5;
 
 export interface SessionWritesOptions {
   readonly database: Database;
@@ -197,7 +192,7 @@ export class SessionWrites {
         invariant(write !== null, 'a session that is locked has its entries');
         begun = { ...planned, write };
         return { last: [...await writesBeside({ before: planned.before.session, change: planned.change, commitId: write.commitId }, { statements, send }), ...writer.statements(write)], result: committed(planned, write.entries) };
-      }, tries > asDefaultTriesMax ? 'BEGIN ISOLATION LEVEL READ COMMITTED' : 'BEGIN');
+      }, tries);
       this.#landedLocked(begun);
       return result;
     } catch (error) {

@@ -39,8 +39,7 @@ export async function loadState(session: Session | null, tenant: string, writes:
 async function lockScope(tenant: string, scopeText: string, keys: ReadonlySet<string> | null, { statements, nowMs, send }: Reading): Promise<LoadedScope> {
   const scopeKey = scopeKeyOf(scopeText);
   await send(statements.get('makeStateScope', tenant, scopeKey, scopeText));
-  await send(statements.get('lockStateScope', tenant, scopeKey));
-  const [row] = await send(statements.get('stateScope', tenant, scopeKey));
+  const [row] = await send(statements.get('lockStateScope', tenant, scopeKey));
   const all = await send(statements.get('stateKeys', tenant, scopeKey, nowMs));
   const items = await send(statements.get('stateItems', tenant, scopeKey, nowMs, keys === null ? all.map(({ key }) => key) : [...keys]));
   return { lastVersion: Number(row?.['last_version'] ?? 0), keys: all.length, items: new Map(items.map(itemOfRow).map((item) => [item.key, item])) };
@@ -94,13 +93,13 @@ export function postgresState({ database, statements, nowMs, use }: PostgresStat
 
   async function change<Reply extends JsonValue>(request: StateChangeRequest<Reply>): Promise<StateChangeResult<Reply>> {
     for (let tries = 1; tries <= triesMax; tries += 1) {
-      const result = await database.retrying(() => changeOnce(request));
+      const result = await database.retrying((lockTries) => changeOnce(request, lockTries));
       if (result !== 'again') return result;
     }
     throw new StoreError('store_unavailable', `a key was taken by others ${triesMax} times in a row; nothing was written, try again`);
   }
 
-  async function changeOnce<Reply extends JsonValue>({ tenant, writes, idempotency = [], transition }: StateChangeRequest<Reply>): Promise<StateChangeResult<Reply> | 'again'> {
+  async function changeOnce<Reply extends JsonValue>({ tenant, writes, idempotency = [], transition }: StateChangeRequest<Reply>, tries: number): Promise<StateChangeResult<Reply> | 'again'> {
     let ending = false;
     try {
       return await database.transaction([], async (_rows, client): Promise<{ last: readonly Statement[] | 'rollback'; result: StateChangeResult<Reply> }> => {
@@ -114,7 +113,7 @@ export function postgresState({ database, statements, nowMs, use }: PostgresStat
         ending = true;
         const replies = idempotency.map(({ scope, fingerprint, httpStatus, expiresAtMs }) => statements.get('keepReply', tenant, scope, fingerprint, httpStatus, JSON.stringify(planned.reply), expiresAtMs));
         return { last: [...stateStatements(tenant, planned.rows, nowMs(), statements), ...replies], result: { kind: 'committed', reply: planned.reply } };
-      });
+      }, tries);
     } catch (error) {
       if (isTaken(error)) return 'again';
       if (!ending || !mayHaveLanded(error)) throw error;

@@ -108,9 +108,8 @@ function stateTexts(dialect: Dialect) {
   return {
     makeStateScope: 'INSERT INTO {schema}.state_scope (tenant, scope_key, scope, last_version) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING',
     lockStateScope: dialect.lock === 'clause'
-      ? 'SELECT 1 AS locked FROM {schema}.state_scope WHERE tenant = $1 AND scope_key = $2 FOR NO KEY UPDATE'
-      : 'UPDATE {schema}.state_scope SET last_version = last_version WHERE tenant = $1 AND scope_key = $2',
-    stateScope: 'SELECT last_version FROM {schema}.state_scope WHERE tenant = $1 AND scope_key = $2',
+      ? 'SELECT last_version FROM {schema}.state_scope WHERE tenant = $1 AND scope_key = $2 FOR NO KEY UPDATE'
+      : 'UPDATE {schema}.state_scope SET last_version = last_version WHERE tenant = $1 AND scope_key = $2 RETURNING last_version',
     setStateScope: 'UPDATE {schema}.state_scope SET last_version = $3 WHERE tenant = $1 AND scope_key = $2',
     stateKeys: 'SELECT key FROM {schema}.state WHERE tenant = $1 AND scope_key = $2 AND (expires_at_ms IS NULL OR expires_at_ms > $3)',
     stateItems: `SELECT key, version, body, provenance, expires_at_ms FROM {schema}.state
