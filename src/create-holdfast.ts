@@ -113,7 +113,7 @@ export interface Holdfast extends AsyncDisposable {
    */
   transaction<Result>(work: (transaction: SqlTransaction) => Promise<Result>): Promise<Result>;
   /**
-   * After the `COMMIT` of your own transaction, in which something was sent or created: begins the work at once, here and in the other processes. Without it, it begins within a second where a worker is busy, and within five where
+   * After the `COMMIT` of your own transaction, in which something was sent or created: begins the work at once, here and in the other processes. Without it, it begins within about a second where a worker is busy, and within about six where
    * all are idle. Harmless at any time. Never throws.
    */
   wake(): void;

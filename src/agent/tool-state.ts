@@ -15,7 +15,7 @@ export type StateReading = Pick<ToolState, 'get' | 'list' | 'snapshot'>;
 /**
  * State that the agent keeps between turns, as a tool has it. A call sees its own writes at once; others see them with the commit of its step, if the call ends as `done`: they land with its result, or not at all. When
  * a value that was written on a condition (`ifVersion`), or counted up, has changed meanwhile so that the write is not possible, the call ends as `failed` with code `state_conflict` and none of its writes lands.
- * In a tool with `background` state can only be read. All methods reject with `RefusedError`: `state_disabled`, `state_scope_unknown`, `state_scope_off`, `state_identity_missing`, `state_key_invalid`; those that write
+ * In a tool with `background` or `transaction` state can only be read. What a call asks for is done in the order in which it asks. A write on a condition is refused when the call has written the key without one before. All methods reject with `RefusedError`: `state_disabled`, `state_scope_unknown`, `state_scope_off`, `state_identity_missing`, `state_key_invalid`; those that write
  * also `state_not_json`, `state_too_large`, `state_quota`, `state_version_conflict`, `invalid_request`.
  */
 export interface ToolState {

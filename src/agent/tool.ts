@@ -82,7 +82,7 @@ export interface ToolPolicy {
    * On Postgres only: `execute` runs in a transaction, given as `options.transaction`, whose commit also stores the call's result. What it writes with that happens exactly once for the call: when it throws, runs
    * out of time, is stopped or its process dies, nothing of it is kept; after a crash, and when it lost against another transaction, it runs again. So it has the recovery `rerun`, and what it does besides must bear
    * that. It holds a connection and whatever rows it has locked while it runs, for `timeoutMs` at most: keep it short. At most half of the connections of the store's pool are held so (4 of the 10 by default); further calls
-   * wait for their turn, as long as their `timeoutMs`. Not together with another `recovery`, with `background`, or without `execute`. Default false.
+   * wait for their turn, as long as their `timeoutMs`. It reads `state` and does not write it. Not together with another `recovery`, with `background`, or without `execute`. Default false.
    */
   readonly transaction?: boolean;
   /** With `background`: while an operation of the same owner, agent, tool and key lives, another call is answered `in_progress`. At most 255 characters. */

@@ -15,6 +15,8 @@ import { runInTransaction, type TransactionEnding } from './transaction-call.ts'
 import { scopeOfCall } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
+const readOnlyInTransaction = 'a tool with `transaction` reads state and does not write it: its transaction is committed before the step, in which alone it turns out whether a write can be made';
+
 export interface BatchStep {
   readonly turnId: string;
   readonly stepSeq: number;
@@ -129,8 +131,7 @@ export class CallBatch {
     const bound = { clock: this.#host.system.clock, signal: abort.signal, timeoutMs: definition.timeoutMs ?? agent.limits.toolTimeoutMs };
     const made = await scopeOfCall(this.#host.store, this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
-    const newState = (): CallState => new CallState({ store: this.#host.store, agent, session: made.scope.session });
-    const state = newState();
+    const state = new CallState({ store: this.#host.store, agent, session: made.scope.session, ...(definition.transaction === true ? { readOnly: readOnlyInTransaction } : {}) });
     const toolRun = {
       definition, call: part, ...bound,
       approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
@@ -141,7 +142,7 @@ export class CallBatch {
         progress: () => undefined, externalCompletion: notAnOperation, state,
       },
     };
-    if (definition.transaction === true) return this.#endTransaction(await runInTransaction(this.#host, this.#run, { stepSeq: this.#step.stepSeq, toolRun, newState }));
+    if (definition.transaction === true) return this.#endTransaction(await runInTransaction(this.#host, this.#run, { stepSeq: this.#step.stepSeq, toolRun }));
     this.#end(await state.seal(await runTool({ ...toolRun, keepWhole: (text) => keepWhole(this.#host, ref, text), onLate: (result) => this.#recordLate(result, true) })));
   }
 

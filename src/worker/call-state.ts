@@ -15,8 +15,8 @@ export interface CallStateOptions {
   readonly agent: Agent;
   /** As of the step. */
   readonly session: Session;
-  /** Of a tool that runs as an operation nothing is written. */
-  readonly readOnly?: boolean;
+  /** Why it can only be read; left out: it can be written. */
+  readonly readOnly?: string;
 }
 
 interface Place {
@@ -33,6 +33,7 @@ export class CallState implements ToolState {
   /** What the call has written, by scope and key; null: deleted. */
   readonly #own = new Map<string, Map<string, JsonValue | null | undefined>>();
   #actor: Promise<Identity | undefined> | null = null;
+  #last: Promise<unknown> = Promise.resolve();
   #sealed = false;
 
   constructor(options: CallStateOptions) {
@@ -47,11 +48,38 @@ export class CallState implements ToolState {
     return { ...result, stateWrites: { writes: [...this.#writes], ...(actor === undefined ? {} : { actor }) } };
   }
 
-  async get(scope: StateScope, key: string): Promise<ToolStateItem | null> {
-    return this.#read(await this.#place(scope, key));
+  get(scope: StateScope, key: string): Promise<ToolStateItem | null> {
+    return this.#inTurn(async () => this.#read(await this.#place(scope, key)));
   }
 
-  async set(scope: StateScope, key: string, value: unknown, { ifVersion, ttlMs }: { readonly ifVersion?: number; readonly ttlMs?: number } = {}): Promise<void> {
+  set(scope: StateScope, key: string, value: unknown, options: { readonly ifVersion?: number; readonly ttlMs?: number } = {}): Promise<void> {
+    return this.#inTurn(() => this.#set(scope, key, value, options));
+  }
+
+  increment(scope: StateScope, key: string, by = 1): Promise<number> {
+    return this.#inTurn(() => this.#increment(scope, key, by));
+  }
+
+  delete(scope: StateScope, key: string, options: { readonly ifVersion?: number } = {}): Promise<boolean> {
+    return this.#inTurn(() => this.#delete(scope, key, options));
+  }
+
+  list(scope: StateScope, query: StatePageQuery = {}): Promise<{ readonly items: readonly ToolStateItem[]; readonly nextCursor: string | null }> {
+    return this.#inTurn(async () => this.#page(await this.#place(scope, null), query));
+  }
+
+  snapshot(): Promise<Readonly<Record<StateScope, Readonly<Record<string, JsonValue>>>>> {
+    return this.#inTurn(() => this.#snapshot());
+  }
+
+  /** One after the other, in the order in which the tool asks, waiting or not: each sees what those before it wrote. */
+  #inTurn<Result>(verb: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(verb, verb);
+    this.#last = result;
+    return result;
+  }
+
+  async #set(scope: StateScope, key: string, value: unknown, { ifVersion, ttlMs }: { readonly ifVersion?: number; readonly ttlMs?: number }): Promise<void> {
     const at = await this.#place(scope, key);
     const plain = plainJson(value);
     if (!plain.valid) throw refused(refuse('state_not_json', `the value is not JSON: ${plain.problem}`));
@@ -61,7 +89,7 @@ export class CallState implements ToolState {
     this.#write(at, { op: 'set', key: at.key, value: plain.value, ...condition, ...(ttlMs === undefined ? {} : { ttlMs }) }, plain.value);
   }
 
-  async increment(scope: StateScope, key: string, by = 1): Promise<number> {
+  async #increment(scope: StateScope, key: string, by: number): Promise<number> {
     const at = await this.#place(scope, key);
     const before = (await this.#read(at))?.value ?? 0;
     if (typeof before !== 'number' || !Number.isFinite(before + by)) throw refused(refuse('invalid_request', `the value of ${JSON.stringify(at.key)} is no number to which ${by} can be added`));
@@ -69,7 +97,7 @@ export class CallState implements ToolState {
     return before + by;
   }
 
-  async delete(scope: StateScope, key: string, { ifVersion }: { readonly ifVersion?: number } = {}): Promise<boolean> {
+  async #delete(scope: StateScope, key: string, { ifVersion }: { readonly ifVersion?: number }): Promise<boolean> {
     const at = await this.#place(scope, key);
     const condition = await this.#condition(at, ifVersion);
     const was = await this.#read(at);
@@ -77,11 +105,7 @@ export class CallState implements ToolState {
     return was !== null;
   }
 
-  async list(scope: StateScope, query: StatePageQuery = {}): Promise<{ readonly items: readonly ToolStateItem[]; readonly nextCursor: string | null }> {
-    return this.#page(await this.#place(scope, null), query);
-  }
-
-  async snapshot(): Promise<Readonly<Record<StateScope, Readonly<Record<string, JsonValue>>>>> {
+  async #snapshot(): Promise<Readonly<Record<StateScope, Readonly<Record<string, JsonValue>>>>> {
     const { id, externalId } = this.#options.session;
     return snapshotBy(async (scope, query) => {
       const at = await this.#find(scope, null);
@@ -111,16 +135,20 @@ export class CallState implements ToolState {
     return item === null ? null : { key, value: item.value, version: item.version };
   }
 
-  /** What is written on a condition is looked at now, and again in the commit; a second write of the same call needs no second look. */
+  /** What is written on a condition is looked at now, and again in the commit. A second write of the same call needs no second look where the first had it, and could have none where it had not. */
   async #condition({ place, scopeText: text, key }: Place, ifVersion: number | undefined): Promise<{ readonly ifVersion?: number }> {
     if (ifVersion === undefined) return {};
     const actual = (await readStateItem(this.#options.store, place, key))?.version ?? 0;
     if (actual !== ifVersion) throw refused(refuse('state_version_conflict', `the value has version ${actual}, not ${ifVersion}`, { key, expected: ifVersion, actual }));
-    return this.#own.get(text)?.has(key) === true ? {} : { ifVersion };
+    const first = this.#writes.find((write) => write.scopeText === text && 'key' in write && write.key === key);
+    if (first === undefined) return { ifVersion };
+    if (!('ifVersion' in first)) throw refused(refuse('invalid_request', `the call has written ${JSON.stringify(key)} without a condition already: give its first write of the key the condition`));
+    return {};
   }
 
   #write({ scopeText: text }: Place, operation: Exclude<StateOperation, { readonly op: 'clear' }>, value: JsonValue | undefined): void {
-    if (this.#options.readOnly === true) throw refused(refuse('invalid_request', 'a tool with `background` reads state and does not write it: it has no step to write it with'));
+    const { readOnly } = this.#options;
+    if (readOnly !== undefined) throw refused(refuse('invalid_request', readOnly));
     if (this.#sealed) throw refused(refuse('invalid_request', 'the call has ended; what it writes now lands nowhere'));
     if (this.#writes.length >= limits.stateWritesPerCallMax) throw refused(refuse('state_quota', `one call writes at most ${limits.stateWritesPerCallMax} times`, { max: limits.stateWritesPerCallMax }));
     this.#writes.push({ ...operation, scopeText: text });

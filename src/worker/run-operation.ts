@@ -50,7 +50,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
     options: {
       ...made.scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
       messages: await messagesUpTo(host.store, session, operation.stepSeq),
-      state: new CallState({ store: host.store, agent, session, readOnly: true }),
+      state: new CallState({ store: host.store, agent, session, readOnly: 'a tool with `background` reads state and does not write it: it has no step to write it with' }),
       progress: (fraction, text) => progress.report(fraction, text),
       externalCompletion: () => (completion ??= openCompletion(host, run)),
     },

@@ -18,7 +18,7 @@ export function principalOf({ tenant, owner }: Session): Principal {
 /** What the agent's functions are given for the present step; the context is made anew for each. */
 export async function stepScope(store: Store, { agent, session }: Pick<SessionRun, 'agent' | 'session'>): Promise<StepScope> {
   const principal = principalOf(session);
-  const state = new CallState({ store, agent, session, readOnly: true });
+  const state = new CallState({ store, agent, session, readOnly: 'what an agent is made of reads state and does not write it' });
   const context = agent.context === undefined ? undefined : await agent.context({ session, principal, state });
   return { session, principal, state, context };
 }

@@ -6,7 +6,6 @@ import { HoldfastError, refuse } from '../core/errors.ts';
 import { wellFormedText } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import { StoreError, type StoreTransaction } from '../store/store.ts';
-import type { CallState } from './call-state.ts';
 import { runTool, type ToolRun } from './run-tool.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { keepWhole } from './whole-result.ts';
@@ -29,8 +28,6 @@ export type TransactionEnding =
 export interface TransactionCall {
   readonly stepSeq: number;
   readonly toolRun: Omit<ToolRun, 'keepWhole' | 'onLate' | 'onError'>;
-  /** What the tool writes to state, for each try anew. */
-  readonly newState: () => CallState;
 }
 
 /** Rejects the transaction's work, so that it is rolled back. */
@@ -80,16 +77,15 @@ async function endingOf(host: WorkerHost, run: SessionRun, call: TransactionCall
 }
 
 /** The work of the transaction. Whatever is not a stored result rejects. */
-async function callWithin(host: WorkerHost, run: SessionRun, { stepSeq, toolRun, newState }: TransactionCall, transaction: StoreTransaction): Promise<CallResult> {
+async function callWithin(host: WorkerHost, run: SessionRun, { stepSeq, toolRun }: TransactionCall, transaction: StoreTransaction): Promise<CallResult> {
   const { ref, lease, abort: { signal } } = run;
   let thrown: unknown;
-  const state = newState();
-  const options: Omit<TransactionToolOptions, 'abortSignal'> = { ...toolRun.options, state, transaction: transaction as unknown as TransactionToolOptions['transaction'] };
-  const result = await state.seal(await orAborted(signal, runTool({
+  const options: Omit<TransactionToolOptions, 'abortSignal'> = { ...toolRun.options, transaction: transaction as unknown as TransactionToolOptions['transaction'] };
+  const result = await orAborted(signal, runTool({
     ...toolRun, options,
     keepWhole: (text) => keepWhole(host, ref, text, transaction),
     onError: (error) => { thrown = error; },
-  })));
+  }));
   if (result.outcome !== 'done') throw new RolledBack({ kind: 'rolled-back', result }, thrown);
   // From here on the session's row is locked, and whoever stops it or takes it over waits, and then finds the outcome.
   if (await host.store.storeOutcomeIfHeld({ ref, fence: lease.fence, stepSeq, result, transaction }) === 'fence-lost') throw new RolledBack(gone(true));

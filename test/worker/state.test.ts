@@ -42,6 +42,30 @@ describe('what a tool writes through state', () => {
     expect(await session.state.get('actor', 'n')).toMatchObject({ value: 3, followsHistory: false, provenance: { by: 'tool', callKey: written?.callKey } });
   });
 
+  it('is done in the order in which it asks, waited for or not', async () => {
+    const seen: unknown[] = [];
+    const count = stateTool(async ({ state }) => {
+      seen.push(await Promise.all([state.increment('agent', 'n'), state.increment('agent', 'n'), state.get('agent', 'n')]), (await state.get('agent', 'n'))?.value);
+    });
+    const { session } = await runTurn({ tools: { count }, script: [calling(['count']), 'done'] });
+    expect(seen).toEqual([[1, 2, { key: 'n', value: 2, version: null }], 2]);
+    expect((await session.state.get('agent', 'n'))?.value).toBe(2);
+  });
+
+  it('on a condition is refused where the call has written the key without one, and may follow a write that had it', async () => {
+    const codes: unknown[] = [];
+    const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : error);
+    const note = stateTool(async ({ state }) => {
+      await state.increment('agent', 'counted');
+      codes.push(await state.set('agent', 'counted', 7, { ifVersion: 0 }).catch(codeOf), await state.delete('agent', 'counted', { ifVersion: 0 }).catch(codeOf));
+      await state.set('agent', 'new', 1, { ifVersion: 0 });
+      codes.push(await state.set('agent', 'new', 2, { ifVersion: 0 }));
+    });
+    const { session } = await runTurn({ tools: { note }, script: [calling(['note']), 'done'] });
+    expect(codes).toEqual(['invalid_request', 'invalid_request', undefined]);
+    expect((await session.state.list('agent')).items.map(({ key, value }) => [key, value])).toEqual([['counted', 1], ['new', 2]]);
+  });
+
   it('is not there when it fails, or is denied', async () => {
     const fails = stateTool(async ({ state }) => {
       await state.set('conversation', 'k', 1);

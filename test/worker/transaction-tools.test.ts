@@ -177,6 +177,34 @@ describe('a tool with transaction', () => {
     expect([await user.orders(), (await user.pool.query('SELECT id FROM holdfast.whole_result')).rows]).toEqual([['a'], [{ id: results[0]?.wholeId }]]);
   });
 
+  it('whose whole result meets a conflict runs again, and is not taken for a statement of its own that failed', async () => {
+    const user = await userDatabase();
+    let stored = 0;
+    const { entries } = await run({
+      user, tools: { order: orderTool(async (asked, given) => { await place(asked, given); return 'x'.repeat(5_000); }, { maxResultBytes: 1_000 }) },
+      overrides: {
+        storeWholeResult: async (inner, whole) => {
+          stored += 1;
+          if (stored > 1 || whole.transaction === undefined) return inner.storeWholeResult(whole);
+          await (whole.transaction as unknown as SqlTransaction).query("DO $$ BEGIN RAISE EXCEPTION SQLSTATE '40001'; END $$");
+          return 'stored';
+        },
+      },
+    });
+    expect(ofKind(entries, 'tool-results')).toMatchObject([{ results: [{ outcome: 'done', wholeBytes: 5_000 }] }]);
+    expect([stored, await user.orders()]).toEqual([2, ['order']]);
+  });
+
+  it('reads state and does not write it: its transaction is committed before it would turn out whether it may', async () => {
+    const user = await userDatabase();
+    const { entries, session } = await run({
+      user, script: [calling(['order']), 'ordered'],
+      tools: { order: orderTool(async (asked, given) => { await place(asked, given); await given.state.get('agent', 'stock'); return given.state.set('agent', 'stock', 1); }) },
+    });
+    expect(ofKind(entries, 'tool-results')).toMatchObject([{ results: [{ outcome: 'failed', code: 'tool_error', errorText: expect.stringContaining('reads state and does not write it') as string }] }]);
+    expect([await user.orders(), (await session.state.list('agent')).items]).toEqual([[], []]);
+  });
+
   it('runs beside its siblings, of its kind and of others, each once', async () => {
     const user = await userDatabase();
     const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
