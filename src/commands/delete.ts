@@ -23,6 +23,9 @@ export async function deleteSession(host: CommandHost, sessionId: string, { prin
     },
   });
   if (result.kind === 'refused') return result.refusal;
-  if (result.kind === 'committed') host.work?.sessionChanged(result.session);
+  if (result.kind === 'committed') {
+    host.committed(result.session, []);
+    host.work?.sessionChanged(result.session);
+  }
   return { reply: { deleted: true }, httpStatus: 200, replayed: result.kind === 'replayed' };
 }
