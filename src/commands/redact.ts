@@ -1,7 +1,8 @@
 import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
 import type { Entry } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { queuedMark } from '../core/history.ts';
+import { queuedMark, resultMarks } from '../core/history.ts';
+import { limits } from '../core/limits.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { asJson, parseInput, redactInput, type RedactInput } from './input.ts';
@@ -10,7 +11,7 @@ import { runCommand } from './run-command.ts';
 const pageEntries = 500;
 
 /**
- * Removes the content of an entry for good, and of those that hold the same: a message that waited, and what it became. What is left says that something was there, and who removed it. Refusals: `invalid_request` (no such
+ * Removes the content of an entry for good, and of those that hold the same: a message that waited, and what it became; an operation's result, wherever it is. What is left says that something was there, and who removed it. Refusals: `invalid_request` (no such
  * entry, or one without content), `session_not_found`, `session_busy` (it belongs to a turn that runs or waits), `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless.
  */
 export async function redact(host: CommandHost, sessionId: string, body: RedactInput, options: CommandOptions): Promise<CommandReply<RedactReply> | Refusal> {
@@ -22,13 +23,30 @@ export async function redact(host: CommandHost, sessionId: string, body: RedactI
   const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
   if (entry?.seq !== seq || seq > session.lastSeq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
   const entries = await sameContent(host.store, session, entry);
+  const operationIds = entry.kind === 'tool-results' ? await operationsOfStep(host.store, session, entry.stepSeq) : [];
   // What had left the queue when the session was read is in the log in all its forms.
   const waits = 'messageId' in entry && session.queue.some(({ messageId }) => messageId === entry.messageId);
-  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, reads: { entries: entries.map((each) => each.seq) }, accept: acceptRedact({ entries, by: options.principal.owner, waits }) }, options);
+  const undelivered = 'operationId' in entry && session.deliveries.some(({ operationId }) => operationId === entry.operationId) ? entry.operationId : null;
+  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, reads: { entries: entries.map((each) => each.seq) }, accept: acceptRedact({ entries, by: options.principal.owner, operationIds, waits, undelivered }) }, options);
 }
 
-/** A message that waited is in the log as it was queued, as it was edited, and as it started. */
+/** Calls that waited for their operations have the results of these; the step names no operation. */
+async function operationsOfStep(store: Store, ref: SessionRef, stepSeq: number): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (let before: string | null | undefined; before !== null;) {
+    const page = await store.listOperations(ref, { limit: limits.pageItemsMax, before });
+    found.push(...page.items.flatMap((operation) => (operation.stepSeq === stepSeq ? [operation.id] : [])));
+    before = page.nextCursor;
+  }
+  return found;
+}
+
+/** What holds the same content: a message that waited is in the log as it was queued, as it was edited, and as it started; the result of a detached operation as it ended, and as the model was given it. */
 async function sameContent(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
+  if (entry.kind === 'operation-ended' || entry.kind === 'operation-result') {
+    const found = await Promise.all(resultMarks(entry).map((mark) => store.readMarked(ref, mark)));
+    return [entry, ...found.filter((other) => other !== null && other.seq !== entry.seq)] as readonly Entry[];
+  }
   if (!('messageId' in entry)) return [entry];
   const { messageId } = entry;
   const queued = await store.readMarked(ref, queuedMark(messageId));
@@ -39,7 +57,8 @@ async function sameContent(store: Store, ref: SessionRef, entry: Entry): Promise
     const page = await store.readEntries(ref, { afterSeq: after, limit: pageEntries });
     found.push(...page.filter((other) => 'messageId' in other && other.messageId === messageId && (other.kind === 'message-queued' || other.kind === 'queued-message-edited' || other.kind === 'user-message')));
     after = page.at(-1)?.seq ?? after;
-    searches = page.length === pageEntries && !found.some(({ kind }) => kind === 'user-message');
+    const isOver = page.some((other) => (other.kind === 'user-message' || other.kind === 'message-unqueued') && other.messageId === messageId);
+    searches = page.length === pageEntries && !isOver;
   }
   return found.some(({ seq }) => seq === entry.seq) ? found : [entry, ...found];
 }

@@ -46,10 +46,11 @@ export interface Change<Reply> {
   readonly operations?: readonly Operation[];
   /** Operations that are over, by id: what lives of them is cancelled, see `cancelled` in `operation-transitions.ts`. */
   readonly cancels?: readonly string[];
-  /** Branches that are discarded, and ids of those that are restored. */
-  /** Entries that stand in the log already and whose content is removed: as they are without it. The wholes of their results go, and what the rows of their operations say. */
+  /** Entries that stand in the log already and whose content is removed: as they are without it. The wholes of their results go, and what the rows of these operations say. */
   readonly redacts?: readonly Entry[];
   readonly redactsWholes?: readonly string[];
+  readonly redactsOperations?: readonly string[];
+  /** Branches that are discarded, and ids of those that are restored. */
   readonly branches?: { readonly filed: readonly Branch[]; readonly restored: readonly string[] };
   /** Rows of scopes beside the session. */
   readonly stateRows?: readonly ScopeChange[];
@@ -89,6 +90,7 @@ export class Draft {
   readonly #restored: string[] = [];
   readonly #redacts: Entry[] = [];
   readonly #redactsWholes: string[] = [];
+  readonly #redactsOperations = new Set<string>();
   #state: StateWorld | null;
   /** Of the open calls: as they were stored, and as this change adds to them. */
   #known: readonly CallResult[];
@@ -260,10 +262,11 @@ export class Draft {
     this.#filed.push({ ...branch, discardedAtMs: this.nowMs });
   }
 
-  /** Removes the content of an entry that stands in the log. */
-  redact(entry: Entry, redaction: Redaction): void {
+  /** Removes the content of an entry that stands in the log, and what the rows of operations say of it. */
+  redact(entry: Entry, redaction: Redaction, operationIds: readonly string[]): void {
     this.#redacts.push(redactEntry(entry, redaction));
     this.#redactsWholes.push(...wholeIdsOf(entry));
+    for (const id of operationIds) this.#redactsOperations.add(id);
   }
 
   /** Makes all of these writes, or none. Those of the conversation are in the log when {@link appendState} has been called. */
@@ -295,7 +298,7 @@ export class Draft {
     return {
       session: this.session, entries: this.#entries, dropsChunks: this.#dropsChunks, dropsOutcomes: this.#dropsOutcomes, outcomes: this.#added,
       operations: this.#operations, cancels: this.#cancels, deletesSession, reply,
-      ...(this.#redacts.length === 0 ? {} : { redacts: this.#redacts, redactsWholes: this.#redactsWholes }),
+      ...(this.#redacts.length === 0 ? {} : { redacts: this.#redacts, redactsWholes: this.#redactsWholes, redactsOperations: [...this.#redactsOperations] }),
       ...(stateRows.length === 0 ? {} : { stateRows }),
       ...(this.#filed.length + this.#restored.length === 0 ? {} : { branches: { filed: this.#filed, restored: this.#restored } }),
     };

@@ -1,6 +1,6 @@
 import type { Entry, Interval } from './entry.ts';
 import { isVisible } from './intervals.ts';
-import type { Delivery } from './operation.ts';
+import type { Delivery, OperationEnded } from './operation.ts';
 
 /** A discarded future of a session: what was visible after a point of its history, until the conversation went another way (G10). */
 export interface Branch {
@@ -75,7 +75,7 @@ export function markOf(entry: Entry): string | null {
     case 'turn-ended':
       return ends + entry.turnId;
     case 'operation-ended':
-      return entry.mode === 'detach' && entry.result !== undefined ? `${resultKnown}${entry.operationId}:${entry.stepSeq}` : null;
+      return entry.mode === 'detach' && entry.result !== undefined ? knownMark(entry) : null;
     case 'operation-result':
       return resultGiven + entry.operationId;
     case 'state-changed':
@@ -83,6 +83,15 @@ export function markOf(entry: Entry): string | null {
     default:
       return null;
   }
+}
+
+function knownMark({ operationId, stepSeq }: Pick<OperationEnded, 'operationId' | 'stepSeq'>): string {
+  return `${resultKnown}${operationId}:${stepSeq}`;
+}
+
+/** The marks of the entries that hold the result of a detached operation: as it ended, and as the model was given it. */
+export function resultMarks(operation: Pick<OperationEnded, 'operationId' | 'stepSeq'>): readonly string[] {
+  return [knownMark(operation), resultGiven + operation.operationId];
 }
 
 /** The mark of a message as it was queued. */

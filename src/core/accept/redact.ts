@@ -8,11 +8,15 @@ import type { Session } from '../session.ts';
 import type { Accept } from './transition.ts';
 
 export interface RedactCommand {
-  /** The entry as the log has it, and those that hold the same content: a message that waited, and what it became. */
+  /** The entry as the log has it, and those that hold the same content: a message that waited, and what it became; what an operation came to, and what the model was given of it. */
   readonly entries: readonly Entry[];
   readonly by: string;
+  /** Operations whose results are among the entries. Those that an entry names need not be named. */
+  readonly operationIds?: readonly string[];
   /** The message was seen to wait: what it becomes may not be among the entries. */
   readonly waits?: boolean;
+  /** The operation whose result was seen to wait for the model: once it is given, there is one more entry. */
+  readonly undelivered?: string | null;
 }
 
 export interface RedactReply {
@@ -22,18 +26,19 @@ export interface RedactReply {
 }
 
 /** Removes the content of an entry for good and leaves a tombstone. Not of the turn that runs: its content is in use. Reads the entries, which somebody else may have redacted since. */
-export function acceptRedact({ entries, by, waits = false }: RedactCommand): Accept<RedactReply> {
+export function acceptRedact({ entries, by, operationIds = [], waits = false, undelivered = null }: RedactCommand): Accept<RedactReply> {
   return (draft, _circumstances, loaded) => {
-    const { turn, queue } = draft.session;
+    const { turn, queue, deliveries } = draft.session;
+    const isBeingGiven = undelivered !== null && !deliveries.some(({ operationId }) => operationId === undelivered);
     let redacted = false;
     for (const read of entries) {
       const entry = loaded.entries?.find(({ seq }) => seq === read.seq) ?? read;
       if (!isRedactable(entry)) return refuse('invalid_request', `entry ${entry.seq} (${entry.kind}) has no content that can be removed`, { seq: entry.seq });
-      const isInUse = waits || (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
+      const isInUse = waits || isBeingGiven || (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
       if (isInUse) return refuse('session_busy', `entry ${entry.seq} belongs to a turn that runs or waits; let it end, stop it, or take its message from the queue`, { seq: entry.seq });
       if (entry.redacted !== undefined) continue;
       redacted = true;
-      draft.redact(entry, { atMs: draft.nowMs, by });
+      draft.redact(entry, { atMs: draft.nowMs, by }, 'operationId' in entry ? [...operationIds, entry.operationId] : operationIds);
       draft.append({
         kind: 'entry-redacted', redactedSeq: entry.seq, redactedKind: entry.kind, by, clears: clearsOf(draft.session, entry), ...('messageId' in entry ? { messageId: entry.messageId } : {}),
       });

@@ -35,10 +35,9 @@ async function cancellations({ change: { cancels = [], session }, commitId }: Be
 }
 
 /** Content is removed from entries, from the wholes of their results, and from what the rows of their operations say. */
-async function redactions({ change: { redacts = [], redactsWholes = [], session: { tenant, id } }, commitId }: Beside, { statements, send }: Reading): Promise<readonly Statement[]> {
+async function redactions({ change: { redacts = [], redactsWholes = [], redactsOperations = [], session: { tenant, id } }, commitId }: Beside, { statements, send }: Reading): Promise<readonly Statement[]> {
   if (redacts.length === 0) return [];
-  const operationIds = redacts.flatMap((entry) => ('operationId' in entry ? [entry.operationId] : []));
-  const rows = operationIds.length === 0 ? [] : await send(statements.get('lockOperations', tenant, operationIds));
+  const rows = redactsOperations.length === 0 ? [] : await send(statements.get('lockOperations', tenant, redactsOperations));
   const operations = rows.map((row) => redactOperation(JSON.parse(String(row['body'])) as Operation));
   return [
     statements.get('redactEntries', tenant, id, redacts.map(({ seq }) => seq), redacts.map((entry) => JSON.stringify(entry))),

@@ -3,6 +3,7 @@ import type { Entry, EntryKind } from '../../core/entry.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
 import { redactOperation } from '../../core/redact.ts';
 import type { Session } from '../../core/session.ts';
+import type { OperationKey } from '../store.ts';
 import type { OperationRows } from './operation-rows.ts';
 import type { SessionRows } from './session-rows.ts';
 import type { StateRows } from './state-rows.ts';
@@ -43,7 +44,8 @@ export class ChangeWriter {
     for (const branchId of change.branches?.restored ?? []) this.#statements.get('deleteBranch').run(tenant, id, branchId);
     for (const branch of change.branches?.filed ?? []) this.#statements.get('insertBranch').run(tenant, id, branch.id, JSON.stringify(branch));
     this.#state.write(tenant, change.stateRows ?? [], session.updatedAtMs);
-    for (const entry of change.redacts ?? []) this.#redact(session, entry);
+    for (const entry of change.redacts ?? []) this.#statements.get('redactEntry').run(JSON.stringify(entry), tenant, id, entry.seq);
+    for (const operationId of change.redactsOperations ?? []) this.#redactOperation({ tenant, id: operationId });
     for (const wholeId of change.redactsWholes ?? []) this.#statements.get('deleteWholeResult').run(tenant, id, wholeId);
     // Cancelled first, so that one that begins may have the key of one that is over.
     this.#operations.cancel(tenant, cancels, session.updatedAtMs);
@@ -56,9 +58,8 @@ export class ChangeWriter {
   }
 
   /** What an operation came to is in its row too. */
-  #redact({ tenant, id }: Session, entry: Entry): void {
-    this.#statements.get('redactEntry').run(JSON.stringify(entry), tenant, id, entry.seq);
-    const operation = 'operationId' in entry ? this.#operations.find({ tenant, id: entry.operationId }) : null;
+  #redactOperation(key: OperationKey): void {
+    const operation = this.#operations.find(key);
     if (operation !== null) this.#operations.update(redactOperation(operation));
   }
 }
