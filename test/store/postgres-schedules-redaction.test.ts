@@ -148,13 +148,13 @@ const results: readonly PostgresSchedule[] = [
     },
   },
   {
-    name: 'a redaction of an operation\'s result just after a step gave it to the model leaves what the running turn has in use',
+    name: 'a redaction of an operation\'s result just after a step gave it to the model is refused while the running turn has it in use, and then removes it everywhere',
     run: async (schedule) => {
       const work = await undelivered(schedule);
-      expect((await schedule.inLine<Came, Came>(work.ref, ['a', () => schedule.settle(schedule.a, work)], ['b', redacts(schedule, schedule.b, work.ref, work.endedSeq)])).map(came)).toEqual(['committed', 'done']);
-      expect(await placesOf(schedule, 'a secret')).toEqual(['entry']);
+      expect((await schedule.inLine<Came, Came>(work.ref, ['a', () => schedule.settle(schedule.a, work)], ['b', redacts(schedule, schedule.b, work.ref, work.endedSeq)])).map(came)).toEqual(['committed', 'session_busy']);
+      expect((await placesOf(schedule, 'a secret')).toSorted()).toEqual(['entry', 'entry', 'operation']);
       await schedule.stop(schedule.a, work.ref);
-      expect([came(await redacts(schedule, schedule.b, work.ref, await seqOf(schedule, work.ref, 'operation-result'))()), await placesOf(schedule, 'a secret')]).toEqual(['done', []]);
+      expect([came(await redacts(schedule, schedule.b, work.ref, work.endedSeq)()), await placesOf(schedule, 'a secret')]).toEqual(['done', []]);
     },
   },
   ...(['before', 'after'] as const).map((when): PostgresSchedule => ({
