@@ -29,12 +29,14 @@ export function reserveStream({ host, principal, env }: StreamCall): (() => void
 /** The events of the path's session as a stream, which gives back its place when it is over. Refusals: `session_not_found`, `bad_position`. */
 export async function openStream({ host, principal, param, env, request }: StreamCall, release: () => void, { after, isLast, headers }: StreamRange): Promise<Response | Refusal> {
   const id = param('id');
-  const opened = isPossibleId(id) ? await host.feed.open({ tenant: principal.tenant, id, owner: ownerScope(principal) }, after) : noSession(id);
+  const owner = ownerScope(principal);
+  const opened = isPossibleId(id) ? await host.feed.open({ tenant: principal.tenant, id, owner }, after) : noSession(id);
   if (isRefusal(opened)) return opened;
   const { ref, cursor } = opened;
   return eventStreamResponse({
     feed: host.feed, system: host.commands.system, ref, from: cursor, closing: env.closing, signal: request.signal, onOver: release,
     ...(isLast === undefined ? {} : { isLast }),
+    ...(owner === undefined ? {} : { mayFollow: async () => (await host.commands.store.readSession({ ...ref, owner })) !== null }),
     ...(headers === undefined ? {} : { headers }),
     onReset: (reason) => host.log(reason === 'lags' ? 'info' : 'error', 'stream-reset', { session: ref.id, ...(reason === 'lags' ? { reason } : errorFields(reason)) }),
   });

@@ -15,6 +15,8 @@ export interface EventStreamOptions {
   readonly from: FeedCursor;
   /** The stream ends after the first event for which this holds. Default: it goes on until the session is deleted. */
   readonly isLast?: (event: FeedEvent) => boolean;
+  /** Asked when the session is given to another owner. Where it says no, the session is gone for this client, from there on. Default: yes. */
+  readonly mayFollow?: () => Promise<boolean>;
   /** Aborted when the process takes its leave. */
   readonly closing?: AbortSignal | undefined;
   /** Aborted when the client is gone. */
@@ -52,6 +54,10 @@ export function sendEventStream(response: Response, outgoing: ServerResponse): b
   outgoing.writeHead(response.status, Object.fromEntries(response.headers));
   stream.sendTo(outgoing);
   return true;
+}
+
+function isTransfer(event: FeedEvent): boolean {
+  return event.type === 'entry' && event.entry.kind === 'owner-changed';
 }
 
 class EventStream {
@@ -105,9 +111,12 @@ class EventStream {
   }
 
   async #run(): Promise<void> {
-    const { feed, ref, from, isLast, onReset } = this.#options;
+    const { feed, ref, from, isLast, mayFollow, onReset } = this.#options;
     try {
-      for await (const events of feed.follow(ref, from, this.#over.signal, () => this.#lagging())) {
+      for await (const followed of feed.follow(ref, from, this.#over.signal, () => this.#lagging())) {
+        const given = mayFollow === undefined ? -1 : followed.findIndex(isTransfer);
+        const isLeft = given !== -1 && (await mayFollow?.()) === false;
+        const events = isLeft ? followed.slice(0, given) : followed;
         const last = isLast === undefined ? -1 : events.findIndex(isLast);
         if (!this.#demand) await this.#asksForMore();
         if (this.#isOver) return;
@@ -116,6 +125,7 @@ class EventStream {
           this.#end();
           return;
         }
+        if (isLeft) break;
       }
       if (this.#isOver) return;
       if (feed.closed) {

@@ -91,6 +91,9 @@ describe('with authentication', () => {
           ['GET', '', undefined], ['PATCH', '', { title: 'x' }], ['DELETE', '', undefined], ['POST', '/messages', { text: 'hi' }], ['GET', '/messages', undefined], ['GET', '/entries', undefined], ['GET', '/events', undefined],
           ['GET', '/turns', undefined], ['GET', `/turns/${created.json.turn.turnId}`, undefined], ['POST', '/stop', {}], ['POST', '/end', {}], ['GET', '/queue', undefined], ['PATCH', '/queue/m', { text: 'x' }],
           ['DELETE', '/queue/m', undefined], ['POST', '/queue/m/promote', {}], ['POST', '/queue/hold', {}], ['POST', '/queue/release', {}],
+          ['POST', '/rewind', { turnId: null }], ['POST', '/redo', {}], ['POST', '/edit', { turnId: created.json.turn.turnId, text: 'x' }], ['POST', '/retry', {}], ['POST', '/fork', {}], ['POST', '/redact', { seq: 2 }],
+          ['GET', '/branches', undefined], ['POST', '/branches/br_1/restore', {}], ['GET', '/effects', undefined], ['GET', '/operations', undefined], ['GET', '/actions', undefined],
+          ['GET', '/state', undefined], ['GET', '/state/conversation/k', undefined], ['PUT', '/state/conversation/k', { value: 1 }], ['POST', '/state/conversation/k/increment', {}], ['DELETE', '/state/conversation/k', undefined],
         ] as const) {
           expect((await served.request(method, `/v1/sessions/${name}${path}`, body, as(who))).json.code, `${who} ${method} ${path}`).toBe('session_not_found');
         }
@@ -100,6 +103,20 @@ describe('with authentication', () => {
     expect(await everySession(served)).toEqual(before);
     expect((await served.request('GET', '/v1/sessions', undefined, as('root'))).json.items).toHaveLength(1);
     expect((await served.request('GET', `/v1/sessions/${id}`, undefined, as('root'))).status).toBe(200);
+  });
+
+  it('a stream that is open ends for who does not own the session any more, before anything that comes after (G13)', async () => {
+    const served = await serve({ authenticate });
+    const created = await served.request('POST', '/v1/sessions', { agent: 'tester', message: { text: 'mine' } }, as('ada'));
+    const id = created.json.session.id;
+    const [adas, roots] = [await openEvents(`${served.url}/v1/sessions/${id}/events`, { headers: as('ada') }), await openEvents(`${served.url}/v1/sessions/${id}/events`, { headers: as('root') })];
+    await adas.until(({ event, data }) => event === 'entry' && JSON.stringify(data).includes('turn-ended'));
+    expect((await served.request('POST', `/v1/sessions/${id}/transfer`, { owner: 'bob' }, as('root'))).status).toBe(200);
+    await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'the secret of bob' }, as('bob'));
+    await roots.until(({ data }) => JSON.stringify(data ?? {}).includes('the secret of bob'));
+    expect([await adas.ended, adas.frames.at(-1)?.data, JSON.stringify(adas.frames).includes('secret'), JSON.stringify(adas.frames).includes('owner-changed')]).toEqual(['clean', { type: 'deleted' }, false, false]);
+    const bobs = await openEvents(`${served.url}/v1/sessions/${id}/events`, { headers: as('bob') });
+    await bobs.until(({ data }) => JSON.stringify(data ?? {}).includes('the secret of bob'));
   });
 
   it('the same external id is another session for another owner', async () => {
