@@ -7,8 +7,8 @@ import { stores } from '../support/stores.ts';
 
 const secret = 'the secret';
 
-function secretTool(background: 'await' | 'detach') {
-  return tool({ inputSchema: z.object({}), background, recovery: 'rerun', execute: () => secret });
+function secretTool(background: 'await' | 'detach', after?: Promise<unknown>) {
+  return tool({ inputSchema: z.object({}), background, recovery: 'rerun', execute: async () => (await after, secret) });
 }
 
 /** Where it is still said, of all that can be read of the session. */
@@ -21,7 +21,9 @@ async function saidIn({ session, holdfast }: EndedTurn): Promise<readonly string
 
 describe.each(stores)('what an operation came to, once redacted ($name)', ({ newUrl }) => {
   it.each<EntryKind>(['operation-ended', 'operation-result'])('is nowhere, whether its %s is named', async (kind) => {
-    const turn = await runTurn({ store: await newUrl(), tools: { look: secretTool('detach') }, script: [calling(['look']), 'begun', 'noted'] });
+    const ended = Promise.withResolvers<void>();
+    const turn = await runTurn({ store: await newUrl(), tools: { look: secretTool('detach', ended.promise) }, script: [calling(['look']), 'begun', 'noted'] });
+    ended.resolve();
     await eventually('the model to be given it', async () => ofKind(await turn.session.entries(), 'turn-ended').length === 2);
     const named = (await turn.session.entries({ limit: 500 })).find((entry) => entry.kind === kind);
     expect(await saidIn(turn)).not.toEqual([]);
