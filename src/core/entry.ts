@@ -161,9 +161,14 @@ export interface AttemptRecord {
   /** FNV-1a of the instructions as sent, so that a change of them is seen. */
   readonly instructionsHash?: string;
   readonly providerResponseId?: string;
+  /** What it was for. Absent: a step of the turn. */
+  readonly purpose?: AttemptPurpose;
   /** null: not known, and never guessed. */
   readonly usage: Usage | null;
 }
+
+/** Generations beside a turn's steps: a summary in place of the history before it, a session's title, the label of a turn, what a simulated user says. */
+export type AttemptPurpose = 'compaction' | 'title' | 'turn-summary' | 'simulated-user';
 
 /** Tokens as the provider counted them; absent where it did not say. */
 export interface Usage {

@@ -1,19 +1,22 @@
 import type { OpenAction } from './action.ts';
-import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart, Usage } from './entry.ts';
+import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart } from './entry.ts';
 import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
 import { cutBefore, isVisible, joined, openAt } from './intervals.ts';
 import { limits } from './limits.ts';
 import type { OpenCall, QueuedMessage, Session, Turn } from './session.ts';
+import { attemptOf, withAttempt } from './usage.ts';
 
 /** The session after one more entry. A kind of a newer version changes nothing that this version knows of. */
 export function project(session: Session, entry: Entry): Session {
+  const attempt = attemptOf(entry);
   const next: Session = {
     ...session,
     ...(isTimeline(entry) ? { visible: openAt(session.visible, entry.seq, session.timelineSeq), timelineSeq: entry.seq } : {}),
     lastSeq: entry.seq,
     updatedAtMs: Math.max(session.updatedAtMs, entry.atMs),
     revision: entryFormats[entry.kind]?.movesRevision ? entry.seq : session.revision,
+    usage: attempt === null ? session.usage : withAttempt(session.usage, attempt),
   };
   const projection = projections[entry.kind] as ((session: Session, entry: Entry) => Session) | undefined;
   return projection === undefined ? next : projection(next, entry);
@@ -36,7 +39,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     if (entry.steered !== true) return openTurn(taken, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null, clientToolsSeq });
     return withTurn(taken, (turn) => ({ ...turn, lastStep: null, model: entry.model ?? turn.model, clientToolsSeq: clientToolsSeq ?? turn.clientToolsSeq }));
   },
-  'assistant-step': (session, entry) => withTurn(entry.copied === true ? session : countUsage(session, entry.attempt.usage), (turn) => afterStep(turn, entry)),
+  'assistant-step': (session, entry) => withTurn(session, (turn) => afterStep(turn, entry)),
   'tool-results': (session, entry) => withTurn(session, (turn) => ({
     ...turn,
     actions: [],
@@ -48,12 +51,12 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     // What was to join this turn came too late for it and waits its turn.
     queue: session.queue.map(({ steer: _late, ...queued }) => queued),
   }),
-  'attempt-failed': (session, entry) => withTurn(countUsage(session, entry.attempt.usage), (turn) => ({
+  'attempt-failed': (session, entry) => withTurn(session, (turn) => ({
     ...failedOnce(turn),
     retry: entry.retry === undefined ? null : { ...entry.retry, attempt: entry.attempt.number + 1, reason: entry.error.code },
   })),
-  'attempt-lost': (session) => withTurn(countUsage(session, null), failedOnce),
-  'attempt-stopped': (session) => withTurn(countUsage(session, null), (turn) => ({ ...turn, attempt: null })),
+  'attempt-lost': (session) => withTurn(session, failedOnce),
+  'attempt-stopped': (session) => withTurn(session, (turn) => ({ ...turn, attempt: null })),
   'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries }) => ({
     ...session, ...nothingFailed, deliveries, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
     rewound: { branchId: session.rewound?.branchId ?? branchId, fromTurnId, turns: turns + (session.rewound?.turns ?? 0), intervals: joined(intervals, session.rewound?.intervals ?? []) },
@@ -193,20 +196,6 @@ function openTurn(session: Session, entry: Entry & { readonly turnId: string }, 
 
 function failedOnce(turn: Turn): Turn {
   return { ...turn, attempt: null, retry: null, failedAttempts: turn.failedAttempts + 1, stepAttempts: turn.stepAttempts + 1 };
-}
-
-function countUsage(session: Session, usage: Usage | null): Session {
-  const totals = session.usage;
-  return {
-    ...session,
-    usage: {
-      attempts: totals.attempts + 1,
-      inputTokens: totals.inputTokens + (usage?.inputTokens ?? 0),
-      outputTokens: totals.outputTokens + (usage?.outputTokens ?? 0),
-      cachedInputTokens: totals.cachedInputTokens + (usage?.cachedInputTokens ?? 0),
-      reasoningTokens: totals.reasoningTokens + (usage?.reasoningTokens ?? 0),
-    },
-  };
 }
 
 function withTurn(session: Session, change: (turn: Turn) => Turn): Session {

@@ -4,6 +4,7 @@ import type { Rewound } from './history.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
 import type { Delivery, LiveOperation } from './operation.ts';
+import { noUsage, type UsageTotals } from './usage.ts';
 
 /**
  * What is known of a session without reading its log: the projection of its entries, plus the work in hand (fence,
@@ -70,14 +71,6 @@ export interface Session {
   readonly deletesAtMs: number | null;
   readonly turns: number;
   readonly usage: UsageTotals;
-}
-
-export interface UsageTotals {
-  readonly attempts: number;
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  readonly cachedInputTokens: number;
-  readonly reasoningTokens: number;
 }
 
 export interface Turn {
@@ -240,8 +233,6 @@ export interface NewSession {
   readonly tenant: string;
   readonly id: string;
 }
-
-const noUsage: UsageTotals = { attempts: 0, inputTokens: 0, outputTokens: 0, cachedInputTokens: 0, reasoningTokens: 0 };
 
 export function emptySession({ tenant, id }: NewSession, nowMs: number): Session {
   return {

@@ -1,6 +1,7 @@
 import type { Binding, ErrorInfo, ForkOrigin, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
-import { openActions, statusOf, type Session, type SessionStatus, type UsageTotals } from '../core/session.ts';
+import { openActions, statusOf, type Session, type SessionStatus } from '../core/session.ts';
+import type { UsageTotals } from '../core/usage.ts';
 
 /** A session as clients see it: the published schema. */
 export interface SessionView {
