@@ -27,6 +27,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   branches: async () => (await import('./commands/history.ts')).branchesCommand(),
   restore: async () => (await import('./commands/history.ts')).restoreCommand(),
   effects: async () => (await import('./commands/history.ts')).effectsCommand(),
+  state: async () => (await import('./commands/state.ts')).stateCommand(),
   operations: async () => (await import('./commands/operations.ts')).operationsCommand(),
   operation: async () => (await import('./commands/operations.ts')).operationCommand(),
   follow: async () => (await import('./commands/follow.ts')).followCommand(),
