@@ -1,4 +1,5 @@
-import { acceptState } from '../core/accept/state.ts';
+import { acceptState, type StateReply } from '../core/accept/state.ts';
+import type { Accept } from '../core/accept/transition.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../core/json.ts';
 import { refuseStateValue, type StateItem, type StateOperation, type StateScope } from '../core/state.ts';
@@ -85,16 +86,12 @@ export async function incrementState(host: CommandHost, target: StateTarget, sco
 
 /** Deletes a value. Refusals: those of {@link findState}, `state_not_found`, `state_version_conflict`, `session_ended`, `idempotency_mismatch`. */
 export async function deleteState(host: CommandHost, target: StateTarget, scope: string, key: string, options: StateCommandOptions): Promise<CommandReply<StateDeleted> | Refusal> {
-  const result = await change(host, target, scope, key, 'delete', (name) => ({ op: 'delete', key: name, ...compact({ ifVersion: options.ifVersion }) }), options);
-  if (isRefusal(result)) return result;
-  if (result.reply.changed === 0) return refuse('state_not_found', `the scope ${scope} has no value under ${JSON.stringify(key)}`, { key });
-  return { ...result, reply: { scope: result.reply.scope, deleted: result.reply.changed } };
+  return deletedOf(await change(host, target, scope, key, 'delete', (name) => ({ op: 'delete', key: name, ...compact({ ifVersion: options.ifVersion }) }), options));
 }
 
 /** Deletes all values of a scope. Refusals: those of {@link findState}, `session_ended`, `idempotency_mismatch`. Repeating it is harmless. */
 export async function clearState(host: CommandHost, target: StateTarget, scope: string, options: StateCommandOptions): Promise<CommandReply<StateDeleted> | Refusal> {
-  const result = await change(host, target, scope, null, 'clear', () => ({ op: 'clear' }), options);
-  return isRefusal(result) ? result : { ...result, reply: { scope: result.reply.scope, deleted: result.reply.changed } };
+  return deletedOf(await change(host, target, scope, null, 'clear', () => ({ op: 'clear' }), options));
 }
 
 /** What a write came to, as it is stored for a repetition. */
@@ -113,14 +110,19 @@ async function change(host: CommandHost, target: StateTarget, scope: string, key
   return found.session !== null && found.scope === 'conversation' ? inConversation(host, found, found.session.id, `state-${name}`, operation, body, options) : beside(host, found, `state-${name}`, operation, body, options);
 }
 
-async function inConversation(host: CommandHost, { scope }: FoundState, sessionId: string, name: string, operation: StateOperation, body: JsonObject, { principal, idempotencyKey }: StateCommandOptions): Promise<CommandReply<Changed> | Refusal> {
+async function inConversation(host: CommandHost, found: FoundState, sessionId: string, name: string, operation: StateOperation, body: JsonObject, { principal, idempotencyKey }: StateCommandOptions): Promise<CommandReply<Changed> | Refusal> {
   const writes = [{ ...operation, scopeText: '' }];
-  const accept = acceptState(writes, { by: 'api', actor: { type: 'owner', id: principal.owner } });
+  const writing = acceptState(writes, { by: 'api', actor: { type: 'owner', id: principal.owner } });
+  const accept: Accept<StateReply> = (...given) => {
+    const reply = writing(...given);
+    return isRefusal(reply) || reply.changed > 0 ? reply : (refuseNothing(found, operation) ?? reply);
+  };
   const result = await runCommand(host, { name, sessionId, body, httpStatus: 200, accept, reads: { state: writes } }, { principal, idempotencyKey });
-  return isRefusal(result) ? result : { ...result, reply: { scope, item: result.reply.item, changed: result.reply.changed } };
+  return isRefusal(result) ? result : { ...result, reply: { scope: found.scope, item: result.reply.item, changed: result.reply.changed } };
 }
 
-async function beside({ store, system }: CommandHost, { scope, place, scopeText }: FoundState, name: string, operation: StateOperation, body: JsonObject, { principal, idempotencyKey }: StateCommandOptions): Promise<CommandReply<Changed> | Refusal> {
+async function beside({ store, system }: CommandHost, found: FoundState, name: string, operation: StateOperation, body: JsonObject, { principal, idempotencyKey }: StateCommandOptions): Promise<CommandReply<Changed> | Refusal> {
+  const { scope, place, scopeText } = found;
   const writes = [{ ...operation, scopeText }];
   const nowMs = system.clock.nowMs();
   const idempotency = idempotencyKey === undefined ? [] : [requestKey(idempotencyKey, principal.owner, `${name} ${scopeText}`, body, 200, nowMs)];
@@ -132,11 +134,22 @@ async function beside({ store, system }: CommandHost, { scope, place, scopeText 
       const done = world.write({ ...operation, scopeText }, { by: 'api', actor: { type: 'owner', id: principal.owner } });
       if (isRefusal(done)) return done;
       const changed = operation.op === 'clear' || operation.op === 'delete' ? before.size : 1;
+      const nothing = changed > 0 ? null : refuseNothing(found, operation);
+      if (nothing !== null) return nothing;
       return { rows: world.changes(), reply: asJson({ scope, item: done.item, changed }) };
     },
   });
   if (result.kind === 'refused') return result.refusal;
   return { reply: result.reply as unknown as Changed, httpStatus: 200, replayed: result.kind === 'replayed' };
+}
+
+function deletedOf(result: CommandReply<Changed> | Refusal): CommandReply<StateDeleted> | Refusal {
+  return isRefusal(result) ? result : { ...result, reply: { scope: result.reply.scope, deleted: result.reply.changed } };
+}
+
+/** Before the commit: what is refused is not kept under the key of its request (G2). To clear what is empty is no fault. */
+function refuseNothing(found: FoundState, { op }: StateOperation): Refusal | null {
+  return op === 'delete' ? notThere(found) : null;
 }
 
 function written(result: CommandReply<Changed> | Refusal): CommandReply<StateView> | Refusal {
