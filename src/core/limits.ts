@@ -126,9 +126,9 @@ export interface AgentLimits {
   readonly toolTimeoutMs: number;
   /** A tool result as the model and the log see it, unless its tool says otherwise. Default a third of 128k tokens at 3 bytes each. */
   readonly toolResultBytesMax: number;
-  /** At rest this long, the session ends by itself. Default null: never. */
+  /** At rest this long, the session ends by itself; counts as the next. Default null: never. */
   readonly endAfterInactivityMs: number | null;
-  /** At rest this long, ended or not, the session is deleted with everything of it. Counts from the last turn's end, as the agent said then. Default null: kept. */
+  /** At rest this long, ended or not, the session is deleted with everything of it. Counts from the end of the last turn or operation, from the last move through the history, or from when it was closed, as the agent said then. Default null: kept. */
   readonly deleteAfterRestMs: number | null;
 }
 
