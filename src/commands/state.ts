@@ -4,7 +4,7 @@ import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../core/json.ts';
 import { refuseStateValue, type StateItem, type StateOperation, type StateScope } from '../core/state.ts';
 import { StateWorld } from '../core/state-world.ts';
-import { listStateItems, readStateItem, snapshotBy, type StatePageQuery, type StateSnapshot } from '../store/state-reader.ts';
+import { listStateItems, readStateItem, readStateKeys, snapshotBy, type StatePageQuery, type StateSnapshot } from '../store/state-reader.ts';
 import type { CommandHost, CommandOptions, CommandReply } from './command-host.ts';
 import { requestKey } from './idempotency.ts';
 import { asJson, compact, parseInput, stateIncrementInput, stateSetInput, type StateIncrementInput, type StateSetInput } from './input.ts';
@@ -58,9 +58,9 @@ export async function snapshotState(host: CommandHost, target: StateTarget, { pr
   const owner = await findStateOwner(host, target, principal);
   if (isRefusal(owner)) return owner;
   const { session } = owner;
-  return snapshotBy(async (scope, query) => {
+  return snapshotBy(async (scope) => {
     const found = placeOf(owner, target, scope, null, principal);
-    return isRefusal(found) ? null : listStateItems(host.store, found.place, query);
+    return isRefusal(found) ? null : readStateKeys(host.store, found.place);
   }, session === null ? null : (session.externalId ?? session.id));
 }
 
