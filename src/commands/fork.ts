@@ -4,7 +4,7 @@ import type { Entry } from '../core/entry.ts';
 import { isTimeline } from '../core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import { isVisible, visibleAfter } from '../core/intervals.ts';
-import { utf8Bytes } from '../core/json.ts';
+import { utf8Bytes, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import { wholeIdsOf } from '../core/redact.ts';
 import type { Session } from '../core/session.ts';
@@ -12,6 +12,7 @@ import type { CreateResult, Idempotency, SessionRef, Store } from '../store/stor
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { requestKey } from './idempotency.ts';
 import { asJson, compact, forkInput, parseInput, type ForkInput } from './input.ts';
+import { withoutContent, withPresentContent } from './session-reply.ts';
 
 const pageEntries = 1_000;
 
@@ -27,6 +28,7 @@ interface Reading {
 /** Why nothing is built yet: the history has not been read, or has been redacted or deleted since. Never a reply. */
 const unread = refuse('session_not_found', 'the history is still to be read');
 
+/** `session` is as of its creation, for a repetition as well, but for title, preview and metadata, which are as of now. */
 type Forked = ForkReply & { readonly session: Session };
 
 /**
@@ -46,7 +48,7 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
     // At first with nothing in hand: a repetition is given the first reply, whatever has become of the origin, and nothing is read for it.
     const result = await host.store.create<Forked>({
       ref, owner: origin?.owner ?? principal.owner, externalId: origin === null ? undefined : parsed.input.externalId, origin: origin ?? undefined,
-      idempotency: keysOf(sessionId, origin, body, options, circumstances.nowMs), build: (now) => built(host, ref, parsed.input, reading, now, circumstances), replyToStore: asJson,
+      idempotency: keysOf(sessionId, origin, body, options, circumstances.nowMs), build: (now) => built(host, ref, parsed.input, reading, now, circumstances), replyToStore: (reply) => asJson({ ...reply, session: withoutContent(reply.session) }),
     });
     if (result.kind !== 'refused' || result.refusal !== unread) return replyTo(host, origin, result, parsed.input.externalId);
     if (origin === null) return refuse('session_not_found', `there is no session ${sessionId}`);
@@ -74,10 +76,15 @@ function built(host: CommandHost, ref: SessionRef, { turnId, title, externalId }
 async function replyTo(host: CommandHost, origin: Session | null, result: CreateResult<Forked>, externalId: string | undefined): Promise<CommandReply<Forked> | Refusal> {
   if (result.kind === 'refused') return result.refusal;
   if (result.kind === 'created') host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
-  const found = result.kind === 'exists' ? existingFork(result.session, origin, externalId) : (result.reply as unknown as Forked);
+  const found = result.kind === 'exists' ? existingFork(result.session, origin, externalId) : result.kind === 'created' ? result.reply : await repeated(host.store, result.reply);
   if (isRefusal(found)) return found;
   if (origin !== null) await copyWholeResults(host.store, origin, found);
   return { reply: found, httpStatus: result.kind === 'created' ? 201 : result.kind === 'exists' ? 200 : result.httpStatus, replayed: result.kind === 'replayed' };
+}
+
+async function repeated(store: Store, kept: JsonValue): Promise<Forked> {
+  const first = kept as unknown as Forked;
+  return { ...first, session: await withPresentContent(store, first.session) };
 }
 
 /** The same external id finds the fork that is there; a session that is something else has its id for itself. */
