@@ -2,7 +2,6 @@ import { createSession, type CreateReply } from '../core/accept/create.ts';
 import type { Accepted } from '../core/accept/transition.ts';
 import type { Change } from '../core/draft.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
-import type { JsonValue } from '../core/json.ts';
 import { type Session } from '../core/session.ts';
 import type { CreateResult } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
@@ -11,11 +10,12 @@ import { messageKey, requestKey } from './idempotency.ts';
 import { asJson, compact, createInput, parseInput, type CreateInput } from './input.ts';
 import { afterCommit } from './run-command.ts';
 import { messageContent, refuseContent, send } from './send.ts';
+import { withoutContent, withPresentContent } from './session-reply.ts';
 
 export interface CreatedSession extends CreateReply {
   /** False when a session with the same external id was there already. */
   readonly created: boolean;
-  /** As of its creation, which a repetition with the same key is given as well; one that was there already as of now. */
+  /** As of its creation, which a repetition with the same key is given as well, but for title, preview and metadata, which are as of now; one that was there already as of now. */
   readonly session: Session;
 }
 
@@ -48,7 +48,7 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
       ref, owner, externalId: fields.externalId, transaction,
       idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],
       build: () => withSession(createSession(ref, compact({ ...fields, owner, greets: agent.greet, endAfterInactivityMs: agent.limits.endAfterInactivityMs, deleteAfterRestMs: agent.limits.deleteAfterRestMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined })),
-      replyToStore: ({ reply }) => asJson(reply),
+      replyToStore: ({ reply }) => asJson({ ...reply, session: withoutContent(reply.session) }),
       sessionReplies: ({ reply }) => (given?.messageId === undefined ? [] : [{ idempotency: messageKey(given.messageId, asJson(given), 202, true), reply: asJson(reply.turn) }]),
     });
   } catch (error) {
@@ -59,8 +59,10 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
   switch (result.kind) {
     case 'refused':
       return result.refusal;
-    case 'replayed':
-      return { reply: result.reply as JsonValue as unknown as CreatedSession, httpStatus: result.httpStatus, replayed: true };
+    case 'replayed': {
+      const first = result.reply as unknown as CreatedSession;
+      return { reply: { ...first, session: await withPresentContent(host.store, first.session) }, httpStatus: result.httpStatus, replayed: true };
+    }
     case 'exists':
       return existing(host, result.session, parsed.input, options);
     case 'created': {

@@ -1,91 +1,129 @@
 import { forkSession, type ForkReply } from '../core/accept/fork.ts';
+import type { Change, Circumstances } from '../core/draft.ts';
 import type { Entry } from '../core/entry.ts';
 import { isTimeline } from '../core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
 import { isVisible, visibleAfter } from '../core/intervals.ts';
+import { utf8Bytes, type JsonValue } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
 import { wholeIdsOf } from '../core/redact.ts';
 import type { Session } from '../core/session.ts';
-import type { SessionRef, Store } from '../store/store.ts';
+import type { CreateResult, Idempotency, SessionRef, Store } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { requestKey } from './idempotency.ts';
-import { asJson, forkInput, parseInput, type ForkInput } from './input.ts';
+import { asJson, compact, forkInput, parseInput, type ForkInput } from './input.ts';
+import { withoutContent, withPresentContent } from './session-reply.ts';
 
 const pageEntries = 1_000;
 
+/** How often a history is read again because something of it was redacted meanwhile. */
+const readsMax = 10;
+
+/** What a fork takes from its origin. */
+interface Reading {
+  readonly origin: Session;
+  readonly entries: readonly Entry[];
+}
+
+/** Why nothing is built yet: the history has not been read, or has been redacted or deleted since. Never a reply. */
+const unread = refuse('session_not_found', 'the history is still to be read');
+
+/** `session` is as of its creation, for a repetition as well, but for title, preview and metadata, which are as of now. */
+type Forked = ForkReply & { readonly session: Session };
+
 /**
- * Copies the visible history up to a turn, all of it by default, into a new session of the same owner and agent; null: none of it. Refusals: `invalid_request`, `session_not_found`, `turn_not_found`,
- * `external_id_taken`, `idempotency_mismatch`. Safe to repeat with the same key or external id.
+ * Copies the visible history up to a turn, all of it by default, into a new session of the same owner and agent; null: none of it. What is redacted before the copy is there is not in it. Refusals:
+ * `invalid_request`, `session_not_found`, `turn_not_found`, `external_id_taken`, `history_too_large`, `session_busy` (it is being redacted all the time), `idempotency_mismatch`. Safe to repeat with the same key or
+ * external id.
  */
-export async function fork(host: CommandHost, sessionId: string, body: ForkInput, options: CommandOptions): Promise<CommandReply<ForkReply & { readonly session: Session }> | Refusal> {
+export async function fork(host: CommandHost, sessionId: string, body: ForkInput, options: CommandOptions): Promise<CommandReply<Forked> | Refusal> {
   const parsed = parseInput(forkInput, body);
   if ('refused' in parsed) return parsed;
-  const { turnId, title, externalId } = parsed.input;
-  const { tenant } = options.principal;
-  const origin = await host.store.readSession({ tenant, id: sessionId, owner: ownerScope(options.principal) });
-  if (origin === null) return refuse('session_not_found', `there is no session ${sessionId}`);
-  const read = await visibleUntil(host.store, origin, turnId);
-  const entries = isRefusal(read) ? [] : read;
-  const ref = { tenant, id: host.system.ids.mint('ses') };
+  const { principal } = options;
+  const ref = { tenant: principal.tenant, id: host.system.ids.mint('ses') };
   const circumstances = circumstancesOf(host);
-  const key = options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, `fork ${origin.id}`, asJson(body), 201, circumstances.nowMs)];
-  const { endAfterInactivityMs = null, deleteAfterRestMs = null } = host.agents.get(origin.agent)?.limits ?? {};
-  const command = { turnId: turnId ?? lastTurnOf(entries), title, externalId, endAfterInactivityMs, deleteAfterRestMs };
-  const result = await host.store.create<ForkReply & { readonly session: Session }>({
-    ref, owner: origin.owner, externalId, idempotency: key,
-    build: () => {
-      // Refused only here: a repetition is given the first reply, whatever has become of the origin's history.
-      if (isRefusal(read)) return read;
-      const change = forkSession(origin, entries, ref, Object.fromEntries(Object.entries(command).filter(([, value]) => value !== undefined)) as unknown as Parameters<typeof forkSession>[3], circumstances);
-      return { ...change, reply: { ...change.reply, session: change.session } };
-    },
-    replyToStore: asJson,
-  });
-  switch (result.kind) {
-    case 'refused':
-      return result.refusal;
-    case 'replayed':
-      return { reply: await withWholeResults(host.store, origin, result.reply as unknown as ForkReply & { readonly session: Session }), httpStatus: result.httpStatus, replayed: true };
-    case 'exists':
-      return existingFork(result.session, origin, externalId);
-    case 'created':
-      host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
-      return { reply: await withWholeResults(host.store, origin, result.reply), httpStatus: 201, replayed: false };
+  let reading: Reading | Refusal | null = null;
+  for (let reads = 0; ; reads += 1) {
+    const origin = await host.store.readSession({ tenant: principal.tenant, id: sessionId, owner: ownerScope(principal) });
+    // At first with nothing in hand: a repetition is given the first reply, whatever has become of the origin, and nothing is read for it.
+    const result = await host.store.create<Forked>({
+      ref, owner: origin?.owner ?? principal.owner, externalId: origin === null ? undefined : parsed.input.externalId, origin: origin ?? undefined,
+      idempotency: keysOf(sessionId, origin, body, options, circumstances.nowMs), build: (now) => built(host, ref, parsed.input, reading, now, circumstances), replyToStore: (reply) => asJson({ ...reply, session: withoutContent(reply.session) }),
+    });
+    if (result.kind !== 'refused' || result.refusal !== unread) return replyTo(host, origin, result, parsed.input.externalId);
+    if (origin === null) return refuse('session_not_found', `there is no session ${sessionId}`);
+    if (reads === readsMax) return refuse('session_busy', `entries of the session were redacted ${readsMax} times while it was read; try again`);
+    reading = await visibleUntil(host.store, origin, parsed.input.turnId);
   }
+}
+
+/** The target of a fork's key is its origin: by its id, and as it was named, by which a repetition finds it when the origin is gone. */
+function keysOf(sessionId: string, origin: Session | null, body: ForkInput, { idempotencyKey, principal }: CommandOptions, nowMs: number): readonly Idempotency[] {
+  if (idempotencyKey === undefined) return [];
+  return [...new Set([origin?.id ?? sessionId, sessionId])].map((target) => requestKey(idempotencyKey, principal.owner, `fork ${target}`, asJson(body), 201, nowMs));
+}
+
+function built(host: CommandHost, ref: SessionRef, { turnId, title, externalId }: ForkInput, reading: Reading | Refusal | null, now: Session | null, circumstances: Circumstances): Change<Forked> | Refusal {
+  if (reading === null || isRefusal(reading)) return reading ?? unread;
+  const { origin, entries } = reading;
+  if (now?.redactions !== origin.redactions) return unread;
+  const { endAfterInactivityMs = null, deleteAfterRestMs = null } = host.agents.get(origin.agent)?.limits ?? {};
+  const change = forkSession(origin, entries, ref, { turnId: turnId ?? lastTurnOf(entries), endAfterInactivityMs, deleteAfterRestMs, ...compact({ title, externalId }) }, circumstances);
+  return { ...change, reply: { ...change.reply, session: change.session } };
+}
+
+/** Only when the copy is whole: what a first request was cut off from copying, a repetition does. */
+async function replyTo(host: CommandHost, origin: Session | null, result: CreateResult<Forked>, externalId: string | undefined): Promise<CommandReply<Forked> | Refusal> {
+  if (result.kind === 'refused') return result.refusal;
+  if (result.kind === 'created') host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
+  const found = result.kind === 'exists' ? existingFork(result.session, origin, externalId) : result.kind === 'created' ? result.reply : await repeated(host.store, result.reply);
+  if (isRefusal(found)) return found;
+  if (origin !== null) await copyWholeResults(host.store, origin, found);
+  return { reply: found, httpStatus: result.kind === 'created' ? 201 : result.kind === 'exists' ? 200 : result.httpStatus, replayed: result.kind === 'replayed' };
+}
+
+async function repeated(store: Store, kept: JsonValue): Promise<Forked> {
+  const first = kept as unknown as Forked;
+  return { ...first, session: await withPresentContent(store, first.session) };
 }
 
 /** The same external id finds the fork that is there; a session that is something else has its id for itself. */
-function existingFork(session: Session, origin: Session, externalId: string | undefined): CommandReply<ForkReply & { readonly session: Session }> | Refusal {
-  if (session.forkedFrom?.sessionId !== origin.id) return refuse('external_id_taken', `the external id ${JSON.stringify(externalId)} is that of another session`, { agent: session.agent });
-  return { reply: { sessionId: session.id, revision: session.revision, turns: session.turns, session }, httpStatus: 200, replayed: false };
+function existingFork(session: Session, origin: Session | null, externalId: string | undefined): Forked | Refusal {
+  if (session.forkedFrom?.sessionId !== origin?.id) return refuse('external_id_taken', `the external id ${JSON.stringify(externalId)} is that of another session`, { agent: session.agent });
+  return { sessionId: session.id, revision: session.revision, turns: session.turns, session };
 }
 
 /** The visible entries of the conversation up to the end of a turn; of all there is when none is named. */
-async function visibleUntil(store: Store, session: Session, turnId: string | null | undefined): Promise<readonly Entry[] | Refusal> {
+async function visibleUntil(store: Store, origin: Session, turnId: string | null | undefined): Promise<Reading | Refusal> {
   const found: Entry[] = [];
-  let isOver = false;
-  if (turnId === null) return found;
-  for (let after = visibleAfter(session.visible, 0); after !== null && after < session.lastSeq;) {
-    const page = await store.readEntries(session, { afterSeq: after, limit: pageEntries });
-    if (page.length === 0) return refuse('session_not_found', `session ${session.id} was deleted meanwhile`);
+  let [isOver, bytes] = [false, 0];
+  if (turnId === null) return { origin, entries: found };
+  for (let after = visibleAfter(origin.visible, 0); after !== null && after < origin.lastSeq;) {
+    const page = await store.readEntries(origin, { afterSeq: after, limit: pageEntries });
+    if (page.length === 0) return refuse('session_not_found', `session ${origin.id} was deleted meanwhile`);
     for (const entry of page) {
-      if (entry.seq > session.lastSeq || !isTimeline(entry) || !isVisible(session.visible, entry.seq)) continue;
+      if (entry.seq > origin.lastSeq || !isTimeline(entry) || !isVisible(origin.visible, entry.seq)) continue;
       // What was written of the state up to the next turn belongs to this one.
-      if (isOver && entry.kind !== 'state-changed') return found;
+      if (isOver && entry.kind !== 'state-changed') return { origin, entries: found };
       found.push(entry);
+      bytes += utf8Bytes(JSON.stringify(entry));
+      if (found.length > limits.forkEntriesMax || bytes > limits.forkBytesMax) return refuse('history_too_large', tooLarge, { entriesMax: limits.forkEntriesMax, bytesMax: limits.forkBytesMax });
       isOver ||= turnId !== undefined && entry.kind === 'turn-ended' && entry.turnId === turnId;
     }
-    after = visibleAfter(session.visible, page.at(-1)?.seq ?? session.lastSeq);
+    after = visibleAfter(origin.visible, page.at(-1)?.seq ?? origin.lastSeq);
   }
-  if (isOver || turnId === undefined || session.turn?.id === turnId) return found;
+  if (isOver || turnId === undefined || origin.turn?.id === turnId) return { origin, entries: found };
   return refuse('turn_not_found', `there is no turn ${turnId} in the visible history`, { turnId });
 }
+
+const tooLarge = `a fork copies at most ${limits.forkEntriesMax} entries of ${limits.forkBytesMax} bytes in all, and the history has more: fork at an earlier turn`;
 
 /**
  * The copy has its own of the results that the log keeps shortened: before anybody is told of it, and again where it is told a second time, lest the first one was cut off in between. Those that its log names: what
  * has been removed from it does not come back.
  */
-async function withWholeResults<Reply extends ForkReply>(store: Store, origin: Session, reply: Reply): Promise<Reply> {
-  const ref: SessionRef = { tenant: origin.tenant, id: reply.sessionId };
+async function copyWholeResults(store: Store, origin: Session, { sessionId }: ForkReply): Promise<void> {
+  const ref: SessionRef = { tenant: origin.tenant, id: sessionId };
   for (let after = 0, searches = true; searches;) {
     const page = await store.readEntries(ref, { afterSeq: after, limit: pageEntries });
     for (const wholeId of page.filter(({ copied }) => copied === true).flatMap(wholeIdsOf)) {
@@ -95,7 +133,6 @@ async function withWholeResults<Reply extends ForkReply>(store: Store, origin: S
     after = page.at(-1)?.seq ?? after;
     searches = page.length === pageEntries && page.at(-1)?.copied === true;
   }
-  return reply;
 }
 
 function lastTurnOf(entries: readonly Entry[]): string | null {

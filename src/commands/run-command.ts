@@ -16,6 +16,8 @@ export interface Command<Reply> {
   readonly body: JsonValue;
   readonly httpStatus: number;
   readonly accept: Accept<Reply>;
+  /** What is kept of the reply for a repetition. Default: all of it. */
+  readonly replyToStore?: (reply: Reply) => JsonValue;
   /** Keys besides the request's own. */
   readonly keys?: readonly Idempotency[];
   /** What it looks at besides the session: what the attempt in flight has shown, how open calls have ended. */
@@ -42,7 +44,7 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
       reads: command.reads ?? {},
       transaction,
       transition,
-      replyToStore: ({ reply }) => reply as JsonValue,
+      replyToStore: ({ reply }) => command.replyToStore?.(reply) ?? (reply as JsonValue),
     });
   } catch (error) {
     slot?.release();
@@ -61,7 +63,7 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
   return { reply, httpStatus: command.httpStatus, replayed: false };
 }
 
-function requestKeys(host: CommandHost, { name, body, httpStatus }: Command<unknown>, { idempotencyKey, principal }: CommandOptions): readonly Idempotency[] {
+function requestKeys(host: CommandHost, { name, body, httpStatus }: Pick<Command<unknown>, 'name' | 'body' | 'httpStatus'>, { idempotencyKey, principal }: CommandOptions): readonly Idempotency[] {
   return idempotencyKey === undefined ? [] : [requestKey(idempotencyKey, principal.owner, name, body, httpStatus, host.system.clock.nowMs())];
 }
 

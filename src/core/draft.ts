@@ -250,10 +250,11 @@ export class Draft {
 
   /** What rewinding cut off can no longer be brought back by `redo`: it is a branch. */
   fileRewound(): void {
-    const { rewound, visible, lastSeq, deliveries } = this.session;
+    const { rewound, visible, lastSeq } = this.session;
     if (rewound === null) return;
     const { branchId: id, ...branch } = rewound;
-    this.#file({ id, ...branch, before: closedAt(visible, lastSeq) }, deliveries.filter(({ stepSeq }) => isVisible(branch.intervals, stepSeq)));
+    // What the model is still to be given is of the history that stayed: rewinding saw to that.
+    this.#file({ id, ...branch, before: closedAt(visible, lastSeq) }, []);
   }
 
   #file(branch: Omit<Branch, 'discardedAtMs'>, deliveries: readonly Delivery[]): void {

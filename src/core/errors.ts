@@ -36,6 +36,7 @@ export type RefusalCode =
   | 'client_tool_taken'
   | 'queue_full'
   | 'branches_full'
+  | 'history_too_large'
   | 'state_disabled'
   | 'state_scope_unknown'
   | 'state_scope_off'

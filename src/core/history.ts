@@ -32,8 +32,14 @@ export interface Mark {
   readonly mark: string;
 }
 
+/** The marks from a name on up to before another. */
+export interface MarkRange {
+  readonly from: string;
+  readonly before: string;
+}
+
 /** Marks of the history sort between these two. */
-export const historyMarks = { from: 'h.', before: 'h/' } as const;
+export const historyMarks: MarkRange = { from: 'h.', before: 'h/' };
 
 /** A message as it waited, by its own id: not a mark of the history. */
 const queued = 'q:';
@@ -49,10 +55,10 @@ const stateSet = 'h.s+';
 const stateDeleted = 'h.s-';
 
 /** Marks of the conversation's state sort between these two. */
-export const stateMarks = { from: stateSet, before: 'h.s.' } as const;
+export const stateMarks: MarkRange = { from: stateSet, before: 'h.s.' };
 
 /** Where the marks of one key are: those that set it, and those that delete it. `from` is the mark itself. */
-export function stateMarksOfKey(key: string): readonly { readonly from: string; readonly before: string }[] {
+export function stateMarksOfKey(key: string): readonly MarkRange[] {
   // No key has a NUL, so nothing sorts between a key and itself with the next character after it.
   return [stateSet, stateDeleted].map((kind) => ({ from: kind + key, before: `${kind}${key}\u0001` }));
 }

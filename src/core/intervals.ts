@@ -57,16 +57,14 @@ export function joined(...histories: readonly (readonly Interval[])[]): readonly
   }, []);
 }
 
-/** What two closed histories have in common from their beginning on, and the first seq of `left` after that; null: `left` ends there. */
-export function commonBeginning(left: readonly Interval[], right: readonly Interval[]): { readonly common: readonly Interval[]; readonly leavesAtSeq: number | null } {
-  const common: Interval[] = [];
+/** The first seq of a closed history after what it has in common with another from their beginning on; null: it ends there. */
+export function leavesAt(left: readonly Interval[], right: readonly Interval[]): number | null {
   for (const [place, one] of left.entries()) {
     const other = right[place];
-    if (other === undefined || other.fromSeq !== one.fromSeq) return { common, leavesAtSeq: one.fromSeq };
-    const toSeq = Math.min(one.toSeq ?? Infinity, other.toSeq ?? Infinity);
-    common.push({ fromSeq: one.fromSeq, toSeq });
-    if (toSeq < (one.toSeq ?? Infinity)) return { common, leavesAtSeq: toSeq + 1 };
-    if (toSeq < (other.toSeq ?? Infinity)) return { common, leavesAtSeq: left[place + 1]?.fromSeq ?? null };
+    if (other === undefined || other.fromSeq !== one.fromSeq) return one.fromSeq;
+    const [end, otherEnd] = [one.toSeq ?? Infinity, other.toSeq ?? Infinity];
+    if (otherEnd < end) return otherEnd + 1;
+    if (end < otherEnd) return left[place + 1]?.fromSeq ?? null;
   }
-  return { common, leavesAtSeq: null };
+  return null;
 }

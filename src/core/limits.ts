@@ -57,6 +57,9 @@ export const limits = {
   /** Side effects that the reply of a move through the history lists, and entries that are read for them at once. */
   effectsListedMax: 100,
   effectsEntriesReadMax: 500,
+  /** What one fork copies: entries, and their JSON in bytes of UTF-8. */
+  forkEntriesMax: 50_000,
+  forkBytesMax: 67_108_864,
   /** Discarded futures of one session. */
   branchesMax: 1_000,
   /** State: a value as JSON in UTF-8, a key in characters, keys of one scope, keys on one page, writes of one call, how long a value may be kept that expires (ten years), all values of a snapshot. */
@@ -126,9 +129,9 @@ export interface AgentLimits {
   readonly toolTimeoutMs: number;
   /** A tool result as the model and the log see it, unless its tool says otherwise. Default a third of 128k tokens at 3 bytes each. */
   readonly toolResultBytesMax: number;
-  /** At rest this long, the session ends by itself. Default null: never. */
+  /** At rest this long, the session ends by itself; counts as the next. Default null: never. */
   readonly endAfterInactivityMs: number | null;
-  /** At rest this long, ended or not, the session is deleted with everything of it. Counts from the last turn's end, as the agent said then. Default null: kept. */
+  /** At rest this long, ended or not, the session is deleted with everything of it. Counts from the end of the last turn or operation, from the last move through the history, or from when it was closed, as the agent said then. Default null: kept. */
   readonly deleteAfterRestMs: number | null;
 }
 

@@ -8,7 +8,7 @@ import { itemOf, refuseStateValue, type StateItem, type StateProvenance, type St
 export interface LoadedState {
   /** The last visible entry of each key that was asked for; of all keys where they are to be cleared. */
   readonly conversation: ReadonlyMap<string, EntryOf<'state-changed'>>;
-  /** Keys in the visible history that have a value. */
+  /** Keys in the visible history that have a value; where nothing that is written can add one, at least those that are written. */
   readonly conversationKeys: number;
   /** Scopes beside sessions, by their text. */
   readonly scopes: ReadonlyMap<string, LoadedScope>;

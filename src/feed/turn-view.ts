@@ -30,7 +30,7 @@ export interface TurnView {
 /** The turn as of now; null when the session has no such turn. `afterSeq`: where it is known to begin after, so that less is read. */
 export async function readTurn(store: Store, session: Session, turnId: string, afterSeq?: number): Promise<TurnView | null> {
   const queued = session.queue.find((message) => message.turnId === turnId);
-  if (queued !== undefined) return { ...emptyTurn(turnId), status: 'queued', messageId: queued.messageId };
+  if (queued !== undefined) return { ...turnBefore(turnId), status: 'queued', messageId: queued.messageId };
   const entries = await entriesOfTurn(store, session, turnId, session.turn?.id === turnId ? session.turn.startedSeq - 1 : afterSeq);
   return entries.length === 0 ? null : viewTurn(session, turnId, entries);
 }
@@ -71,7 +71,7 @@ async function entriesOfTurn(store: Store, session: Session, turnId: string, aft
     const page = await store.readEntries(session, { beforeSeq: before, limit: pageEntries });
     if (page.length === 0) break;
     found.unshift(...page.filter(belongs));
-    if (found[0] !== undefined && opensTurn(found[0])) break;
+    if (found[0] !== undefined && beginsTurn(found[0])) break;
     before = page[0]?.seq ?? 1;
   }
   return found;
@@ -95,10 +95,6 @@ function belongsToTurn(entry: Entry): entry is Entry & { readonly turnId: string
 
 /** Whether the entry is the first of its turn. */
 export function beginsTurn(entry: Entry): entry is Entry & { readonly turnId: string } {
-  return opensTurn(entry);
-}
-
-function opensTurn(entry: Entry): boolean {
   return (entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started';
 }
 
@@ -109,18 +105,14 @@ function viewTurn(session: Session, turnId: string, entries: readonly Entry[]): 
   return { ...turn, status: status === 'requires_action' || status === 'waiting' ? status : 'running', actions: viewsOf(openActions(session.turn), entries) };
 }
 
-function emptyTurn(id: string): TurnView {
+/** The turn before its first entry. */
+export function turnBefore(id: string): TurnView {
   return { id, status: 'running', reason: null, error: null, text: '', steps: 0, usage: {}, messageId: null, startedAtMs: null, endedAtMs: null, actions: [] };
 }
 
 /** The turn's entries, in order, as a view. What an open turn waits for is in its session's row. */
 export function foldTurn(turnId: string, entries: readonly Entry[]): TurnView {
   return entries.reduce(turnAfter, turnBefore(turnId));
-}
-
-/** The turn before its first entry. */
-export function turnBefore(turnId: string): TurnView {
-  return emptyTurn(turnId);
 }
 
 /** The turn after one more entry of its session; entries of other turns, and of none, change nothing. */

@@ -118,7 +118,7 @@ export class SessionHandle {
     return Object.assign(this.turn(sent), { left: { revision: sent.revision, turns, effects, moreEffects } });
   }
 
-  /** Copies the visible history up to a turn (default: all of it; null: none) into a new session. Throws `RefusedError`: `invalid_request`, `session_not_found`, `turn_not_found`, `external_id_taken`, `idempotency_mismatch`. */
+  /** Copies the visible history up to a turn (default: all of it; null: none) into a new session. Throws `RefusedError`: `invalid_request`, `session_not_found`, `turn_not_found`, `external_id_taken`, `history_too_large`, `session_busy` (redacted all the time), `idempotency_mismatch`. */
   async fork(body: ForkInput = {}, options: CallOptions = {}): Promise<SessionHandle> {
     const { sessionId } = value(await fork(this.#host.commands, this.id, body, this.#options(options)));
     return new SessionHandle(this.#host, { tenant: this.#ref.tenant, id: sessionId }, this.#principal);

@@ -177,6 +177,11 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: `A session keeps at most ${inWords(limits.branchesMax)} discarded futures, and the command would make one more.`,
     whatToDo: 'Use `whenBusy: "interrupt"`, which makes none, or go on in a new session.', retry: sameAgain,
   },
+  history_too_large: {
+    httpStatus: 413, title: 'The history is too large to be copied at once',
+    meaning: `A fork is one commit and copies at most ${inWords(limits.forkEntriesMax)} entries, of ${inWords(limits.forkBytesMax)} bytes as JSON in all; the visible history up to the turn that was named has more.`,
+    whatToDo: 'Fork at an earlier turn, or fork none of it (`turnId: null`) and say in the first message what matters.', retry: sameAgain,
+  },
   state_disabled: {
     httpStatus: 403, title: 'The agent has no state',
     meaning: 'The definition of the agent says `state: false`: nothing is kept for it between turns.',

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Entry } from '../core/entry.ts';
 import type { Refusal } from '../core/errors.ts';
-import type { Mark } from '../core/history.ts';
+import type { Mark, MarkRange } from '../core/history.ts';
+import type { Session } from '../core/session.ts';
 import type { JsonValue } from '../core/json.ts';
 import type { StateItem, StateWrite } from '../core/state.ts';
 import type { LoadedState, ScopeChange } from '../core/state-world.ts';
@@ -32,8 +33,8 @@ export type StateChangeResult<Reply> =
 
 /** The part of the port that is about state. Expiry is by the store's clock. */
 export interface StateStore {
-  /** The marks of a session's entries from a name on up to before another, in the order of the log, visible or not. */
-  readMarks(ref: SessionRef, range: { readonly from: string; readonly before: string }): Promise<readonly Mark[]>;
+  /** Of each mark in these ranges the last one in the session's visible history, in no order. However often entries had a mark, one of it is read; where that one was left, one more for each stretch that is visible. */
+  readLastMarks(session: Session, ranges: readonly MarkRange[]): Promise<readonly Mark[]>;
   /** The entries at these seqs, in the order of the log; what is not there is left out. */
   readEntriesAt(ref: SessionRef, seqs: readonly number[]): Promise<readonly Entry[]>;
   /** Keys of a scope beside sessions that have a value, in no order. At most as many as a scope may have. */

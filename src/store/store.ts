@@ -189,8 +189,10 @@ export interface CreateRequest<Reply> {
   readonly owner: string;
   readonly externalId?: string | undefined;
   readonly idempotency?: readonly Idempotency[];
-  /** Builds the session; a refusal creates nothing. */
-  readonly build: () => Change<Reply> | Refusal;
+  /** The session that it is a copy of: read for `build`, and there with no more redactions than it has then when the new one is committed. */
+  readonly origin?: SessionRef | undefined;
+  /** Builds the session; a refusal creates nothing. Given the origin, null where there is none. May be called more than once. */
+  readonly build: (origin: Session | null) => Change<Reply> | Refusal;
   readonly replyToStore: (reply: Reply) => JsonValue;
   /** The commit is the caller's, as in {@link UpdateRequest}. */
   readonly transaction?: StoreTransaction | undefined;

@@ -6,7 +6,7 @@ import type { JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
 import { refuseKey, refuseScope, refuseStateValue, scopeText, type StateOperation, type StateScope, type StateWrite } from '../core/state.ts';
-import { inOrder, pageOfKeys, readStateItem, readStateItems, readStateKeys, snapshotBy, type StatePage, type StatePageQuery, type StatePlace } from '../store/state-reader.ts';
+import { pageOf, readStateItem, readStateKeys, snapshotBy, type StateKeys, type StatePageQuery, type StatePlace } from '../store/state-reader.ts';
 import type { Store } from '../store/store.ts';
 import { plainJson } from './plain-json.ts';
 
@@ -65,7 +65,7 @@ export class CallState implements ToolState {
   }
 
   list(scope: StateScope, query: StatePageQuery = {}): Promise<{ readonly items: readonly ToolStateItem[]; readonly nextCursor: string | null }> {
-    return this.#inTurn(async () => this.#page(await this.#place(scope, null), query));
+    return this.#inTurn(async () => pageOf(await this.#keys(await this.#place(scope, null)), query));
   }
 
   snapshot(): Promise<Readonly<Record<StateScope, Readonly<Record<string, JsonValue>>>>> {
@@ -107,22 +107,26 @@ export class CallState implements ToolState {
 
   async #snapshot(): Promise<Readonly<Record<StateScope, Readonly<Record<string, JsonValue>>>>> {
     const { id, externalId } = this.#options.session;
-    return snapshotBy(async (scope, query) => {
+    return snapshotBy(async (scope) => {
       const at = await this.#find(scope, null);
-      return isRefusal(at) ? null : (this.#page(at, query) as Promise<StatePage>);
+      return isRefusal(at) ? null : this.#keys(at);
     }, externalId ?? id);
   }
 
-  async #page({ place, scopeText: text }: Place, query: StatePageQuery): Promise<{ readonly items: readonly ToolStateItem[]; readonly nextCursor: string | null }> {
-    const { store } = this.#options;
+  /** What the store has, and the call's own writes over it. */
+  async #keys({ place, scopeText: text }: Place): Promise<StateKeys<ToolStateItem>> {
     const own = this.#own.get(text) ?? new Map<string, JsonValue | null | undefined>();
-    const all = new Set(await readStateKeys(store, place));
+    const stored = await readStateKeys(this.#options.store, place);
+    const all = new Set(stored.all);
     for (const [key, value] of own) if (value === undefined) all.delete(key); else all.add(key);
-    const { keys, nextCursor } = pageOfKeys(all, query);
-    const items = inOrder(keys, await readStateItems(store, place, keys.filter((key) => !own.has(key))));
-    const known = new Map<string, ToolStateItem>(items.map(({ key, value, version }) => [key, { key, value, version }]));
-    for (const [key, value] of own) if (value !== undefined) known.set(key, { key, value, version: null });
-    return { items: keys.flatMap((key) => known.get(key) ?? []), nextCursor };
+    return {
+      all,
+      read: async (keys) => {
+        const items = await stored.read(keys.filter((key) => !own.has(key)));
+        const written = keys.flatMap((key) => [own.get(key)].flatMap((value) => (value === undefined ? [] : [{ key, value, version: null }])));
+        return [...items.map(({ key, value, version }) => ({ key, value, version })), ...written];
+      },
+    };
   }
 
   async #read({ place, scopeText: text, key }: Place): Promise<ToolStateItem | null> {

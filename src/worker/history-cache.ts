@@ -7,8 +7,8 @@ import { firstNotUnderstood } from './not-understood.ts';
 const pageEntries = 500;
 
 /**
- * Histories of the sessions worked on lately, so that a turn reads only what is new. Entries never change, so a history can be
- * short but never stale; what is visible is compared with the session. Bounded by the size of the texts, not by sessions.
+ * Histories of the sessions worked on lately, so that a turn reads only what is new. Entries change by redaction only: how many there were, and what is visible, is compared with the session, so a history may be short and is
+ * never used stale. Bounded by the size of the texts, not by sessions.
  */
 export class HistoryCache {
   readonly #charsMax: number;

@@ -4,6 +4,9 @@ import pg from 'pg';
 export interface StatementCount {
   readonly text: string;
   readonly calls: number;
+  /** Rows that they returned or changed, and pages of tables and indexes that they looked at, in all. */
+  readonly rows: number;
+  readonly pages: number;
 }
 
 /** What a stretch of the write-ahead log holds. */
@@ -60,9 +63,9 @@ export class PostgresProbe implements AsyncDisposable {
 
   /** The most frequent first. */
   async statements(): Promise<readonly StatementCount[]> {
-    const rows = await this.query(`SELECT query, sum(calls)::integer AS calls FROM pg_stat_statements
+    const rows = await this.query(`SELECT query, sum(calls)::integer AS calls, sum(rows)::integer AS rows, sum(shared_blks_hit + shared_blks_read)::integer AS pages FROM pg_stat_statements
       WHERE toplevel AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY query ORDER BY calls DESC, query`);
-    return rows.map((row) => ({ text: String(row['query']).replaceAll(/\s+/g, ' '), calls: Number(row['calls']) }));
+    return rows.map((row) => ({ text: String(row['query']).replaceAll(/\s+/g, ' '), calls: Number(row['calls']), rows: Number(row['rows']), pages: Number(row['pages']) }));
   }
 
   /** Rows of all tables of a schema. */

@@ -208,8 +208,13 @@ describe('a fork', () => {
     await session.post('/rewind', { turnId: first });
     expect((await session.post('/fork', body, { 'idempotency-key': 'once' })).text).toBe(replies[0]?.text);
     expect(await session.post('/fork', { externalId: 'copy' })).toMatchObject({ status: 200, json: { session: { id: replies[0]?.json.session.id } } });
+    const byName = async () => session.served.request('POST', '/v1/sessions/outside/fork', {}, { 'idempotency-key': 'once-more' });
+    const outside = await session.served.newSession({ externalId: 'outside' });
+    const named = (await byName()).text;
+    await session.served.request('DELETE', `/v1/sessions/${outside}`);
+    expect(await byName()).toMatchObject({ status: 201, text: named });
     await session.served.newSession({ externalId: 'another' });
     expect(await session.post('/fork', { externalId: 'another' })).toMatchObject({ status: 409, json: { code: 'external_id_taken' } });
-    expect((await session.served.request('GET', '/v1/sessions?count=true')).json.count).toBe(3);
+    expect((await session.served.request('GET', '/v1/sessions?count=true')).json.count).toBe(4);
   });
 });

@@ -41,7 +41,7 @@ describe('the problem table', () => {
         'session_archived', 'session_busy', 'session_ended', 'state_version_conflict',
       ],
       410: ['action_expired'],
-      413: ['body_too_large', 'state_too_large'],
+      413: ['body_too_large', 'history_too_large', 'state_too_large'],
       415: ['unsupported_media_type'],
       422: ['idempotency_mismatch'],
       429: ['branches_full', 'queue_full', 'state_quota', 'too_many_streams'],

@@ -58,6 +58,19 @@ describe('state over HTTP', () => {
     expect((await served.request('GET', base)).json).toMatchObject({ conversation: {}, actor: {}, subject: {}, agent: {}, complete: true });
   });
 
+  it.each(['conversation', 'actor'])('of the scope %s that was not there to be deleted is looked for again by the same Idempotency-Key: a refusal is not kept (G2)', async (scope) => {
+    const served = await serve({ worker: false });
+    const at = `/v1/sessions/${await served.newSession()}/state/${scope}`;
+    const remove = () => served.request('DELETE', `${at}/k`, undefined, { 'idempotency-key': 'one' });
+    expect(await remove()).toMatchObject({ status: 404, json: { code: 'state_not_found' } });
+    await served.request('PUT', `${at}/k`, { value: 1 });
+    expect((await remove()).json).toEqual({ scope, deleted: 1 });
+    const again = await remove();
+    expect([again.json, again.headers.get('idempotent-replayed')]).toEqual([{ scope, deleted: 1 }, 'true']);
+    const clear = () => served.request('DELETE', at, undefined, { 'idempotency-key': 'all' });
+    expect([(await clear()).json, (await clear()).headers.get('idempotent-replayed')]).toEqual([{ scope, deleted: 0 }, 'true']);
+  });
+
   it('without a session is named in the query', async () => {
     const served = await serve({ worker: false });
     const of = '?agent=tester&actorType=user&actorId=bob';

@@ -3,7 +3,7 @@ import { fork } from '../../src/commands/fork.ts';
 import { redact } from '../../src/commands/redact.ts';
 import { callPart, doneResult } from '../../src/store/conformance/kit.ts';
 import type { SessionRef, Store } from '../../src/store/store.ts';
-import { answered, asking, futures, hostOf, resting, rewinds, working } from '../support/postgres-schedule-history.ts';
+import { answered, asking, futures, hostOf, placesOf, resting, rewinds, working } from '../support/postgres-schedule-history.ts';
 import { testSchedules, type PostgresSchedule, type Schedule } from '../support/postgres-schedule-kit.ts';
 
 /** A fork on the gated store, held where this statement is about to go out, while `meanwhile` happens to its origin. */
@@ -47,12 +47,40 @@ const forks: readonly PostgresSchedule[] = [
       expect(await schedule.query('SELECT * FROM {schema}.session')).toEqual([]);
     },
   },
-  {
-    name: 'a deletion of the origin before the copy is written leaves the copy whole',
+  ...([['read', copyRead], ['written', copyWritten]] as const).map(([what, pattern]): PostgresSchedule => ({
+    name: `a redaction of the origin before the copy is ${what} is one of the copy too`,
     run: async (schedule) => {
       const { ref } = await resting(schedule);
-      const { came: result, copy } = await forkAround(schedule, ref, copyWritten, () => schedule.delete(schedule.a, ref));
-      expect([result, (await futures(schedule, copy))[0], await schedule.kinds(ref)]).toEqual(['done', ['message 1', 'message 2', 'message 3'], []]);
+      const said = (await schedule.b.readEntries(ref, { limit: 100 })).find(({ kind }) => kind === 'user-message');
+      const { came: result, copy } = await forkAround(schedule, ref, pattern, async () => expect(answered(await redact(hostOf(schedule, schedule.b), ref.id, { seq: said?.seq ?? 0 }, asking()))).toBe('done'));
+      expect([result, (await futures(schedule, copy))[0], await placesOf(schedule, 'message 1')]).toEqual(['done', ['[redacted]', 'message 2', 'message 3'], []]);
+    },
+  })),
+  {
+    name: 'a redaction of the origin that is under way while the copy is written: one of them waits for the other',
+    run: async (schedule) => {
+      const { ref } = await resting(schedule);
+      const said = (await schedule.b.readEntries(ref, { limit: 100 })).find(({ kind }) => kind === 'user-message');
+      const held = await schedule.hold('SELECT 1 FROM {schema}.session WHERE id = $1 FOR NO KEY UPDATE', [ref.id]);
+      const copying = await schedule.another('copying');
+      const forked = fork(hostOf(schedule, copying), ref.id, {}, asking('fork'));
+      await schedule.waits('copying');
+      const redacted = redact(hostOf(schedule, schedule.b), ref.id, { seq: said?.seq ?? 0 }, asking());
+      await held.release();
+      const result = await forked;
+      expect([answered(result), answered(await redacted)]).toEqual(['done', 'done']);
+      const copy = { tenant: ref.tenant, id: 'refused' in result ? '' : result.reply.sessionId };
+      // Whichever came first: what was copied before the redaction is the copy's own, and nothing is there by halves.
+      expect((await futures(schedule, copy))[0]?.slice(1)).toEqual(['message 2', 'message 3']);
+      expect((await futures(schedule, ref))[0]).toEqual(['[redacted]', 'message 2', 'message 3']);
+    },
+  },
+  {
+    name: 'a deletion of the origin before the copy is written: there is nothing to copy',
+    run: async (schedule) => {
+      const { ref } = await resting(schedule);
+      expect((await forkAround(schedule, ref, copyWritten, () => schedule.delete(schedule.a, ref))).came).toBe('session_not_found');
+      expect(await schedule.query('SELECT * FROM {schema}.session')).toEqual([]);
     },
   },
   {

@@ -14,7 +14,7 @@ export interface EditCommand extends MoveOptions {
 
 export type EditReply = SendReply & Pick<MoveReply, 'turns' | 'left'>;
 
-/** Leaves a turn and all after it as a branch, and says something in its place: one commit. Reads the marks, and what the work in flight has come to. */
+/** Leaves a turn and all after it as a branch, and says something in its place: one commit. Unlike other moves it goes on at once, as an interrupting message does, and what waits follows. Reads the marks, and what the work in flight has come to. */
 export function acceptEdit({ turnId, message, ...options }: EditCommand): Accept<EditReply> {
   return (draft, { mintId }, loaded) => {
     const refused = readyToMove(draft, loaded, 'editing', options);

@@ -1,7 +1,6 @@
-import type { Branch } from '../history.ts';
 import { hasState, turnsIn } from '../history.ts';
 import { refuse } from '../errors.ts';
-import { closedAt, commonBeginning, cutBefore, joined } from '../intervals.ts';
+import { closedAt, cutBefore, joined, leavesAt } from '../intervals.ts';
 import { deliveriesIn, holdWaiting, leaveOperations, marksOf, readyToMove, type MoveOptions } from './move.ts';
 import type { MoveReply } from './rewind.ts';
 import type { Accept } from './transition.ts';
@@ -22,9 +21,9 @@ export function acceptRestore({ branchId, ...options }: RestoreCommand): Accept<
     if (branch === null) return refuse('branch_not_found', `the session has no branch ${branchId}; it may have been restored already`, { branchId });
     draft.fileRewound();
     const marks = marksOf(draft, loaded);
-    const target = joined(beforeOf(branch, draft.session.visible, draft.session.lastSeq), branch.intervals);
+    const target = joined(branch.before, branch.intervals);
     const present = closedAt(draft.session.visible, draft.session.lastSeq);
-    const { leavesAtSeq } = commonBeginning(present, target);
+    const leavesAtSeq = leavesAt(present, target);
     const { cut } = leavesAtSeq === null ? { cut: [] } : cutBefore(present, leavesAtSeq, draft.session.lastSeq);
     const left = turnsIn(marks, cut);
     const [fromTurnId = null] = left;
@@ -39,9 +38,4 @@ export function acceptRestore({ branchId, ...options }: RestoreCommand): Accept<
     draft.rest();
     return { revision: draft.session.revision, turns: branch.turns, left: leaves ? cut : [] };
   };
-}
-
-/** Older versions did not say what a branch followed on: then nothing could change what was before it. */
-function beforeOf({ before, intervals }: Branch, visible: Parameters<typeof cutBefore>[0], lastSeq: number): Branch['before'] {
-  return before.length > 0 ? before : cutBefore(visible, intervals[0]?.fromSeq ?? 1, lastSeq).kept;
 }

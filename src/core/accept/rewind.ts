@@ -34,8 +34,11 @@ export function acceptRewind({ turnId, ...options }: RewindCommand): Accept<Move
     const seq = nextTurnSeq(marks, draft.session.visible, endSeq) ?? draft.session.lastSeq + 1;
     const rewinding = rewindBefore(draft, loaded, seq, mintId('br'), options);
     if (isRefusal(rewinding)) return rewinding;
-    holdWaiting(draft);
-    draft.rest();
+    const changesNothing = rewinding.turns === 0 && draft.session === loaded.session;
+    if (!changesNothing) {
+      holdWaiting(draft);
+      draft.rest();
+    }
     return { revision: draft.session.revision, turns: rewinding.turns, left: rewinding.intervals };
   };
 }

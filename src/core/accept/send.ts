@@ -3,6 +3,7 @@ import type { MessageContent } from '../entry.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { limits } from '../limits.ts';
 import { isAtRest, statusOf } from '../session.ts';
+import { refuseMoreBranches } from './move.ts';
 import { stopTurn } from './stop.ts';
 import { refuseEnded, type Accept } from './transition.ts';
 
@@ -87,9 +88,8 @@ function enqueue(draft: Draft, message: MessageContent, turnId: string, steer = 
 function replaceTurn(draft: Draft, loaded: Loaded, branchId: string): Refusal | null {
   const turn = draft.session.turn;
   if (turn === null) return null;
-  if (draft.session.branches >= limits.branchesMax) {
-    return refuse('branches_full', `the session has ${limits.branchesMax} branches, the most it may have`, { max: limits.branchesMax });
-  }
+  const full = refuseMoreBranches(draft);
+  if (full !== null) return full;
   stopTurn(draft, loaded, { startsNext: false });
   draft.discardFrom(turn.startedSeq, turn.id, 1, branchId, turn.given);
   return null;

@@ -40,7 +40,7 @@ export const historyRoutes = [
   route({
     method: 'POST', path: '/v1/sessions/:id/fork', name: 'fork', command: 'keyed', body: forkInput, bodyOptional: true,
     summary: 'Copies the visible history up to a turn into a new session. Operations, actions and usage stay with the origin.',
-    replies: { 200: forkedSchema, 201: forkedSchema }, refusals: ['session_not_found', 'turn_not_found', 'external_id_taken'],
+    replies: { 200: forkedSchema, 201: forkedSchema }, refusals: ['session_not_found', 'turn_not_found', 'external_id_taken', 'history_too_large', 'session_busy'],
     handle: async ({ host, param, body, options }) => commandResponse(await fork(host.commands, param('id'), body, options), ({ session, ...reply }) => ({ ...reply, session: sessionView(session) })),
   }),
   route({

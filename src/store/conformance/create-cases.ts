@@ -1,3 +1,4 @@
+import { createSession } from '../../core/accept/create.ts';
 import { refuse } from '../../core/errors.ts';
 import { codeOf, committed, type ConformanceCase } from './kit.ts';
 
@@ -31,6 +32,30 @@ export const createCases: readonly ConformanceCase[] = [
       expect(await store.readSession(ref)).toBe(null);
       expect(await store.readSession({ tenant: 'acme', id: 'crm-1' })).toBe(null);
       expect((await kit.createResult({ externalId: 'crm-1', idempotency })).kind).toBe('created');
+    },
+  },
+  {
+    name: 'a session that is a copy of another is built of that one as it is; of one that is not there, of none',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const origin = await kit.create({ text: 'hello' });
+      await kit.touch(origin, 'a title');
+      const seen: (string | null | undefined)[] = [];
+      const copying = (id: string) => {
+        const ref = { tenant: 'acme', id: kit.mint('ses') };
+        return store.create({
+          ref, owner: 'ada', origin: { tenant: 'acme', id }, replyToStore: () => null,
+          build: (from) => {
+            seen.push(from === null ? null : from.title);
+            return createSession(ref, { agent: 'suite', owner: 'ada', greets: false, endAfterInactivityMs: null }, kit.circumstances);
+          },
+        });
+      };
+      const copied = await copying(origin.id);
+      expect(copied.kind).toBe('created');
+      expect((await copying('ses_none')).kind).toBe('created');
+      expect(seen).toEqual(['a title', null]);
+      if (copied.kind === 'created') expect(await store.readSession({ tenant: 'acme', id: copied.session.id })).toEqual(copied.session);
     },
   },
   {

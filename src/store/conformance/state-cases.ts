@@ -2,7 +2,7 @@ import { acceptState } from '../../core/accept/state.ts';
 import { acceptEdit } from '../../core/accept/edit.ts';
 import { acceptRewind } from '../../core/accept/rewind.ts';
 import { invariant, isRefusal } from '../../core/errors.ts';
-import { stateMarks } from '../../core/history.ts';
+import { stateMarks, stateMarksOfKey } from '../../core/history.ts';
 import type { JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { scopeText, type StateOperation, type StateWrite } from '../../core/state.ts';
@@ -96,7 +96,7 @@ export const stateCases: readonly ConformanceCase[] = [
       expect(told(await change(kit, text, { op: 'set', key: 'k', value: 2, ifVersion: 0 }))).toEqual({ value: 2, version: 2 });
       expect(told(await change(kit, text, { op: 'set', key: 'k', value: 2, ifVersion: 1 }))).toBe('state_version_conflict');
       await change(kit, text, { op: 'clear' });
-      expect([await besideOf(kit.store, text), await readStateKeys(kit.store, placeOf(text))]).toEqual([{}, []]);
+      expect([await besideOf(kit.store, text), (await readStateKeys(kit.store, placeOf(text))).all]).toEqual([{}, []]);
       expect(told(await change(kit, text, { op: 'increment', key: 'k', by: 3 }))).toEqual({ value: 3, version: 3 });
     },
   },
@@ -105,7 +105,7 @@ export const stateCases: readonly ConformanceCase[] = [
     run: async (kit) => {
       const { expect, store } = kit;
       await change(kit, actorScope('bob'), { op: 'set', key: 'k', value: 1 });
-      for (const place of [placeOf(actorScope('bob'), 'other'), placeOf(actorScope('eve'))]) expect([await readStateItem(store, place, 'k'), await readStateKeys(store, place)]).toEqual([null, []]);
+      for (const place of [placeOf(actorScope('bob'), 'other'), placeOf(actorScope('eve'))]) expect([await readStateItem(store, place, 'k'), (await readStateKeys(store, place)).all]).toEqual([null, []]);
     },
   },
   {
@@ -228,10 +228,18 @@ export const stateCases: readonly ConformanceCase[] = [
       expect([(await readStateItem(store, place, 'k'))?.value, (await readStateItem(store, place, 'gone'))?.value]).toEqual(['before', 1]);
       const gone = await kit.command(ref, acceptEdit({ turnId, message: { messageId: kit.mint('msg'), parts: [] } }), { reads: moving });
       expect(gone.kind === 'refused' && gone.refusal.refused).toBe('turn_not_found');
-      const marks = await store.state.readMarks(ref, stateMarks);
-      const entries = await store.state.readEntriesAt(ref, [...marks.map(({ seq }) => seq).toReversed(), 10_000]);
-      expect(entries.map(({ seq, kind }) => [seq, kind])).toEqual(marks.map(({ seq }) => [seq, 'state-changed']));
-      expect(await store.state.readMarks({ ...ref, tenant: 'other' }, stateMarks)).toEqual([]);
+      const [first, second] = (await kit.tail(ref)).entries.filter(({ kind }) => kind === 'state-changed').map(({ seq }) => seq);
+      expect((await store.state.readLastMarks(place.session, [stateMarks])).toSorted((left, right) => left.seq - right.seq)).toEqual([{ seq: first, mark: 'h.s+k' }, { seq: second, mark: 'h.s+gone' }]);
+      expect(await store.state.readLastMarks(place.session, stateMarksOfKey('gone'))).toEqual([{ seq: second, mark: 'h.s+gone' }]);
+      const entries = await store.state.readEntriesAt(ref, [second ?? 0, first ?? 0, 10_000]);
+      expect(entries.map(({ seq, kind }) => [seq, kind])).toEqual([[first, 'state-changed'], [second, 'state-changed']]);
+      for (const elsewhere of [{ tenant: 'other' }, { id: 'ses_none' }]) expect(await store.state.readLastMarks({ ...place.session, ...elsewhere }, [stateMarks])).toEqual([]);
+      committed(await write(kit, ref, [{ op: 'increment', key: 'gone', by: 1 }]));
+      await kit.send(ref, 'elsewhere');
+      await kit.answer(ref, 'so be it');
+      expect(await conversationOf(kit, ref)).toEqual({ k: 'before', gone: 2 });
+      committed(await write(kit, ref, [{ op: 'set', key: 'k', value: 'elsewhere' }, { op: 'delete', key: 'gone' }]));
+      expect(await conversationOf(kit, ref)).toEqual({ k: 'elsewhere' });
     },
   },
   {

@@ -25,6 +25,8 @@ export interface ReplyToKeep {
 export interface Write<Reply> {
   /** The commit that the change is made from; null: of a session that is new. */
   readonly from: string | null;
+  /** The session that a new one is a copy of, as it was read; absent: it is none. */
+  readonly origin?: Session | null;
   readonly commitId: string;
   readonly change: Change<Reply>;
   /** The change's entries as they stand in the log. */
@@ -104,7 +106,7 @@ export class ChangeWriter {
     const bind: Bind = (value, type) => `$${values.push(value)}::${type}`;
     const row = this.#row(write, bind);
     const others = parts.map((part) => `, ${part.name} AS (${this.#partText(part, bind, 'held')})`);
-    return this.#named([write.from === null ? 'create' : 'change', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
+    return this.#named([write.from !== null ? 'change' : write.origin ? 'create_copy' : 'create', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
   }
 
   #manyStatements<Reply>(write: Write<Reply>, parts: readonly Part[]): readonly Statement[] {
@@ -133,7 +135,7 @@ export class ChangeWriter {
     return { name: shortName(name), text: known, values };
   }
 
-  #row<Reply>({ from, commitId, change: { session } }: Write<Reply>, bind: Bind): string {
+  #row<Reply>({ from, origin, commitId, change: { session } }: Write<Reply>, bind: Bind): string {
     const { tenant, id, agent, externalId } = session;
     const keys = [bind(tenant, 'text'), bind(id, 'text'), bind(commitId, 'text')] as const;
     const values = changingValues(session).map((value, place) => bind(value, changingTypes[place] ?? 'text'));
@@ -141,8 +143,12 @@ export class ChangeWriter {
       return `UPDATE ${this.#schema}.session SET commit_id = ${keys[2]}, ${changingColumns.map((column, place) => `${column} = ${values[place]}`).join(', ')}
         WHERE tenant = ${keys[0]} AND id = ${keys[1]} AND commit_id = ${bind(from, 'text')}`;
     }
-    return `INSERT INTO ${this.#schema}.session (tenant, id, commit_id, ${changingColumns.join(', ')}, agent, external_id)
-      VALUES (${[...keys, ...values, bind(agent, 'text'), bind(externalId, 'text')].join(', ')})`;
+    const columns = `tenant, id, commit_id, ${changingColumns.join(', ')}, agent, external_id`;
+    const row = [...keys, ...values, bind(agent, 'text'), bind(externalId, 'text')].join(', ');
+    if (!origin) return `INSERT INTO ${this.#schema}.session (${columns}) VALUES (${row})`;
+    // A redaction changes the origin's row: one that is under way is waited for, and one that comes later waits.
+    return `INSERT INTO ${this.#schema}.session (${columns}) SELECT ${row} FROM ${this.#schema}.session AS origin
+      WHERE origin.tenant = ${bind(origin.tenant, 'text')} AND origin.id = ${bind(origin.id, 'text')} AND coalesce((origin.body::json ->> 'redactions')::bigint, 0) = ${bind(origin.redactions, 'bigint')} FOR SHARE`;
   }
 
   #parts<Reply>({ commitId, change, entries, replies }: Write<Reply>): readonly Part[] {

@@ -186,6 +186,11 @@ const migrations: readonly string[] = [
   );
   CREATE INDEX state_expiry ON {schema}.state (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
   `,
+  `
+  -- The last entry of a mark is found without looking at those before it.
+  CREATE INDEX entry_mark_seq ON {schema}.entry (tenant, session_id, mark, seq) WHERE mark IS NOT NULL;
+  DROP INDEX {schema}.entry_mark;
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

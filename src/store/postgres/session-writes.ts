@@ -92,7 +92,7 @@ export class SessionWrites {
 
   async #create<Reply>(request: CreateRequest<Reply>, read: (statement: Statement) => Promise<readonly Row[]>, unsure: Write<Reply>[], writeWithin?: (statements: readonly Statement[]) => Promise<unknown>): Promise<CreateResult<Reply> | 'again'> {
     const { rows, writer, mintCommitId } = this.#options;
-    const { ref, owner, externalId, idempotency = [] } = request;
+    const { ref, owner, externalId, idempotency = [], origin: copied } = request;
     const mayExist = externalId !== undefined || idempotency.length > 0;
     const loaded = mayExist ? rows.loadedOf(await read(rows.load({ tenant: ref.tenant, id: externalId ?? '', owner }, idempotency.map(({ scope }) => scope)))) : null;
     // After the read, which may have seen what an earlier try has created after all.
@@ -101,14 +101,15 @@ export class SessionWrites {
     const replayed = replayOf(loaded?.replies ?? [], '', idempotency);
     if (replayed !== null) return replayed;
     if (loaded !== null && loaded.known !== null) return { kind: 'exists', session: loaded.known.session };
-    const change = request.build();
+    const origin = copied === undefined ? null : (rows.loadedOf(await read(rows.load(copied, []))).known?.session ?? null);
+    const change = request.build(origin);
     if (isRefusal(change)) return { kind: 'refused', refusal: change };
     const reply = idempotency.length === 0 ? null : request.replyToStore(change.reply);
     const replies: readonly ReplyToKeep[] = [
       ...idempotency.map((key) => ({ key, reply, sessionId: '', createdSessionId: ref.id })),
       ...(request.sessionReplies?.(change.reply) ?? []).map(({ idempotency: key, reply: kept }) => ({ key, reply: kept, sessionId: ref.id })),
     ];
-    const write: Write<Reply> = { from: null, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, []), replies };
+    const write: Write<Reply> = { from: null, origin, commitId: mintCommitId(), change, entries: wholeEntries(change.entries, []), replies };
     if (writeWithin !== undefined) await writeWithin(writer.statements(write));
     else if (await this.#commit(write, () => unsure.push(write)) === 'moved') return 'again';
     else this.#landed(write, []);

@@ -1,10 +1,11 @@
 import type { EntryOf } from '../../core/entry.ts';
 import { isRefusal } from '../../core/errors.ts';
-import { stateMarks } from '../../core/history.ts';
+import type { Mark, MarkRange } from '../../core/history.ts';
+import { isVisible } from '../../core/intervals.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
 import type { StateItem, StateWrite } from '../../core/state.ts';
-import { askedBy, visibleState } from '../../core/state-reading.ts';
+import { addsNone, askedBy, stateRanges, visibleState, type VisibleState } from '../../core/state-reading.ts';
 import type { LoadedScope, LoadedState, ScopeChange } from '../../core/state-world.ts';
 import { StoreError } from '../store-error.ts';
 import { scopeKeyOf, type StateChangeRequest, type StateChangeResult, type StateStore } from '../state-store.ts';
@@ -29,10 +30,22 @@ export async function loadState(session: Session | null, tenant: string, writes:
   const keys = asked.get('');
   if (session === null || keys === undefined) return { conversation: new Map(), conversationKeys: 0, scopes };
   const { statements, send } = reading;
-  const visible = visibleState(marksOf(await send(statements.get('marks', tenant, session.id, stateMarks.from, stateMarks.before))), session.visible);
-  const seqs = [...visible].filter(([key, { isSet }]) => (keys === null ? isSet : keys.has(key))).map(([, { seq }]) => seq);
+  const stateOf = async (of: ReadonlySet<string> | null): Promise<VisibleState> => visibleState(await lastMarks(session, stateRanges(of), reading), session.visible);
+  const visible = await stateOf(keys);
+  const seqs = [...visible.values()].filter(({ isSet }) => isSet || keys !== null).map(({ seq }) => seq);
   const entries = seqs.length === 0 ? [] : ((await send(statements.get('contents', tenant, session.id, seqs))).map(entryOf) as EntryOf<'state-changed'>[]);
-  return { conversation: new Map(entries.map((entry) => [entry.key, entry])), conversationKeys: [...visible.values()].filter(({ isSet }) => isSet).length, scopes };
+  const all = keys === null || addsNone(keys, visible) ? visible : await stateOf(null);
+  return { conversation: new Map(entries.map((entry) => [entry.key, entry])), conversationKeys: [...all.values()].filter(({ isSet }) => isSet).length, scopes };
+}
+
+/** Of each mark in these ranges the last one that is visible. */
+async function lastMarks({ tenant, id, visible }: Session, ranges: readonly MarkRange[], { statements, send }: Pick<Reading, 'statements' | 'send'>): Promise<readonly Mark[]> {
+  const last = marksOf(await send(statements.get('lastMarks', tenant, id, ranges.map(({ from }) => from), ranges.map(({ before }) => before))));
+  const left = last.filter(({ seq }) => !isVisible(visible, seq));
+  const within = left.length === 0 ? [] : await send(statements.get('lastMarksWithin', tenant, id, left.map(({ mark }) => mark), visible.map(({ fromSeq }) => fromSeq), visible.map(({ toSeq }) => toSeq ?? Number.MAX_SAFE_INTEGER)));
+  const found = new Map(last.flatMap(({ mark, seq }) => (isVisible(visible, seq) ? [[mark, seq]] : [])));
+  for (const { mark, seq } of marksOf(within)) found.set(mark, Math.max(seq, found.get(mark) ?? 0));
+  return [...found].map(([mark, seq]) => ({ mark, seq }));
 }
 
 /** The row is made where there is none, so that there is something to lock; what it holds is read by later statements. */
@@ -84,7 +97,7 @@ const triesMax = 50;
 /** The part of the port that is about state, on Postgres. */
 export function postgresState({ database, statements, nowMs, use }: PostgresStateOptions): StateStore {
   return {
-    readMarks: ({ tenant, id }, { from, before }) => use(async () => marksOf(await database.run(statements.get('marks', tenant, id, from, before)))),
+    readLastMarks: (session, ranges) => use(() => lastMarks(session, ranges, { statements, send: (statement) => database.run(statement) })),
     readEntriesAt: ({ tenant, id }, seqs) => use(async () => (await database.run(statements.get('contents', tenant, id, seqs))).map(entryOf).sort((left, right) => left.seq - right.seq)),
     readKeys: ({ tenant, scopeText }) => use(async () => (await database.run(statements.get('stateKeys', tenant, scopeKeyOf(scopeText), nowMs()))).map(({ key }) => String(key))),
     readItems: ({ tenant, scopeText }, keys) => use(async () => (await database.run(statements.get('stateItems', tenant, scopeKeyOf(scopeText), nowMs(), keys))).map(itemOfRow)),

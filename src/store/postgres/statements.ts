@@ -75,6 +75,14 @@ function sessionTexts(dialect: Dialect) {
 
     entryByMark: 'SELECT body FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark = $3 ORDER BY seq DESC LIMIT 1',
     marks: 'SELECT seq, mark FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark >= $3 AND mark < $4',
+    // From one mark to the next in the index, past all entries that have it: of the ranges $3 to before $4.
+    lastMarks: `WITH RECURSIVE found (mark, before) AS (
+      SELECT (SELECT mark FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark >= asked.lowest AND mark < asked.before ORDER BY mark LIMIT 1), asked.before FROM unnest($3::text[], $4::text[]) AS asked (lowest, before)
+      UNION ALL SELECT (SELECT mark FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark > found.mark AND mark < found.before ORDER BY mark LIMIT 1), found.before FROM found WHERE found.mark IS NOT NULL)
+      SELECT mark, (SELECT seq FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND mark = found.mark ORDER BY seq DESC LIMIT 1) AS seq FROM found WHERE mark IS NOT NULL`,
+    // Of the marks $3 the last entry in each of the stretches from $4 to $5.
+    lastMarksWithin: `SELECT asked.mark, found.seq FROM unnest($3::text[]) AS asked (mark), unnest($4::bigint[], $5::bigint[]) AS stretch (from_seq, to_seq),
+      LATERAL (SELECT seq FROM {schema}.entry WHERE tenant = $1 AND session_id = $2 AND entry.mark = asked.mark AND seq >= stretch.from_seq AND seq <= stretch.to_seq ORDER BY seq DESC LIMIT 1) AS found`,
     branchById: 'SELECT body FROM {schema}.branch WHERE tenant = $1 AND session_id = $2 AND id = $3',
     branches: 'SELECT body FROM {schema}.branch WHERE tenant = $1 AND session_id = $2 AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4',
 

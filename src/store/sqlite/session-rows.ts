@@ -1,8 +1,9 @@
-import type { CallResult, Entry } from '../../core/entry.ts';
+import type { CallResult, Entry, Interval } from '../../core/entry.ts';
 import { contentOf, readEntry } from '../../core/entry-format.ts';
-import { historyMarks, markOf, type Branch, type Mark } from '../../core/history.ts';
+import { historyMarks, markOf, type Branch, type Mark, type MarkRange } from '../../core/history.ts';
 import type { NewEntry, StoredOutcome } from '../../core/draft.ts';
 import { invariant } from '../../core/errors.ts';
+import { isVisible } from '../../core/intervals.ts';
 import { dueAtMs, statusOf, upgradeSession, type Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import type { BranchFilter, BranchPage, EntryRange, SessionKey, SessionRef } from '../store.ts';
@@ -120,9 +121,26 @@ export class SessionRows {
     });
   }
 
-  /** Marks, those of the history by default, in the order of the log. */
-  marks({ tenant, id }: SessionRef, { from, before }: { readonly from: string; readonly before: string } = historyMarks): readonly Mark[] {
-    return (this.#statements.get('marks').all(tenant, id, from, before) as Mark[]).sort((left, right) => left.seq - right.seq);
+  /** The marks of the history, in the order of the log. */
+  marks({ tenant, id }: SessionRef): readonly Mark[] {
+    return (this.#statements.get('marks').all(tenant, id, historyMarks.from, historyMarks.before) as Mark[]).sort((left, right) => left.seq - right.seq);
+  }
+
+  /** Of each mark in these ranges the last one that is visible. */
+  lastMarks({ tenant, id, visible }: Session, ranges: readonly MarkRange[]): readonly Mark[] {
+    const last = this.#statements.get('lastMarks').all({ tenant, id, ranges: JSON.stringify(ranges) }) as Mark[];
+    return last.flatMap(({ mark, seq }) => {
+      const found = isVisible(visible, seq) ? seq : this.#lastWithin({ tenant, id }, mark, visible);
+      return found === null ? [] : [{ mark, seq: found }];
+    });
+  }
+
+  #lastWithin({ tenant, id }: SessionRef, mark: string, visible: readonly Interval[]): number | null {
+    for (const { fromSeq, toSeq } of visible.toReversed()) {
+      const { seq } = this.#statements.get('lastMarkWithin').get(tenant, id, mark, fromSeq, toSeq ?? Number.MAX_SAFE_INTEGER) as { seq: number | null };
+      if (seq !== null) return seq;
+    }
+    return null;
   }
 
   branch({ tenant, id }: SessionRef, branchId: string): Branch | null {

@@ -97,7 +97,7 @@ class SqliteStore implements Store {
       if (replayed !== null) return replayed;
       const existing = externalId === undefined ? null : this.#rows.find({ tenant: ref.tenant, id: externalId, owner });
       if (existing !== null) return { kind: 'exists', session: existing };
-      const change = request.build();
+      const change = request.build(request.origin === undefined ? null : this.#rows.find(request.origin));
       if (isRefusal(change)) return { kind: 'refused', refusal: change };
       const entries = this.#write(null, change);
       this.#replies.keep({ tenant: ref.tenant, id: '' }, idempotency, request.replyToStore(change.reply), ref.id);

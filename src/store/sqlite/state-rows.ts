@@ -1,10 +1,9 @@
 import type { CallResult, EntryOf } from '../../core/entry.ts';
 import { isRefusal } from '../../core/errors.ts';
-import { stateMarks } from '../../core/history.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
 import type { StateItem, StateWrite } from '../../core/state.ts';
-import { askedBy, visibleState } from '../../core/state-reading.ts';
+import { addsNone, askedBy, stateRanges, visibleState, type VisibleState } from '../../core/state-reading.ts';
 import type { LoadedScope, LoadedState, ScopeChange } from '../../core/state-world.ts';
 import { scopeKeyOf, type ScopeRef, type StateChangeRequest, type StateChangeResult, type StateStore } from '../state-store.ts';
 import type { SessionRef } from '../store.ts';
@@ -32,10 +31,15 @@ export class StateRows {
     const asked = askedBy(writes);
     const scopes = [...asked].filter(([text]) => text !== '').map(([text, keys]) => [text, this.#scope({ tenant, scopeText: text }, keys, nowMs)] as const);
     const keys = asked.get('');
-    const visible = session === null || keys === undefined ? new Map<string, never>() : visibleState(this.#sessions.marks(session, stateMarks), session.visible);
-    const seqs = [...visible].filter(([key, { isSet }]) => (keys == null ? isSet : keys.has(key))).map(([, { seq }]) => seq);
-    const entries = session === null ? [] : (this.#sessions.entriesAt(session, seqs) as EntryOf<'state-changed'>[]);
-    return { conversation: new Map(entries.map((entry) => [entry.key, entry])), conversationKeys: [...visible.values()].filter(({ isSet }) => isSet).length, scopes: new Map(scopes) };
+    if (session === null || keys === undefined) return { conversation: new Map(), conversationKeys: 0, scopes: new Map(scopes) };
+    const visible = this.#visible(session, keys);
+    const entries = this.#sessions.entriesAt(session, [...visible.values()].filter(({ isSet }) => isSet || keys !== null).map(({ seq }) => seq)) as EntryOf<'state-changed'>[];
+    const all = keys === null || addsNone(keys, visible) ? visible : this.#visible(session, null);
+    return { conversation: new Map(entries.map((entry) => [entry.key, entry])), conversationKeys: [...all.values()].filter(({ isSet }) => isSet).length, scopes: new Map(scopes) };
+  }
+
+  #visible(session: Session, keys: ReadonlySet<string> | null): VisibleState {
+    return visibleState(this.#sessions.lastMarks(session, stateRanges(keys)), session.visible);
   }
 
   #scope(scope: ScopeRef, keys: ReadonlySet<string> | null, nowMs: number): LoadedScope {
@@ -87,7 +91,7 @@ export interface SqliteStateOptions {
 /** The part of the port that is about state, on SQLite. */
 export function sqliteState({ rows, sessions, replies, nowMs, run, whenFree }: SqliteStateOptions): StateStore {
   return {
-    readMarks: (ref: SessionRef, range) => whenFree(() => sessions.marks(ref, range)),
+    readLastMarks: (session, ranges) => whenFree(() => sessions.lastMarks(session, ranges)),
     readEntriesAt: (ref: SessionRef, seqs) => whenFree(() => sessions.entriesAt(ref, seqs)),
     readKeys: (scope) => whenFree(() => rows.keys(scope, nowMs())),
     readItems: (scope, keys) => whenFree(() => rows.items(scope, keys, nowMs())),

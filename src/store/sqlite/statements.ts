@@ -21,6 +21,12 @@ const statements = {
   deleteWholeResult: 'DELETE FROM whole_result WHERE tenant = ? AND session_id = ? AND id = ?',
   entryByMark: 'SELECT body FROM entry WHERE tenant = ? AND session_id = ? AND mark = ? ORDER BY seq DESC LIMIT 1',
   marks: 'SELECT seq, mark FROM entry WHERE tenant = ? AND session_id = ? AND mark >= ? AND mark < ?',
+  // From one mark to the next in the index, past all entries that have it; ranges as JSON.
+  lastMarks: `WITH RECURSIVE found (mark, before) AS (
+    SELECT (SELECT min(mark) FROM entry WHERE tenant = $tenant AND session_id = $id AND mark >= asked.value ->> 'from' AND mark < asked.value ->> 'before'), asked.value ->> 'before' FROM json_each($ranges) AS asked
+    UNION ALL SELECT (SELECT min(entry.mark) FROM entry WHERE tenant = $tenant AND session_id = $id AND entry.mark > found.mark AND entry.mark < found.before), before FROM found WHERE found.mark IS NOT NULL)
+    SELECT mark, (SELECT max(seq) FROM entry WHERE tenant = $tenant AND session_id = $id AND entry.mark = found.mark) AS seq FROM found WHERE mark IS NOT NULL`,
+  lastMarkWithin: 'SELECT max(seq) AS seq FROM entry WHERE tenant = ? AND session_id = ? AND mark = ? AND seq >= ? AND seq <= ?',
   deleteEntries: 'DELETE FROM entry WHERE tenant = ? AND session_id = ?',
 
   insertChunk: `INSERT INTO chunk (tenant, session_id, attempt_id, ordinal, segments)
