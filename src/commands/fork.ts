@@ -2,6 +2,7 @@ import { forkSession, type ForkReply } from '../core/accept/fork.ts';
 import type { Entry } from '../core/entry.ts';
 import { isTimeline } from '../core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
+import { isBetweenTurns } from '../core/history.ts';
 import { isVisible, visibleAfter } from '../core/intervals.ts';
 import { wholeIdsOf } from '../core/redact.ts';
 import type { Session } from '../core/session.ts';
@@ -29,7 +30,7 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
   const circumstances = circumstancesOf(host);
   const key = options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, `fork ${origin.id}`, asJson(body), 201, circumstances.nowMs)];
   const { endAfterInactivityMs = null, deleteAfterRestMs = null } = host.agents.get(origin.agent)?.limits ?? {};
-  const command = { turnId: turnId ?? lastTurnOf(entries), title, externalId, endAfterInactivityMs, deleteAfterRestMs };
+  const command = { turnId: turnId ?? lastTurnOf(entries), title, externalId, endAfterInactivityMs, deleteAfterRestMs, nodes: host.agents.get(origin.agent)?.rules.nodes };
   const result = await host.store.create<ForkReply & { readonly session: Session }>({
     ref, owner: origin.owner, externalId, idempotency: key,
     build: () => {
@@ -69,8 +70,7 @@ async function visibleUntil(store: Store, session: Session, turnId: string | nul
     if (page.length === 0) return refuse('session_not_found', `session ${session.id} was deleted meanwhile`);
     for (const entry of page) {
       if (entry.seq > session.lastSeq || !isTimeline(entry) || !isVisible(session.visible, entry.seq)) continue;
-      // What was written of the state up to the next turn belongs to this one.
-      if (isOver && entry.kind !== 'state-changed') return found;
+      if (isOver && !isBetweenTurns(entry)) return found;
       found.push(entry);
       isOver ||= turnId !== undefined && entry.kind === 'turn-ended' && entry.turnId === turnId;
     }
@@ -99,6 +99,6 @@ async function withWholeResults<Reply extends ForkReply>(store: Store, origin: S
 }
 
 function lastTurnOf(entries: readonly Entry[]): string | null {
-  const last = entries.findLast((entry) => entry.kind !== 'state-changed');
+  const last = entries.findLast((entry) => !isBetweenTurns(entry));
   return last !== undefined && 'turnId' in last && last.turnId !== undefined ? last.turnId : null;
 }

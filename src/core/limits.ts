@@ -57,6 +57,9 @@ export const limits = {
   /** Side effects that the reply of a move through the history lists, and entries that are read for them at once. */
   effectsListedMax: 100,
   effectsEntriesReadMax: 500,
+  /** Nodes of one agent, and why one is entered, as the log keeps it. */
+  nodesMax: 64,
+  nodeReasonCharsMax: 500,
   /** Discarded futures of one session. */
   branchesMax: 1_000,
   /** State: a value as JSON in UTF-8, a key in characters, keys of one scope, keys on one page, writes of one call, how long a value may be kept that expires (ten years), all values of a snapshot. */

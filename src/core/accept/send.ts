@@ -91,6 +91,6 @@ function replaceTurn(draft: Draft, loaded: Loaded, branchId: string): Refusal | 
     return refuse('branches_full', `the session has ${limits.branchesMax} branches, the most it may have`, { max: limits.branchesMax });
   }
   stopTurn(draft, loaded, { startsNext: false });
-  draft.discardFrom(turn.startedSeq, turn.id, 1, branchId, turn.given);
+  draft.discardFrom(turn.startedSeq, turn.id, 1, branchId, turn);
   return null;
 }
