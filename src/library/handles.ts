@@ -147,11 +147,12 @@ export class SessionHandle {
   }
 
   /**
-   * Enters a node of the conversation, where a transition leads there from the present one: at rest with its greeting, if it has one and was not entered before; while a turn runs from the next generation on. Throws `RefusedError`: `invalid_request`, `session_not_found`, `session_ended`,
+   * Enters a node of the conversation, where a transition leads there from the present one: at rest with its greeting, if it has one and was not entered before, said in `turn`; while a turn runs from the next generation on. `force` enters it all the same. Throws `RefusedError`: `invalid_request`, `session_not_found`, `session_ended`,
    * `session_archived`, `agent_not_found`, `nodes_not_used`, `node_unknown`, `node_not_allowed`, `revision_conflict`, `idempotency_mismatch`. Entering the present node changes nothing.
    */
-  async enterNode(node: string, { reason, force, ...options }: CallOptions & Pick<EnterNodeInput, 'reason' | 'force'> = {}): Promise<EnterNodeReply> {
-    return value(await enterNode(this.#host.commands, this.id, compact({ node, reason, force }), this.#options(options)));
+  async enterNode(node: string, { reason, force, ...options }: CallOptions & Pick<EnterNodeInput, 'reason' | 'force'> = {}): Promise<EnterNodeReply & { readonly turn: TurnHandle | null }> {
+    const reply = value(await enterNode(this.#host.commands, this.id, compact({ node, reason, force }), this.#options(options)));
+    return { ...reply, turn: reply.turnId === null ? null : this.turn({ turnId: reply.turnId }) };
   }
 
   /** What the agent keeps between turns: of this conversation, and of its actor, its subject and the agent. */

@@ -128,6 +128,7 @@ export const messageSchema = z.object({
     z.object({ type: z.literal('file'), mediaType: z.string(), url: z.string(), filename: z.exactOptional(z.string()) }),
     z.object({ type: z.literal('source-url'), sourceId: z.string(), url: z.string(), title: z.exactOptional(z.string()) }),
     z.object({ type: z.literal('source-document'), sourceId: z.string(), mediaType: z.string(), title: z.string(), filename: z.exactOptional(z.string()) }),
+    z.object({ type: z.literal('data-node'), data: z.object({ node: z.string(), from: z.string().nullable(), by: z.enum(['start', 'tool', 'api']) }) }),
     toolPart,
   ])),
 }) satisfies z.ZodType<TranscriptMessage>;

@@ -138,8 +138,9 @@ function presentNode({ agent: { nodes }, session }: SessionRun): AgentNode<StepS
 /** The agent's instructions, and after them those of the node. */
 async function instructionsOf(store: Store, run: SessionRun, node: AgentNode<StepScope> | null): Promise<string | null> {
   const given = [run.agent.instructions ?? null, node?.instructions ?? null].filter((each): each is Instructions<StepScope> => each !== null);
-  const made = typeof given[0] === 'function' || typeof given[1] === 'function' ? await stepScope(store, run) : null;
-  const texts = await Promise.all(given.map((each) => (typeof each === 'function' && made !== null ? each(made) : (each as string))));
+  const texts: string[] = [];
+  let scope: StepScope | null = null;
+  for (const each of given) texts.push(typeof each === 'string' ? each : await each((scope ??= await stepScope(store, run))));
   return texts.length === 0 ? null : texts.filter((text) => text !== '').join('\n\n');
 }
 

@@ -424,5 +424,5 @@ describe('moving through the history of a session', () => {
     }), runs);
     console.log(`history model: ${runs.numRuns} runs, ${whatHappens.map((kind) => `${met.get(kind) ?? 0} ${kind}`).join(', ')}`);
     for (const kind of whatHappens) expect(met.get(kind), kind).toBeGreaterThan(0);
-  });
+  }, 600_000);
 });
