@@ -91,8 +91,6 @@ function requireNode<Scope>(around: NodeSurroundings, names: readonly string[], 
   if (greeting !== undefined && (greeting === '' || greet === true)) throw wrong(greeting === '' ? 'has an empty greeting' : 'has both greeting and greet: either a text is said or the model speaks first');
   const transitionName = transitionToolName(name);
   if (around.toolNames.includes(transitionName)) throw wrong(`would be entered by a tool ${transitionName}, and the agent has a tool of that name`);
-  const server = around.servers.find((each) => transitionName.startsWith(`${each}__`));
-  if (server !== undefined) throw wrong(`would be entered by a tool ${transitionName}, and the tools of the MCP server ${server} are called so`);
 }
 
 function targetsOf(transitions: NodeOptions<unknown>['transitions'] = []): readonly string[] {
