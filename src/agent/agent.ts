@@ -4,6 +4,7 @@ import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
+import { agentNodesOf, type AgentNodes, type NodeOptions } from './agent-node.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
 import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
@@ -47,6 +48,10 @@ export interface AgentOptions<Context = unknown> {
   readonly headless?: { readonly allow: readonly string[] };
   /** A new session opens with a turn that has no user message. Default false. */
   readonly greet?: boolean;
+  /** Places in its conversations, each with instructions, tools and transitions of its own. Default: it has none. */
+  readonly nodes?: Readonly<Record<string, NodeOptions<StepScope<Context>>>>;
+  /** With `nodes`: where a conversation begins. */
+  readonly firstNode?: string;
   /** What the agent keeps between turns: which scopes, and what old keys are called now (`{ old: 'new' }`). false: nothing. Default: all four scopes. */
   readonly state?: StateOptions | false;
   readonly limits?: Partial<AgentLimits>;
@@ -66,6 +71,8 @@ export interface Agent<Context = unknown> {
   readonly toolApproval: ToolApproval | undefined;
   readonly headless: { readonly allow: readonly string[] } | null;
   readonly greet: boolean;
+  /** null: it has none. */
+  readonly nodes: AgentNodes<StepScope> | null;
   /** null: it has no state. */
   readonly state: StatePolicy | null;
   readonly limits: AgentLimits;
@@ -75,7 +82,7 @@ export interface Agent<Context = unknown> {
 
 /**
  * Declares an agent. Throws `HoldfastError` with code `agent_invalid` for a bad name, a model that is not of the AI SDK's v4
- * specification, a limit that is no positive number, and a tool whose policies cannot go together.
+ * specification, a limit that is no positive number, a tool whose policies cannot go together, and nodes that do not fit together: an unknown target, tool or first node, an end from which a transition leads, a name that a tool has.
  */
 export function agent<Context = unknown>(options: AgentOptions<Context>): Agent {
   const { name, version = '1', model, models = {}, tools = {}, mcp = {} } = options;
@@ -91,18 +98,20 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     if (value !== null && !(Number.isFinite(value) && value > 0)) throw invalid(`the limit ${limit} of agent ${name} is ${String(value)}; it must be a positive number`);
   }
   const toolMap = new Map(Object.entries(tools));
+  const nodes = agentNodesOf(options.nodes, options.firstNode, { agentName: name, toolNames: Object.keys(tools), servers: Object.keys(mcp) }) as AgentNodes<StepScope> | null;
   return {
     name, version, model, models, limits, tools: toolMap,
     mcp: new Map(Object.entries(mcp)),
     toolApproval: options.toolApproval,
     headless: options.headless ?? null,
     greet: options.greet ?? false,
+    nodes,
     state: statePolicyOf(name, options.state),
     // Called with the context that `context` of the same options made.
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),
     settings: options.settings ?? {},
-    rules: rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined),
+    rules: { ...rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined), ...(nodes === null ? {} : { nodes: nodes.rules }) },
   };
 }
 

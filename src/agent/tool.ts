@@ -4,6 +4,7 @@ import type { ToolRules } from '../core/decide.ts';
 import type { OperationMode } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { SqlTransaction } from './sql-transaction.ts';
+import type { ToolNode } from './tool-node.ts';
 import type { ToolState } from './tool-state.ts';
 
 /** Who calls: a tenant's owner. With authentication off, the tenant is `default`. */
@@ -30,6 +31,8 @@ export interface ToolOptions<Context = unknown> {
   readonly principal: Principal;
   /** What the agent keeps between turns. */
   readonly state: ToolState;
+  /** Where the conversation is, and where it may go. */
+  readonly node: ToolNode;
   /**
    * Says how far an operation is, from 0 to 1; stored and shown at most every 250 ms, the last one of an interval always. Of a tool that is no operation it is
    * shown nowhere. Never throws.
@@ -145,6 +148,8 @@ export interface AgentTool extends ToolPolicy {
   readonly outputSchema?: FlexibleSchema | undefined;
   /** Made by {@link question}: its call is put to a person, whose answer is its result. */
   readonly isQuestion?: true;
+  /** Made for a node: its call takes the transition to this one. */
+  readonly transitionTo?: string;
   /** The MCP server whose tool it is. */
   readonly mcpServer?: string;
   readonly strict?: boolean | undefined;

@@ -108,6 +108,8 @@ function entryLine(entry: Entry): string | null {
       return `(${turnsInWords(entry.turns)} left as branch ${entry.branchId})`;
     case 'branch-restored':
       return `(branch ${entry.branchId} restored: ${turnsInWords(entry.turns)} visible again)`;
+    case 'node-entered':
+      return `(in ${entry.node}${entry.from === null ? '' : `, from ${oneLine(entry.from, 60)}`}${entry.reason === undefined ? '' : `: ${oneLine(entry.reason, 200)}`})`;
     case 'session-ended':
       return '— the session has ended';
     default:

@@ -6,6 +6,7 @@ import type { Agent } from '../agent/agent.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { delay } from '../demo/delay.ts';
 import { demoAgent } from '../demo/demo-agent.ts';
+import { deskAgent } from '../demo/desk-agent.ts';
 import { modelFromEnvironment } from '../demo/model-from-environment.ts';
 import type { HoldfastOptions } from '../create-holdfast.ts';
 
@@ -17,13 +18,13 @@ export interface LoadedAgents {
 
 /**
  * The agents of a module: its default export or its export `agents`, one agent or a list; it may also export `authenticate`. The path is
- * relative to the working folder. Without a module: the demo agent, on the model that the environment asks for. Rejects with `HoldfastError`:
+ * relative to the working folder. Without a module: the agents `demo` and `desk`, on the model that the environment asks for. Rejects with `HoldfastError`:
  * `agents_not_found`, `agents_not_loaded`, `agents_invalid`, and those of `modelFromEnvironment`.
  */
 export async function loadAgents(module: string | undefined): Promise<LoadedAgents> {
   if (module === undefined) {
     const model = await modelFromEnvironment(process.env);
-    return { agents: [demoAgent({ model, delay, journal: process.env['HOLDFAST_DEMO_JOURNAL'] || undefined })] };
+    return { agents: [demoAgent({ model, delay, journal: process.env['HOLDFAST_DEMO_JOURNAL'] || undefined }), deskAgent({ model })] };
   }
   const file = path.resolve(module);
   if (!existsSync(file)) throw new HoldfastError('agents_not_found', `there is no file ${file}`);

@@ -20,7 +20,7 @@ const stopGraceMs = 2_000;
 /** Adds `--agents`, `--no-wait` and `--worker`. */
 export function withTurnOptions(command: Command): Command {
   return command
-    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent)')
+    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agents)')
     .option('--no-wait', 'do not wait for what comes of it, and leave the work to another process')
     .option('--worker', 'do the work here even if another process works on this store');
 }

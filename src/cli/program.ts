@@ -30,6 +30,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   state: async () => (await import('./commands/state.ts')).stateCommand(),
   operations: async () => (await import('./commands/operations.ts')).operationsCommand(),
   operation: async () => (await import('./commands/operations.ts')).operationCommand(),
+  node: async () => (await import('./commands/node.ts')).nodeCommand(),
   follow: async () => (await import('./commands/follow.ts')).followCommand(),
   show: async () => (await import('./commands/show.ts')).showCommand(),
   export: async () => (await import('./commands/export.ts')).exportCommand(),

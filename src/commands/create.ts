@@ -47,7 +47,7 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
     result = await host.store.create({
       ref, owner, externalId: fields.externalId, transaction,
       idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],
-      build: () => withSession(createSession(ref, compact({ ...fields, owner, greets: agent.greet, endAfterInactivityMs: agent.limits.endAfterInactivityMs, deleteAfterRestMs: agent.limits.deleteAfterRestMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined })),
+      build: () => withSession(createSession(ref, compact({ ...fields, owner, greets: agent.greet, nodes: agent.rules.nodes, endAfterInactivityMs: agent.limits.endAfterInactivityMs, deleteAfterRestMs: agent.limits.deleteAfterRestMs, ...(message === undefined ? {} : { message }) }) as never, circumstances, { slot: slot ?? undefined })),
       replyToStore: ({ reply }) => asJson({ ...reply, session: withoutContent(reply.session) }),
       sessionReplies: ({ reply }) => (given?.messageId === undefined ? [] : [{ idempotency: messageKey(given.messageId, asJson(given), 202, true), reply: asJson(reply.turn) }]),
     });

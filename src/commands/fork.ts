@@ -3,6 +3,7 @@ import type { Change, Circumstances } from '../core/draft.ts';
 import type { Entry } from '../core/entry.ts';
 import { isTimeline } from '../core/entry-format.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
+import { isBetweenTurns } from '../core/history.ts';
 import { isVisible, visibleAfter } from '../core/intervals.ts';
 import { utf8Bytes, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
@@ -67,8 +68,9 @@ function built(host: CommandHost, ref: SessionRef, { turnId, title, externalId }
   if (reading === null || isRefusal(reading)) return reading ?? unread;
   const { origin, entries } = reading;
   if (now?.redactions !== origin.redactions) return unread;
-  const { endAfterInactivityMs = null, deleteAfterRestMs = null } = host.agents.get(origin.agent)?.limits ?? {};
-  const change = forkSession(origin, entries, ref, { turnId: turnId ?? lastTurnOf(entries), endAfterInactivityMs, deleteAfterRestMs, ...compact({ title, externalId }) }, circumstances);
+  const agent = host.agents.get(origin.agent);
+  const { endAfterInactivityMs = null, deleteAfterRestMs = null } = agent?.limits ?? {};
+  const change = forkSession(origin, entries, ref, { turnId: turnId ?? lastTurnOf(entries), endAfterInactivityMs, deleteAfterRestMs, ...compact({ title, externalId, nodes: agent?.rules.nodes }) }, circumstances);
   return { ...change, reply: { ...change.reply, session: change.session } };
 }
 
@@ -103,8 +105,7 @@ async function visibleUntil(store: Store, origin: Session, turnId: string | null
     if (page.length === 0) return refuse('session_not_found', `session ${origin.id} was deleted meanwhile`);
     for (const entry of page) {
       if (entry.seq > origin.lastSeq || !isTimeline(entry) || !isVisible(origin.visible, entry.seq)) continue;
-      // What was written of the state up to the next turn belongs to this one.
-      if (isOver && entry.kind !== 'state-changed') return { origin, entries: found };
+      if (isOver && !isBetweenTurns(entry)) return { origin, entries: found };
       found.push(entry);
       bytes += utf8Bytes(JSON.stringify(entry));
       if (found.length > limits.forkEntriesMax || bytes > limits.forkBytesMax) return refuse('history_too_large', tooLarge, { entriesMax: limits.forkEntriesMax, bytesMax: limits.forkBytesMax });
@@ -136,6 +137,6 @@ async function copyWholeResults(store: Store, origin: Session, { sessionId }: Fo
 }
 
 function lastTurnOf(entries: readonly Entry[]): string | null {
-  const last = entries.findLast((entry) => entry.kind !== 'state-changed');
+  const last = entries.findLast((entry) => !isBetweenTurns(entry));
   return last !== undefined && 'turnId' in last && last.turnId !== undefined ? last.turnId : null;
 }

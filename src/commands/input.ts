@@ -103,6 +103,10 @@ export const forkInput = z.strictObject({
   externalId: clientId.refine((value) => !value.startsWith('ses_'), 'begins with ses_, as session ids do').optional(),
 });
 
+export const enterNodeInput = z.strictObject({ node: clientId, reason: text.min(1).max(limits.nodeReasonCharsMax).optional(), force: z.boolean().optional() });
+
+export type EnterNodeInput = z.input<typeof enterNodeInput>;
+
 export const redactInput = z.strictObject({ seq: z.int().min(1) });
 
 export type RedactInput = z.input<typeof redactInput>;

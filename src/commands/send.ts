@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Agent } from '../agent/agent.ts';
+import { isTransitionName } from '../agent/agent-node.ts';
 import { acceptSend, type SendReply } from '../core/accept/send.ts';
 import type { MessageContent } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
@@ -52,6 +53,7 @@ function refuseClientTools(agent: Agent | undefined, names: readonly string[]): 
     const taken = (whose: string): Refusal => refuse('client_tool_taken', `a client tool cannot be called ${name}: ${whose}`, { name });
     if (names.indexOf(name) !== place) return taken('another one of the message has this name');
     if (agent?.tools.has(name) === true) return taken(`agent ${agent.name} has a tool of this name`);
+    if (agent?.nodes && isTransitionName(agent.nodes, name)) return taken(`the transitions between the nodes of agent ${agent.name} are called go_to_…`);
     const server = [...(agent?.mcp.keys() ?? [])].find((each) => name.startsWith(`${each}__`));
     if (server !== undefined) return taken(`the tools of the MCP server ${server} are called ${server}__…`);
   }

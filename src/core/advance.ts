@@ -6,6 +6,7 @@ import type { Circumstances, Draft } from './draft.ts';
 import type { CallResult } from './entry.ts';
 import { invariant } from './errors.ts';
 import { limits } from './limits.ts';
+import { enterFirstNode, enterNode, finishTurn } from './node.ts';
 import type { Operation } from './operation.ts';
 import type { Attempt, LastStep, OpenCall, Turn } from './session.ts';
 
@@ -47,7 +48,7 @@ export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): 
         release(draft);
         return null;
       case 'finish':
-        draft.endTurn(decision.reason);
+        finishTurn(draft, rules.nodes, decision.reason);
         break;
       case 'fail':
         draft.endTurn('failed', { error: decision.error });
@@ -56,6 +57,9 @@ export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): 
         return beginAttempt(draft, advancing.mintId);
       case 'deliver':
         draft.deliver();
+        break;
+      case 'enter-first-node':
+        enterFirstNode(draft, rules.nodes);
         break;
       case 'run-calls':
         return beginCalls(draft, rules, decision);
@@ -187,8 +191,10 @@ export function appendResults(draft: Draft, stepSeq: number, results: readonly C
     invariant(result !== undefined, `call ${call.index} of step ${stepSeq} has a result`);
     return result;
   });
-  draft.append({ kind: 'tool-results', turnId: turn.id, stepSeq, results: withWritesMade(draft, stepSeq, inOrder) });
+  const { results: written, move } = withWritesMade(draft, stepSeq, inOrder);
+  draft.append({ kind: 'tool-results', turnId: turn.id, stepSeq, results: written });
   draft.appendState();
+  if (move !== null) enterNode(draft, move.to, { by: 'tool', callKey: move.callKey, ...(move.reason === undefined ? {} : { reason: move.reason }) });
   draft.dropOutcomes();
 }
 

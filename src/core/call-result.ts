@@ -1,5 +1,6 @@
 import type { Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { NodeMove } from './node-entry.ts';
 import type { StateWrite } from './state.ts';
 
 /** How a call ended (G6). */
@@ -32,6 +33,8 @@ export interface CallResult {
   readonly stopsTurn?: true;
   /** With `done`, until the commit of its step makes them: what the tool wrote through `state`. Nobody is shown it. */
   readonly stateWrites?: { readonly writes: readonly StateWrite[]; readonly actor?: Identity };
+  /** With `done`, until the commit of its step takes it: where the conversation is to go. Nobody is shown it. */
+  readonly nodeMove?: NodeMove;
 }
 
 /** What of an open call its result repeats. */

@@ -2,6 +2,7 @@ import type { OpenAction } from './action.ts';
 import type { CallResult, ErrorInfo } from './entry.ts';
 import { invariant } from './errors.ts';
 import { limits } from './limits.ts';
+import { isInNode, transitionResult, type NodeRules } from './node.ts';
 import { deniedCall, failedCall, unknownCall } from './call-result.ts';
 import type { LastStep, OpenCall, Session, Turn } from './session.ts';
 
@@ -17,6 +18,8 @@ export interface AgentRules {
   readonly tools: ReadonlyMap<string, ToolRules>;
   /** Rules of the tools of MCP servers, by server: their tools are `server__tool`. */
   readonly servers?: ReadonlyMap<string, ToolRules>;
+  /** Absent: the agent has no nodes. */
+  readonly nodes?: NodeRules;
 }
 
 export interface ToolRules {
@@ -65,6 +68,8 @@ export type Decision =
   | { readonly kind: 'deliver' }
   | { readonly kind: 'finish'; readonly reason: 'complete' | 'stop_after_tool' | 'max_steps' }
   | { readonly kind: 'fail'; readonly error: ErrorInfo }
+  /** The conversation is in no node that the agent has: it goes on in the first. */
+  | { readonly kind: 'enter-first-node' }
   | { readonly kind: 'generate' };
 
 /**
@@ -84,7 +89,7 @@ export function decide(session: Session, rules: AgentRules, outcomes: readonly C
   if (attemptsSpent(turn)) return { kind: 'fail', error: attemptsSpentError(turn) };
   if (delivers) return { kind: 'deliver' };
   if (turn.retry !== null && turn.retry.atMs > nowMs) return { kind: 'wait', untilMs: turn.retry.atMs };
-  return { kind: 'generate' };
+  return { kind: isInNode(rules.nodes, session.node) ? 'generate' : 'enter-first-node' };
 }
 
 function finished(lastStep: LastStep): Decision {
@@ -167,6 +172,7 @@ function callState(call: OpenCall, turn: Turn, fence: number, rules: AgentRules,
   }
   if (call.problem !== undefined) return { kind: 'known', result: failedCall(call, tool === undefined ? 'unknown_tool' : 'invalid_input', call.problem) };
   if (call.denied !== undefined) return { kind: 'known', result: deniedCall(call, call.denied.reason, call.denied.code) };
+  if (call.transition !== undefined) return { kind: 'known', result: transitionResult(call, call.transition) };
   if (call.needs !== undefined && action === undefined) return { kind: 'ask', recovery: false };
   if (call.operationId !== undefined) return { kind: 'blocked' };
   if (tool === undefined && call.mayHaveRun === true) return { kind: 'known', result: unknownCall(call) };

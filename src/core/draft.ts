@@ -1,4 +1,4 @@
-import type { CallResult, Entry, EntryDraft, ErrorInfo, Interval, MessageContent, TurnEndReason, UserMessage } from './entry.ts';
+import type { CallResult, Entry, EntryDraft, ErrorInfo, Interval, MessageContent, SessionEnded, TurnEndReason, UserMessage } from './entry.ts';
 import { entryFormats } from './entry-format.ts';
 import { invariant, isRefusal, type Refusal } from './errors.ts';
 import { limits } from './limits.ts';
@@ -8,7 +8,7 @@ import type { Delivery, LiveOperation, Operation, OperationResult } from './oper
 import { project } from './project.ts';
 import { redactEntry, wholeIdsOf } from './redact.ts';
 import type { Redaction } from './redaction-entry.ts';
-import type { QueuedMessage, Session } from './session.ts';
+import type { QueuedMessage, Session, Turn } from './session.ts';
 import type { StateProvenance, StateWrite } from './state.ts';
 import { StateWorld, type LoadedState, type ScopeChange } from './state-world.ts';
 import type { StreamSegment } from './stream-parts.ts';
@@ -212,12 +212,12 @@ export class Draft {
   }
 
   /** Closes the session at rest for good. Messages that still wait leave the queue. */
-  endSession(reason: 'api' | 'inactivity'): void {
+  endSession(reason: SessionEnded['reason']): void {
     for (const { messageId } of this.session.queue) this.append({ kind: 'message-unqueued', messageId, reason: 'session-ended' });
     this.cancelOperations(this.session.operations);
     this.append({ kind: 'session-ended', reason });
     this.set({ fence: this.session.fence + 1, claim: null });
-    if (reason === 'api') this.rest();
+    if (reason !== 'inactivity') this.rest();
   }
 
   /** Starts the turn of the first message of the queue, if there is one. */
@@ -241,11 +241,12 @@ export class Draft {
     this.append({ kind: 'user-message', turnId, ...content });
   }
 
-  /** Leaves the history from `seq` on; it stays in the log as a branch (G10). `given`: results that the model was given in it. */
-  discardFrom(seq: number, fromTurnId: string | null, turns: number, branchId: string, given: readonly Delivery[] = []): void {
+  /** Leaves the history from `seq` on; it stays in the log as a branch (G10). `left`: of the one turn that is left, what the model was given of results in it, and the node that it began in. */
+  discardFrom(seq: number, fromTurnId: string | null, turns: number, branchId: string, left?: Pick<Turn, 'given' | 'nodeBefore'>): void {
     const { kept: before, cut: intervals } = cutBefore(this.session.visible, seq, this.session.lastSeq);
-    const deliveries = given.filter(({ stepSeq }) => isVisible(before, stepSeq));
-    this.#file({ id: branchId, fromTurnId, turns, before, intervals }, deliveries);
+    const deliveries = left?.given.filter(({ stepSeq }) => isVisible(before, stepSeq)) ?? [];
+    const moves = left !== undefined && left.nodeBefore !== this.session.node;
+    this.#file({ id: branchId, fromTurnId, turns, before, intervals }, deliveries, moves ? { node: left.nodeBefore } : {});
   }
 
   /** What rewinding cut off can no longer be brought back by `redo`: it is a branch. */
@@ -257,9 +258,9 @@ export class Draft {
     this.#file({ id, ...branch, before: closedAt(visible, lastSeq) }, []);
   }
 
-  #file(branch: Omit<Branch, 'discardedAtMs'>, deliveries: readonly Delivery[]): void {
+  #file(branch: Omit<Branch, 'discardedAtMs'>, deliveries: readonly Delivery[], node: { readonly node?: string | null } = {}): void {
     const { id: branchId, ...fields } = branch;
-    this.append({ kind: 'branch-discarded', branchId, ...fields, ...(deliveries.length === 0 ? {} : { deliveries }) });
+    this.append({ kind: 'branch-discarded', branchId, ...fields, ...(deliveries.length === 0 ? {} : { deliveries }), ...node });
     this.#filed.push({ ...branch, discardedAtMs: this.nowMs });
   }
 
@@ -289,8 +290,8 @@ export class Draft {
   }
 
   /** Makes a branch the present history again. */
-  restoreBranch(branch: Branch, visible: readonly Interval[], deliveries: readonly Delivery[]): void {
-    this.append({ kind: 'branch-restored', branchId: branch.id, turns: branch.turns, visible, deliveries });
+  restoreBranch(branch: Branch, visible: readonly Interval[], deliveries: readonly Delivery[], node: { readonly node?: string | null } = {}): void {
+    this.append({ kind: 'branch-restored', branchId: branch.id, turns: branch.turns, visible, deliveries, ...node });
     this.#restored.push(branch.id);
   }
 

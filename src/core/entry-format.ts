@@ -52,6 +52,7 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'operation-result': timeline,
   'late-result': ledger,
   'state-changed': timeline,
+  'node-entered': timeline,
 };
 
 /** Whether entries of this kind belong to the conversation's history. Unknown kinds do not. */

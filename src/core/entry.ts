@@ -3,6 +3,7 @@ import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { Binding, Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { NodeEntered, NodeMove } from './node-entry.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
 import type { StateChanged } from './state-entry.ts';
 import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
@@ -65,6 +66,7 @@ export type EntryBody =
   | OwnerChanged
   | EntryRedacted
   | StateChanged
+  | NodeEntered
   | ActionOpened
   | ActionResolved
   | OperationStarted
@@ -141,6 +143,8 @@ export interface AssistantStep {
   readonly finishReason: FinishReason;
   /** Set when a stop ended the generation: the parts are what was shown. */
   readonly stopped?: true;
+  /** The agent's own text, said without a model: nothing was tried, and `attempt` only names it. */
+  readonly scripted?: true;
   readonly warnings?: readonly string[];
 }
 
@@ -218,6 +222,8 @@ export interface ToolCallPart {
   readonly denied?: { readonly code: string; readonly reason: string };
   /** It runs as an operation. */
   readonly operation?: CallOperation;
+  /** It is no tool of anybody's: the call asks for this transition between nodes, which is taken with the results of its step. */
+  readonly transition?: NodeMove;
   /** The MCP server whose tool it is. */
   readonly mcpServer?: string;
   readonly providerMetadata?: ProviderMetadata;
@@ -375,5 +381,5 @@ export interface OwnerChanged {
 
 export interface SessionEnded {
   readonly kind: 'session-ended';
-  readonly reason: 'api' | 'inactivity';
+  readonly reason: 'api' | 'inactivity' | 'node';
 }

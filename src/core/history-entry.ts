@@ -13,6 +13,8 @@ export interface HistoryRewound {
   readonly intervals: readonly Interval[];
   /** What the model is still to be given of results in the history that stays. */
   readonly deliveries: readonly Delivery[];
+  /** The present node in it. Absent, here and in the other moves: no node was ever entered. */
+  readonly node?: string | null;
 }
 
 /** What rewinding cut off is visible again. */
@@ -20,6 +22,7 @@ export interface HistoryRedone {
   readonly kind: 'history-redone';
   readonly turns: number;
   readonly deliveries: readonly Delivery[];
+  readonly node?: string | null;
 }
 
 /** A discarded future is the present history again. What was visible in its place has been discarded in the same commit. */
@@ -29,6 +32,7 @@ export interface BranchRestored {
   readonly turns: number;
   readonly visible: readonly Interval[];
   readonly deliveries: readonly Delivery[];
+  readonly node?: string | null;
 }
 
 /** A part of the history that was left: it stays in the log and is listed. */
@@ -43,6 +47,8 @@ export interface BranchDiscarded {
   readonly before?: readonly Interval[];
   /** Results that were given in it and whose calls are not in it: the model is given them again. */
   readonly deliveries?: readonly Delivery[];
+  /** The present node without it. Absent: the same as with it. */
+  readonly node?: string | null;
 }
 
 /** A stretch of the log, both ends included. `toSeq: null` reaches to the log's end. */

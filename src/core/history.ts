@@ -54,6 +54,9 @@ const resultGiven = 'h.d:';
 const stateSet = 'h.s+';
 const stateDeleted = 'h.s-';
 
+/** A node was entered. */
+const nodeEntered = 'h.n:';
+
 /** Marks of the conversation's state sort between these two. */
 export const stateMarks: MarkRange = { from: stateSet, before: 'h.s.' };
 
@@ -86,6 +89,8 @@ export function markOf(entry: Entry): string | null {
       return resultGiven + entry.operationId;
     case 'state-changed':
       return (entry.deleted === true ? stateDeleted : stateSet) + entry.key;
+    case 'node-entered':
+      return nodeEntered + entry.node;
     default:
       return null;
   }
@@ -116,9 +121,30 @@ export function nextTurnSeq(marks: readonly Mark[], visible: readonly Interval[]
   return begun.length === 0 ? null : Math.min(...begun);
 }
 
-/** Whether state was written in a stretch of the log. */
-export function hasState(marks: readonly Mark[], intervals: readonly Interval[]): boolean {
-  return marks.some(({ seq, mark }) => stateMarkOf(mark) !== null && isVisible(intervals, seq));
+/** Whether something was done in a stretch of the log that needs no turn: state was written, a node was entered. */
+export function isWrittenIn(marks: readonly Mark[], intervals: readonly Interval[]): boolean {
+  return marks.some(({ seq, mark }) => (stateMarkOf(mark) !== null || mark.startsWith(nodeEntered)) && isVisible(intervals, seq));
+}
+
+/** Whether an entry belongs to the turn before it although that has ended: what was written between two turns stays with the first. */
+export function isBetweenTurns(entry: Pick<Entry, 'kind'> & { readonly turnId?: string | undefined }): boolean {
+  return entry.kind === 'state-changed' || (entry.kind === 'node-entered' && entry.turnId === undefined);
+}
+
+/** The present node in a history; null: none was entered in it. */
+export function nodeIn(marks: readonly Mark[], visible: readonly Interval[]): string | null {
+  const entered = marks.filter(({ seq, mark }) => mark.startsWith(nodeEntered) && isVisible(visible, seq));
+  return entered.toSorted((left, right) => left.seq - right.seq).at(-1)?.mark.slice(nodeEntered.length) ?? null;
+}
+
+/** What an entry of a move says of the node in the history that it makes visible. */
+export function movedNode(marks: readonly Mark[], visible: readonly Interval[]): { readonly node?: string | null } {
+  return marks.some(({ mark }) => mark.startsWith(nodeEntered)) ? { node: nodeIn(marks, visible) } : {};
+}
+
+/** Whether a node was entered in a history. */
+export function wasEntered(marks: readonly Mark[], visible: readonly Interval[], node: string): boolean {
+  return marks.some(({ seq, mark }) => mark === nodeEntered + node && isVisible(visible, seq));
 }
 
 export interface TurnBounds {

@@ -5,6 +5,7 @@
 export * from './accept/create.ts';
 export * from './accept/end.ts';
 export * from './accept/import.ts';
+export * from './accept/node.ts';
 export * from './accept/queue.ts';
 export * from './accept/resolve.ts';
 export * from './accept/send.ts';
@@ -24,6 +25,7 @@ export * from './feed-event.ts';
 export * from './intervals.ts';
 export * from './json.ts';
 export * from './limits.ts';
+export * from './node.ts';
 export * from './operation.ts';
 export * from './operation-transitions.ts';
 export * from './project.ts';

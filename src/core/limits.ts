@@ -60,6 +60,9 @@ export const limits = {
   /** What one fork copies: entries, and their JSON in bytes of UTF-8. */
   forkEntriesMax: 50_000,
   forkBytesMax: 67_108_864,
+  /** Nodes of one agent, and why one is entered, as the log keeps it. */
+  nodesMax: 64,
+  nodeReasonCharsMax: 500,
   /** Discarded futures of one session. */
   branchesMax: 1_000,
   /** State: a value as JSON in UTF-8, a key in characters, keys of one scope, keys on one page, writes of one call, how long a value may be kept that expires (ten years), all values of a snapshot. */

@@ -57,17 +57,17 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   })),
   'attempt-lost': (session) => withTurn(session, failedOnce),
   'attempt-stopped': (session) => withTurn(session, (turn) => ({ ...turn, attempt: null })),
-  'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries }) => ({
-    ...session, ...nothingFailed, deliveries, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+  'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries, node = session.node }) => ({
+    ...session, ...nothingFailed, deliveries, node, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
     rewound: { branchId: session.rewound?.branchId ?? branchId, fromTurnId, turns: turns + (session.rewound?.turns ?? 0), intervals: joined(intervals, session.rewound?.intervals ?? []) },
   }),
-  'history-redone': (session, { deliveries }) => ({ ...session, ...nothingFailed, deliveries, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
-  'branch-discarded': (session, { seq, intervals, deliveries = [] }) => ({
-    ...session, ...nothingFailed, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+  'history-redone': (session, { deliveries, node = session.node }) => ({ ...session, ...nothingFailed, deliveries, node, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
+  'branch-discarded': (session, { seq, intervals, deliveries = [], node = session.node }) => ({
+    ...session, ...nothingFailed, node, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
     // A result belongs to the branch that holds its call, wherever it was given.
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
-  'branch-restored': (session, { visible, deliveries }) => ({ ...session, ...nothingFailed, branches: session.branches - 1, visible, deliveries }),
+  'branch-restored': (session, { visible, deliveries, node = session.node }) => ({ ...session, ...nothingFailed, branches: session.branches - 1, visible, deliveries, node }),
   'entry-redacted': (session, { clears, messageId }) => ({
     ...session, redactions: session.redactions + 1,
     ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
@@ -116,6 +116,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   },
   'late-result': (session) => session,
   'state-changed': (session) => session,
+  'node-entered': (session, { node }) => ({ ...session, node }),
 };
 
 function openedAction(entry: EntryOf<'action-opened'>): OpenAction {
@@ -170,8 +171,8 @@ function withoutMessage(queue: readonly QueuedMessage[], messageId: string): rea
 function afterStep(turn: Turn, entry: EntryOf<'assistant-step'>): Turn {
   const openCalls = entry.parts.flatMap((part): OpenCall[] => {
     if (part.type !== 'tool-call' || part.providerExecuted === true) return [];
-    const { index, toolCallId, toolName, problem, needs, denied, operation, inputHash } = part;
-    return [{ index, toolCallId, toolName, ...(problem !== undefined && { problem }), ...(needs && { needs }), ...(denied && { denied }), ...(operation && { operation }), ...(inputHash !== undefined && { inputHash }) }];
+    const { index, toolCallId, toolName, problem, needs, denied, operation, transition, inputHash } = part;
+    return [{ index, toolCallId, toolName, ...(problem !== undefined && { problem }), ...(needs && { needs }), ...(denied && { denied }), ...(operation && { operation }), ...(transition && { transition }), ...(inputHash !== undefined && { inputHash }) }];
   });
   return {
     ...turn, steps: turn.steps + 1, stepAttempts: 0, actions: [], attempt: null, retry: null,
@@ -189,7 +190,7 @@ function openTurn(session: Session, entry: Entry & { readonly turnId: string }, 
     deletesAtMs: null,
     turn: {
       ...opening, id: entry.turnId, startedSeq: entry.seq, startedAtMs: entry.atMs, steps: 0, failedAttempts: 0, stepAttempts: 0,
-      lastStep: null, stopAfterTool: false, actions: [], given: [], attempt: null, retry: null,
+      lastStep: null, stopAfterTool: false, actions: [], given: [], nodeBefore: session.node, attempt: null, retry: null,
     },
   };
 }

@@ -8,7 +8,7 @@ export const redactedText = '[redacted]';
 
 const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'session-created', 'user-message', 'assistant-step', 'tool-results', 'message-queued', 'queued-message-edited', 'attempt-failed', 'title-set', 'metadata-set', 'action-opened', 'action-resolved',
-  'operation-ended', 'operation-result', 'late-result', 'state-changed',
+  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered',
 ]);
 
 /** Whether an entry of this kind has content that can be removed. */
@@ -48,6 +48,8 @@ export function redactEntry(entry: Entry, redaction: Redaction): Entry {
     }
     case 'state-changed':
       return whole.deleted === true ? whole : { ...whole, value: redactedText };
+    case 'node-entered':
+      return whole.reason === undefined ? whole : { ...whole, reason: redactedText };
     case 'operation-ended':
       return whole.result === undefined ? whole : { ...whole, result: redactedResult(whole.result) };
     case 'operation-result':

@@ -3,6 +3,7 @@ import type { Binding, ErrorInfo, FinishReason, ForkOrigin, Identity, Interval, 
 import type { Rewound } from './history.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
+import type { NodeMove } from './node-entry.ts';
 import type { Delivery, LiveOperation } from './operation.ts';
 import { noUsage, type UsageTotals } from './usage.ts';
 
@@ -44,6 +45,8 @@ export interface Session {
   /** Seq of the last entry that belongs to the conversation, visible or not; 0: not known. */
   readonly timelineSeq: number;
   readonly forkedFrom: ForkOrigin | null;
+  /** The node that was entered last in the visible history; null: none was. */
+  readonly node: string | null;
   /** Entries whose content was removed. */
   readonly redactions: number;
   /** The turn that has not ended. */
@@ -97,6 +100,8 @@ export interface Turn {
   readonly actions: readonly OpenAction[];
   /** Results of detached operations that the model was given in this turn: given again if the turn is left and the branch of their call is not. */
   readonly given: readonly Delivery[];
+  /** The node that the turn began in. */
+  readonly nodeBefore: string | null;
   /** The generation in flight, or the one that died with its worker. */
   readonly attempt: Attempt | null;
   /** A failed attempt waits for its next try. */
@@ -121,6 +126,7 @@ export interface OpenCall {
   readonly needs?: CallNeed;
   readonly denied?: ToolCallPart['denied'];
   readonly operation?: ToolCallPart['operation'];
+  readonly transition?: NodeMove;
   readonly inputHash?: string;
   /** Seq of the entry with the input that a person gave it in place of its own. */
   readonly inputSeq?: number;
@@ -238,18 +244,18 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
   return {
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
-    revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
+    revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
     crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
-  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0,
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'node' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
+  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0,
 };
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('redactions' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
-  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
-  return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
+  if ('node' in stored && (stored.turn === null || 'nodeBefore' in stored.turn)) return stored;
+  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given' | 'nodeBefore'> | null };
+  return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], nodeBefore: null, ...turn } };
 }

@@ -3,6 +3,7 @@ import { expiredCall } from './call-result.ts';
 import type { AssistantStep, CallResult, Entry, EntryOf, ErrorInfo, Interval, StepPart, ToolCallPart, TurnEndReason } from './entry.ts';
 import { isVisible } from './intervals.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { NodeEntered } from './node-entry.ts';
 import type { OperationStatus } from './operation.ts';
 
 /**
@@ -32,6 +33,7 @@ export type TranscriptPart =
   | { readonly type: 'step-start' }
   | { readonly type: 'text' | 'reasoning'; readonly text: string; readonly state: 'done' }
   | TranscriptToolPart
+  | TranscriptNodePart
   | { readonly type: 'file'; readonly mediaType: string; readonly url: string; readonly filename?: string }
   | { readonly type: 'source-url'; readonly sourceId: string; readonly url: string; readonly title?: string }
   | { readonly type: 'source-document'; readonly sourceId: string; readonly mediaType: string; readonly title: string; readonly filename?: string };
@@ -76,6 +78,12 @@ export interface TranscriptApproval {
   readonly requestReason?: string;
   readonly reason?: string;
   readonly isAutomatic?: true;
+}
+
+/** The conversation went to another node here. */
+export interface TranscriptNodePart {
+  readonly type: 'data-node';
+  readonly data: Pick<NodeEntered, 'node' | 'from' | 'by'>;
 }
 
 /** A call's operation. `result`: what one came to for which its call does not wait; absent when it was cancelled. */
@@ -141,6 +149,10 @@ class TranscriptFold {
       this.#messages.push(userMessage(entry));
     } else if (entry.kind === 'assistant-step') {
       if (entry.parts.length > 0) this.#addStep(this.#openMessage(entry).parts, entry);
+    } else if (entry.kind === 'node-entered') {
+      const { turnId, seq, atMs, node, from, by } = entry;
+      // Where a conversation begins, and what happens between two turns, is part of no message.
+      if (turnId !== undefined && from !== null) this.#openMessage({ turnId, seq, atMs }).parts.push({ type: 'data-node', data: { node, from, by } });
     } else if (entry.kind === 'turn-ended') {
       const message = this.#openMessage(entry);
       message.end = entry.reason;
@@ -151,11 +163,11 @@ class TranscriptFold {
   messages(): readonly TranscriptMessage[] {
     return this.#messages.flatMap((message) => {
       if (!('turnId' in message)) return [message];
-      return message.parts.length > 0 || message.error !== undefined ? [assistantMessage(message)] : [];
+      return message.parts.some(({ type }) => type !== 'data-node') || message.error !== undefined ? [assistantMessage(message)] : [];
     });
   }
 
-  #openMessage({ turnId, seq, atMs }: EntryOf<'assistant-step' | 'turn-ended'>): OpenMessage {
+  #openMessage({ turnId, seq, atMs }: Pick<EntryOf<'assistant-step'>, 'turnId' | 'seq' | 'atMs'>): OpenMessage {
     const last = this.#messages.at(-1);
     if (last !== undefined && 'turnId' in last && last.turnId === turnId) return last;
     const id = this.#steered?.turnId === turnId ? `${turnId}_${this.#steered.seq}` : turnId;

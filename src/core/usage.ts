@@ -11,9 +11,9 @@ export interface UsageTotals {
 
 export const noUsage: UsageTotals = { attempts: 0, inputTokens: 0, outputTokens: 0, cachedInputTokens: 0, reasoningTokens: 0 };
 
-/** The attempt that an entry records, however it ended; null: it records none, or one that was counted in the session that the entry was copied from. */
+/** The attempt that an entry records, however it ended; null: it records none (the agent's own text was tried by no model), or one that was counted in the session that the entry was copied from. */
 export function attemptOf(entry: Entry): AttemptRecord | null {
-  return entry.copied === true || !('attempt' in entry) ? null : entry.attempt;
+  return entry.copied === true || !('attempt' in entry) || ('scripted' in entry && entry.scripted === true) ? null : entry.attempt;
 }
 
 /** The totals with one more attempt. */

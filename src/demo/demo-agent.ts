@@ -37,12 +37,7 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
     model,
     instructions: 'You are the demo agent of Holdfast, a library for durable conversations. Be brief and friendly. Use your tools when they fit.',
     tools: {
-      weather: tool({
-        description: 'The weather in a city, made up from its name: the same city always has the same weather.',
-        inputSchema: z.object({ city: z.string().min(1).max(200) }),
-        recovery: 'rerun',
-        execute: ({ city }) => weatherIn(city),
-      }),
+      weather: weatherTool,
       refund: tool({
         description: 'Gives money back. A person has to approve it first. It moves no real money.',
         inputSchema: z.object({ amount: z.number().positive().max(1_000_000_000) }),
@@ -72,7 +67,7 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
           return { indexed: count };
         },
       }),
-      ...memory,
+      ...memoryTools,
       sleep: tool({
         description: 'Waits for so many milliseconds, at most ten minutes. Run again when the process dies meanwhile.',
         inputSchema: sleepInput,
@@ -91,8 +86,15 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
   });
 }
 
+export const weatherTool = tool({
+  description: 'The weather in a city, made up from its name: the same city always has the same weather.',
+  inputSchema: z.object({ city: z.string().min(1).max(200) }),
+  recovery: 'rerun',
+  execute: ({ city }) => weatherIn(city),
+});
+
 /** What is kept in the conversation's own state, and read from it. */
-const memory = {
+export const memoryTools = {
   remember: tool({
     description: 'Keeps a value under a key, for this conversation: it is forgotten when the conversation is rewound to before.',
     inputSchema: z.object({ key: z.string().min(1).max(255), value: z.string().max(10_000) }),

@@ -39,7 +39,8 @@ const documentsMax = 10_000;
 
 interface Rule {
   readonly pattern: RegExp;
-  readonly answer: (match: RegExpExecArray, surroundings: Surroundings) => DemoAnswer;
+  /** null: it is not meant. */
+  readonly answer: (match: RegExpExecArray, surroundings: Surroundings) => DemoAnswer | null;
 }
 
 interface Surroundings extends Pick<DemoPrompt, 'results'> {
@@ -77,6 +78,8 @@ const rules: readonly Rule[] = [
     answer: ([, key = '', value = ''], surroundings) => throughTools([rememberCall(key, value)], surroundings),
   },
   { pattern: /^recall\s+(\S.{0,254})$/i, answer: ([, key = ''], surroundings) => throughTools([recallCall(key)], surroundings) },
+  { pattern: /^go\s+to\s+([\w-]{1,50})$/i, answer: ([, node = ''], surroundings) => goTo(node.toLowerCase(), surroundings) },
+  { pattern: /^(?:good)?bye\W?$/i, answer: (_match, surroundings) => goTo('goodbye', surroundings) },
   {
     pattern: /^fail\s+(\S+)(?:\s+(\d{1,4}))?$/i,
     answer: ([, kind = '', times]) => fail(kind.toLowerCase(), times === undefined ? null : Number(times)),
@@ -100,7 +103,8 @@ function answerTo(request: string | null, surroundings: Surroundings): DemoAnswe
   if (request === null) return spoken('Hello. Say something, and I will say it back.');
   for (const { pattern, answer } of rules) {
     const match = pattern.exec(request);
-    if (match !== null) return answer(match, surroundings);
+    const answered = match === null ? null : answer(match, surroundings);
+    if (answered !== null) return answered;
   }
   return spoken(request === '' ? 'You sent no text.' : `You said: ${request}`);
 }
@@ -146,8 +150,28 @@ function throughTools(calls: readonly SpokenCall[], { toolNames, results }: Surr
   });
   if (outcomes.length > 0) return spoken(outcomes.join(' '));
   const missing = calls.find(({ toolName }) => !toolNames.has(toolName));
+  const way = missing === undefined ? undefined : wayTo(desks[missing.toolName] ?? '', toolNames);
+  if (way !== undefined) return { type: 'tool-calls', calls: [{ toolName: way, input: {} }] };
   if (missing !== undefined) return spoken(`I would call the tool "${missing.toolName}" for that, but I was not given it.`);
   return { type: 'tool-calls', calls: calls.map(({ toolName, input }) => ({ toolName, input })) };
+}
+
+/** Where the tools are that the agent `desk` does not have everywhere. */
+const desks: Readonly<Record<string, string>> = { weather: 'weather', remember: 'memory', recall: 'memory' };
+
+/** The tool that leads to a node; undefined: none does from here. */
+function wayTo(node: string, toolNames: ReadonlySet<string>): string | undefined {
+  const name = `go_to_${node}`;
+  return toolNames.has(name) ? name : undefined;
+}
+
+/** Only where there are nodes at all; else the words mean nothing. */
+function goTo(node: string, { toolNames, results }: Surroundings): DemoAnswer | null {
+  const taken = results.findLast(({ toolName }) => toolName === `go_to_${node}`);
+  if (taken !== undefined) return spoken(outcomeInWords(taken, { what: `The way to ${node}`, done: () => (node === 'goodbye' ? 'Goodbye.' : `This is ${node}.`) }));
+  const way = wayTo(node, toolNames);
+  if (way !== undefined) return { type: 'tool-calls', calls: [{ toolName: way, input: {} }] };
+  return [...toolNames].some((name) => name.startsWith('go_to_')) ? spoken(`No way leads to ${node} from here.`) : null;
 }
 
 function weatherCall(city: string): SpokenCall {

@@ -41,6 +41,8 @@ export interface SessionView {
   /** What rewinding cut off and `redo` brings back. */
   readonly redo: { readonly fromTurnId: string; readonly turns: number } | null;
   readonly forkedFrom: ForkOrigin | null;
+  /** The present node; null: the agent has none, or none was entered yet. */
+  readonly node: string | null;
   readonly turns: number;
   readonly usage: UsageTotals;
 }
@@ -60,5 +62,6 @@ export function sessionView(session: Session): SessionView {
     branches: { count: session.branches },
     redo: session.rewound === null ? null : { fromTurnId: session.rewound.fromTurnId, turns: session.rewound.turns },
     forkedFrom: session.forkedFrom,
+    node: session.node,
   };
 }

@@ -3,6 +3,7 @@ import type { SendReply } from '../core/accept/send.ts';
 import type { StopReply } from '../core/accept/stop.ts';
 import type { MoveOptions } from '../core/accept/move.ts';
 import type { EndReply } from '../core/accept/end.ts';
+import type { EnterNodeReply } from '../core/accept/node.ts';
 import type { QueueReply } from '../core/accept/queue.ts';
 import type { ResolveReply } from '../core/accept/resolve.ts';
 import type { Principal } from '../agent/tool.ts';
@@ -19,7 +20,8 @@ import { readEffects, type EffectPage } from '../commands/effects.ts';
 import { end } from '../commands/end.ts';
 import { fork } from '../commands/fork.ts';
 import { edit, redo, restoreBranch, retry, rewind, type EditedReply, type MovedReply } from '../commands/history.ts';
-import type { AnswerInput, DecisionsInput, EditInput, EndInput, ForkInput, QueueEditInput, RetryInput, SendInput, SettingsInput, StopInput } from '../commands/input.ts';
+import { compact, type AnswerInput, type DecisionsInput, type EditInput, type EndInput, type EnterNodeInput, type ForkInput, type QueueEditInput, type RetryInput, type SendInput, type SettingsInput, type StopInput } from '../commands/input.ts';
+import { enterNode } from '../commands/node.ts';
 import { listOperations, type OperationViewPage } from '../commands/operations.ts';
 import { deleteQueued, editQueued, holdQueue, promoteQueued, releaseQueue } from '../commands/queue.ts';
 import { redact } from '../commands/redact.ts';
@@ -142,6 +144,15 @@ export class SessionHandle {
     const session = await this.#session();
     const { store, agents } = this.#host.commands;
     return readEffects(store, session, agents.get(session.agent)?.rules, { ...page, limit: Math.min(page.limit ?? limits.pageItemsDefault, limits.pageItemsMax) });
+  }
+
+  /**
+   * Enters a node of the conversation, where a transition leads there from the present one: at rest with its greeting, if it has one and was not entered before, said in `turn`; while a turn runs from the next generation on. `force` enters it all the same. Throws `RefusedError`: `invalid_request`, `session_not_found`, `session_ended`,
+   * `session_archived`, `agent_not_found`, `nodes_not_used`, `node_unknown`, `node_not_allowed`, `revision_conflict`, `idempotency_mismatch`. Entering the present node changes nothing.
+   */
+  async enterNode(node: string, { reason, force, ...options }: CallOptions & Pick<EnterNodeInput, 'reason' | 'force'> = {}): Promise<EnterNodeReply & { readonly turn: TurnHandle | null }> {
+    const reply = value(await enterNode(this.#host.commands, this.id, compact({ node, reason, force }), this.#options(options)));
+    return { ...reply, turn: reply.turnId === null ? null : this.turn({ turnId: reply.turnId }) };
   }
 
   /** What the agent keeps between turns: of this conversation, and of its actor, its subject and the agent. */

@@ -51,6 +51,7 @@ const stepPart = z.union([
     needs: z.exactOptional(z.object({ type: z.enum(['approval', 'client-tool', 'question']), expiresAfterMs: z.exactOptional(z.number()), roles, reason: optionalText })),
     denied: z.exactOptional(z.object({ code: z.string(), reason: z.string() })),
     operation: z.exactOptional(z.object({ mode: operationMode, key: optionalText })),
+    transition: z.exactOptional(z.object({ from: z.string().nullable(), to: z.string(), reason: optionalText })),
   }),
   z.object({ type: z.literal('partial-call'), toolName: z.string(), inputText: z.string() }),
   z.object({ type: z.literal('tool-result'), toolCallId: z.string(), toolName: z.string(), output: json, isError: yes, providerMetadata: metadata }),
@@ -75,6 +76,7 @@ const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOp
 
 export const intervals = z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() }));
 const deliveries = z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() }));
+const node = z.exactOptional(z.string().nullable());
 const turnId = z.string();
 const call = { stepSeq: z.int(), index: z.int() };
 const namedCall = { ...call, toolCallId: z.string(), toolName: z.string() };
@@ -89,7 +91,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({ ...head, kind: z.literal('user-message'), turnId, ...messageContent, steered: yes }),
   z.object({
     ...head, kind: z.literal('assistant-step'), turnId, attempt, parts: z.array(stepPart),
-    finishReason: z.enum(['stop', 'length', 'content-filter', 'tool-calls', 'error', 'interrupted', 'other']), stopped: yes, warnings: z.exactOptional(z.array(z.string())),
+    finishReason: z.enum(['stop', 'length', 'content-filter', 'tool-calls', 'error', 'interrupted', 'other']), stopped: yes, scripted: yes, warnings: z.exactOptional(z.array(z.string())),
   }),
   z.object({ ...head, kind: z.literal('tool-results'), turnId, stepSeq: z.int(), results: z.array(callResult) }),
   z.object({ ...head, kind: z.literal('turn-ended'), turnId, reason: turnEndReason, error: z.exactOptional(errorInfo) }),
@@ -110,17 +112,17 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({
     ...head, kind: z.literal('branch-discarded'), branchId: z.string(), fromTurnId: z.string().nullable(),
     intervals, turns: z.int(),
-    before: z.exactOptional(intervals), deliveries: z.exactOptional(deliveries),
+    before: z.exactOptional(intervals), deliveries: z.exactOptional(deliveries), node,
   }),
   z.object({
-    ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries,
+    ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries, node,
   }),
   z.object({
     ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata'])), messageId: optionalText,
   }),
   z.object({ ...head, kind: z.literal('owner-changed'), from: z.string(), to: z.string() }),
-  z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries }),
-  z.object({ ...head, kind: z.literal('branch-restored'), branchId: z.string(), turns: z.int(), visible: intervals, deliveries }),
+  z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries, node }),
+  z.object({ ...head, kind: z.literal('branch-restored'), branchId: z.string(), turns: z.int(), visible: intervals, deliveries, node }),
   z.object({
     ...head, kind: z.literal('action-opened'), turnId, actionId: z.string(), type: actionType, ...namedCall, inputHash: z.string(), expiresAtMs: z.number().nullable(),
     roles, reason: optionalText,
@@ -140,5 +142,8 @@ export const entrySchema = z.discriminatedUnion('kind', [
     ...head, kind: z.literal('state-changed'), scope: z.literal('conversation'), key: z.string(), value: z.exactOptional(json), deleted: yes, expiresAtMs: z.exactOptional(z.number()),
     by: z.enum(['tool', 'api']), turnId: optionalText, callKey: optionalText, actor: z.exactOptional(identity),
   }),
-  z.object({ ...head, kind: z.literal('session-ended'), reason: z.enum(['api', 'inactivity']) }),
+  z.object({ ...head, kind: z.literal('session-ended'), reason: z.enum(['api', 'inactivity', 'node']) }),
+  z.object({
+    ...head, kind: z.literal('node-entered'), node: z.string(), from: z.string().nullable(), by: z.enum(['start', 'tool', 'api']), turnId: optionalText, callKey: optionalText, reason: optionalText, forced: yes,
+  }),
 ]) satisfies z.ZodType<Entry>;

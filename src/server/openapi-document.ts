@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import {
-  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput, redactInput, stateIncrementInput, stateSetInput, transferInput,
+  answerInput, completeInput, createInput, decisionsInput, editInput, endInput, enterNodeInput, forkInput, queueEditInput, restoreInput, retryInput, rewindInput, sendInput, settingsInput, stopInput, redactInput, stateIncrementInput, stateSetInput, transferInput,
 } from '../commands/input.ts';
 import { entrySchema, errorInfo } from './entry-schema.ts';
 import { eventSchema } from './event-schema.ts';
@@ -18,7 +18,7 @@ const problemSchema = z.object({
 /** What the document calls each shape. */
 const names: Readonly<Record<string, z.ZodType>> = {
   Session: replies.sessionSchema, SessionPage: replies.sessionPageSchema, Created: replies.createdSchema, Sent: replies.sentSchema,
-  Revision: replies.revisionSchema, Deleted: replies.deletedSchema, Stopped: replies.stoppedSchema, Ended: replies.endedSchema,
+  Revision: replies.revisionSchema, Deleted: replies.deletedSchema, Stopped: replies.stoppedSchema, Ended: replies.endedSchema, NodeEntered: replies.nodeEnteredSchema,
   Turn: replies.turnSchema, TurnPage: replies.turnPageSchema, Message: replies.messageSchema, MessagePage: replies.messagePageSchema,
   Entry: entrySchema, EntryPage: replies.entryPageSchema, Queue: replies.queueSchema, QueueChange: replies.queueChangeSchema,
   Action: replies.actionSchema, ActionList: replies.actionListSchema, Resolved: replies.resolvedSchema, WholeResult: replies.wholeResultSchema,
@@ -27,7 +27,7 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Transferred: replies.transferredSchema, Redacted: replies.redactedSchema, Transfer: transferInput, RedactEntry: redactInput,
   StateValue: stateValueSchema, StatePage: statePageSchema, StateDeleted: stateDeletedSchema, StateSnapshot: stateSnapshotSchema, SetState: stateSetInput, IncrementState: stateIncrementInput,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,
-  CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput,
+  CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput, EnterNode: enterNodeInput,
   Rewind: rewindInput, EditTurn: editInput, RetryTurn: retryInput, Fork: forkInput, RestoreBranch: restoreInput,
   Answer: answerInput, Decisions: decisionsInput, Completion: completeInput, Nothing: nothing,
 };

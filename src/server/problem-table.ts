@@ -182,6 +182,21 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: `A fork is one commit and copies at most ${inWords(limits.forkEntriesMax)} entries, of ${inWords(limits.forkBytesMax)} bytes as JSON in all; the visible history up to the turn that was named has more.`,
     whatToDo: 'Fork at an earlier turn, or fork none of it (`turnId: null`) and say in the first message what matters.', retry: sameAgain,
   },
+  nodes_not_used: {
+    httpStatus: 409, title: 'The agent has no nodes',
+    meaning: 'A node was to be entered, and the agent\'s definition names none.',
+    whatToDo: 'Give the agent `nodes` and a `firstNode`.', retry: sameAgain,
+  },
+  node_unknown: {
+    httpStatus: 404, title: 'The agent has no such node',
+    meaning: 'The name is not that of a node of the session\'s agent. `nodes` are the ones it has.',
+    whatToDo: 'Use one of those names.', retry: sameAgain,
+  },
+  node_not_allowed: {
+    httpStatus: 409, title: 'No transition leads from the present node to that one',
+    meaning: 'The node may not be entered from where the conversation is; `allowed` says which may. `force` enters it all the same, for the role `system` only.',
+    whatToDo: 'Go by way of another node, or give the present node that transition.', retry: `${unchanged} The same request may succeed once the conversation is in another node.`,
+  },
   state_disabled: {
     httpStatus: 403, title: 'The agent has no state',
     meaning: 'The definition of the agent says `state: false`: nothing is kept for it between turns.',

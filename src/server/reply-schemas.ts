@@ -3,6 +3,7 @@ import type { ResolveReply } from '../core/accept/resolve.ts';
 import type { Effect, EffectPage } from '../commands/effects.ts';
 import type { EditedReply, MovedReply } from '../commands/history.ts';
 import type { SendReply } from '../core/accept/send.ts';
+import type { EnterNodeReply } from '../core/accept/node.ts';
 import type { QueueReply } from '../core/accept/queue.ts';
 import type { Branch } from '../core/history.ts';
 import type { OperationView } from '../core/operation.ts';
@@ -28,7 +29,7 @@ export const sessionSchema = z.object({
   retry: z.object({ atMs: z.number(), attempt: z.int(), reason: z.string() }).nullable(),
   queue: z.object({ held: z.boolean(), count: z.int() }), actions: z.object({ count: z.int() }), operations: z.object({ count: z.int() }), turns: z.int(),
   branches: z.object({ count: z.int() }), redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
-  forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(),
+  forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(), node: z.string().nullable(),
   usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
 }) satisfies z.ZodType<SessionView>;
 
@@ -69,6 +70,7 @@ export const redactedSchema = z.object({ revision: z.int(), redacted: z.boolean(
 export const transferredSchema = z.object({ revision: z.int(), owner: z.string() });
 export const deletedSchema = z.object({ deleted: z.literal(true) });
 export const stoppedSchema = z.object({ stopped: z.boolean(), turnId: z.string().nullable(), revision: z.int() });
+export const nodeEnteredSchema = z.object({ revision: z.int(), node: z.string(), from: z.string().nullable(), turnId: z.string().nullable(), status: sessionStatus }) satisfies z.ZodType<EnterNodeReply>;
 export const endedSchema = z.object({ revision: z.int(), status: z.literal('ended') });
 
 export const actionSchema = z.object({
@@ -126,6 +128,7 @@ export const messageSchema = z.object({
     z.object({ type: z.literal('file'), mediaType: z.string(), url: z.string(), filename: z.exactOptional(z.string()) }),
     z.object({ type: z.literal('source-url'), sourceId: z.string(), url: z.string(), title: z.exactOptional(z.string()) }),
     z.object({ type: z.literal('source-document'), sourceId: z.string(), mediaType: z.string(), title: z.string(), filename: z.exactOptional(z.string()) }),
+    z.object({ type: z.literal('data-node'), data: z.object({ node: z.string(), from: z.string().nullable(), by: z.enum(['start', 'tool', 'api']) }) }),
     toolPart,
   ])),
 }) satisfies z.ZodType<TranscriptMessage>;
@@ -144,6 +147,7 @@ export const agentPageSchema = z.object({
   items: z.array(z.object({
     name: z.string(), version: z.string(), greets: z.boolean(), models: z.array(z.string()),
     tools: z.array(z.object({ name: z.string(), description: z.string().nullable() })),
+    firstNode: z.string().nullable(), nodes: z.array(z.object({ name: z.string(), transitions: z.array(z.string()), ends: z.boolean() })),
   })),
 });
 

@@ -7,6 +7,7 @@ import { openActions, type OpenCall, type Session } from '../core/session.ts';
 import { dispatchCalls, joinCalls } from '../core/settle.ts';
 import type { UpdateResult } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
+import { CallNode } from './call-node.ts';
 import { CallState } from './call-state.ts';
 import { recordLate } from './late-result.ts';
 import { runTool } from './run-tool.ts';
@@ -16,6 +17,7 @@ import { scopeOfCall } from './step-scope.ts';
 import { keepWhole } from './whole-result.ts';
 
 const readOnlyInTransaction = 'a tool with `transaction` reads state and does not write it: its transaction is committed before the step, in which alone it turns out whether a write can be made';
+const staysInTransaction = 'a tool with `transaction` takes no transition: its transaction is committed before the step, in which alone it turns out whether the transition can be taken';
 
 export interface BatchStep {
   readonly turnId: string;
@@ -132,6 +134,7 @@ export class CallBatch {
     const made = await scopeOfCall(this.#host.store, this.#run, part, bound);
     if ('failed' in made) return this.#end(made.failed);
     const state = new CallState({ store: this.#host.store, agent, session: made.scope.session, ...(definition.transaction === true ? { readOnly: readOnlyInTransaction } : {}) });
+    const node = new CallNode({ agent, session: made.scope.session, ...(definition.transaction === true ? { readOnly: staysInTransaction } : {}) });
     const toolRun = {
       definition, call: part, ...bound,
       approvedInput: await approvedInputOf(this.#host.store, ref, call.inputSeq ?? null),
@@ -139,11 +142,12 @@ export class CallBatch {
       resultBytesMax: definition.maxResultBytes ?? agent.limits.toolResultBytesMax,
       options: {
         ...made.scope, toolCallId, callKey: `${ref.id}/${this.#step.stepSeq}/${index}`, messages: history.messages.slice() as never,
-        progress: () => undefined, externalCompletion: notAnOperation, state,
+        progress: () => undefined, externalCompletion: notAnOperation, state, node,
       },
     };
     if (definition.transaction === true) return this.#endTransaction(await runInTransaction(this.#host, this.#run, { stepSeq: this.#step.stepSeq, toolRun }));
-    this.#end(await state.seal(await runTool({ ...toolRun, keepWhole: (text) => keepWhole(this.#host, ref, text), onLate: (result) => this.#recordLate(result, true) })));
+    const result = await runTool({ ...toolRun, keepWhole: (text) => keepWhole(this.#host, ref, text), onLate: (late) => this.#recordLate(late, true) });
+    this.#end(node.seal(await state.seal(result)));
   }
 
   /** Commits that a call begins, where its tool needs that. False when the fence is lost. */

@@ -1,5 +1,6 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
-import { modelOf } from '../agent/agent.ts';
+import { modelOf, type StepScope } from '../agent/agent.ts';
+import { toolsInNode, type AgentNode, type Instructions } from '../agent/agent-node.ts';
 import { callRules } from '../agent/call-needs.ts';
 import { checkInput, modelTools, type CheckedInput } from '../agent/model-tools.ts';
 import { isProviderExecuted, type AgentTool } from '../agent/tool.ts';
@@ -18,7 +19,7 @@ import { stepScope } from './step-scope.ts';
 import { stepTools } from './step-tools.ts';
 import { StreamAssembler, type AssembledPart, type RawCall } from './stream-assembler.ts';
 import { withinTime, type TimeBound } from './within-time.ts';
-import { HoldfastError } from '../core/errors.ts';
+import { HoldfastError, invariant } from '../core/errors.ts';
 
 interface Prepared {
   readonly model: LanguageModelV4;
@@ -113,8 +114,10 @@ async function prepare(host: WorkerHost, run: SessionRun): Promise<Prepared> {
   const requested = session.turn?.model ?? null;
   const model = modelOf(agent, requested);
   if (model === undefined) throw new HoldfastError('model_gone', `agent ${agent.name} has no model ${String(requested)} any more`);
-  const instructions = typeof agent.instructions === 'function' ? await agent.instructions(await stepScope(host.store, run)) : (agent.instructions ?? null);
-  const tools = await stepTools(host, run);
+  const node = presentNode(run);
+  const instructions = await instructionsOf(host.store, run, node);
+  const all = await stepTools(host, run);
+  const tools = node === null || agent.nodes === null ? all : toolsInNode(agent.nodes, node, all);
   const described = await modelTools(tools);
   return {
     model,
@@ -122,6 +125,23 @@ async function prepare(host: WorkerHost, run: SessionRun): Promise<Prepared> {
     instructionsHash: hashText(instructions ?? ''),
     options: { ...agent.settings, prompt: history.prompt(instructions), ...(described.length === 0 ? {} : { tools: [...described] }) },
   };
+}
+
+/** The node that the generation takes place in, from its beginning to its end; null: the agent has none. */
+function presentNode({ agent: { nodes }, session }: SessionRun): AgentNode<StepScope> | null {
+  if (nodes === null) return null;
+  const node = session.node === null ? undefined : nodes.byName.get(session.node);
+  invariant(node !== undefined, `the node ${session.node} was entered before a generation began in it`);
+  return node;
+}
+
+/** The agent's instructions, and after them those of the node. */
+async function instructionsOf(store: Store, run: SessionRun, node: AgentNode<StepScope> | null): Promise<string | null> {
+  const given = [run.agent.instructions ?? null, node?.instructions ?? null].filter((each): each is Instructions<StepScope> => each !== null);
+  const texts: string[] = [];
+  let scope: StepScope | null = null;
+  for (const each of given) texts.push(typeof each === 'string' ? each : await each((scope ??= await stepScope(store, run))));
+  return texts.length === 0 ? null : texts.filter((text) => text !== '').join('\n\n');
 }
 
 /** FNV-1a, 32 bits: enough to see that instructions changed. */
@@ -174,6 +194,8 @@ async function ruledCall(store: Store, run: SessionRun, tools: ReadonlyMap<strin
     return { problem: boundedText(`the input could not be checked: ${errorText(error)}`) };
   }
   if (!checked.valid) return { problem: boundedText(`the input does not fit the tool's schema: ${checked.problem}`) };
+  // What is nothing but a transition has no effect outside, and nobody is asked about it.
+  if (definition.transitionTo !== undefined) return { transition: { from: run.session.node, to: definition.transitionTo } };
   try {
     const { toolCallId, toolName } = call;
     const rules = async () => callRules(run.agent, definition, { toolCallId, toolName, input, checkedInput: checked.value }, await stepScope(store, run), run.history.messages.slice() as never);

@@ -10,6 +10,7 @@ import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { approvedInputOf } from './approved-input.ts';
+import { CallNode } from './call-node.ts';
 import { CallState } from './call-state.ts';
 import type { OperationRun } from './operation-run.ts';
 import { ProgressWriter } from './progress-writer.ts';
@@ -51,6 +52,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
       ...made.scope, toolCallId: operation.toolCallId, callKey: `${ref.id}/${operation.stepSeq}/${operation.index}`,
       messages: await messagesUpTo(host.store, session, operation.stepSeq),
       state: new CallState({ store: host.store, agent, session, readOnly: 'a tool with `background` reads state and does not write it: it has no step to write it with' }),
+      node: new CallNode({ agent, session, readOnly: 'a tool with `background` takes no transition: it has no step to take it with' }),
       progress: (fraction, text) => progress.report(fraction, text),
       externalCompletion: () => (completion ??= openCompletion(host, run)),
     },

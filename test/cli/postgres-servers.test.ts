@@ -53,7 +53,7 @@ describe('processes on Postgres', { timeout: 60_000 }, () => {
     server.process.kill('SIGINT');
     const { code, stdout, stderr } = await server.ended;
     expect([code, stderr]).toEqual([0, '']);
-    expect(JSON.parse(stdout)).toEqual({ url, store: expect.stringMatching(/^postgres:\/\/[^:]+:\*\*\*@/) as string, agents: ['demo'] });
+    expect(JSON.parse(stdout)).toEqual({ url, store: expect.stringMatching(/^postgres:\/\/[^:]+:\*\*\*@/) as string, agents: ['demo', 'desk'] });
     expect(stdout).not.toContain(password);
   });
 

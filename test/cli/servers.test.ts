@@ -56,7 +56,7 @@ describe('dev', { timeout }, () => {
     server.process.kill('SIGINT');
     const { code, stdout } = await server.ended;
     expect([code, stdout.split('\n').length]).toEqual([0, 2]);
-    expect(JSON.parse(stdout)).toEqual({ url: expect.stringMatching(/^http/) as string, store: 'sqlite:holdfast.db', agents: ['demo'] });
+    expect(JSON.parse(stdout)).toEqual({ url: expect.stringMatching(/^http/) as string, store: 'sqlite:holdfast.db', agents: ['demo', 'desk'] });
   });
 
   it('finishes a turn in whose middle it was killed, by itself, and the answer is whole', async () => {

@@ -63,9 +63,9 @@ describe('a stored entry', () => {
 });
 
 describe('the kinds', () => {
-  it('of the timeline are the messages, steps, results, results of operations, ends of turns and the conversation\'s state, and nothing else is', () => {
+  it('of the timeline are the messages, steps, results, results of operations, ends of turns, the conversation\'s state and its nodes, and nothing else is', () => {
     const kinds = Object.keys(entryFormats) as EntryKind[];
-    expect(kinds.filter((kind) => isTimeline({ kind })).toSorted((left, right) => left.localeCompare(right))).toEqual(['assistant-step', 'operation-result', 'state-changed', 'tool-results', 'turn-ended', 'turn-started', 'user-message']);
+    expect(kinds.filter((kind) => isTimeline({ kind })).toSorted((left, right) => left.localeCompare(right))).toEqual(['assistant-step', 'node-entered', 'operation-result', 'state-changed', 'tool-results', 'turn-ended', 'turn-started', 'user-message']);
   });
 
   it('that move the revision are those a decision depends on', () => {

@@ -78,7 +78,7 @@ export class PureSession {
     this.rules = rules;
     const { text, ...rest } = create;
     const change = createSession({ tenant: 'acme', id: 'ses_1' }, {
-      agent: rules.agent, owner: 'ada', greets: false, endAfterInactivityMs: rules.endAfterInactivityMs, ...(text === undefined ? {} : { message: this.message(text) }), ...rest,
+      agent: rules.agent, owner: 'ada', greets: false, endAfterInactivityMs: rules.endAfterInactivityMs, ...(rules.nodes === undefined ? {} : { nodes: rules.nodes }), ...(text === undefined ? {} : { message: this.message(text) }), ...rest,
     }, this.circumstances);
     if (isRefusal(change)) throw new Error(`the session is created: ${change.message}`);
     this.#commit(change);

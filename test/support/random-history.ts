@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { acceptEnd } from '../../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
+import { acceptEnterNode } from '../../src/core/accept/node.ts';
 import { acceptEdit } from '../../src/core/accept/edit.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
@@ -11,6 +12,7 @@ import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
 import type { CallResult, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
+import type { NodeRules } from '../../src/core/node.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
@@ -44,7 +46,18 @@ const answers: readonly (readonly StepPart[])[] = [
   [callPart(0, 'wire'), callPart(1, 'trace'), callPart(2, 'pay', { denied: { code: 'headless', reason: 'nobody to ask' } })],
   [callPart(0, 'finish', { needs: { type: 'approval' }, operation: { mode: 'await' } }), callPart(1, 'fly', { problem: 'there is no tool fly' })],
   [callPart(0, 'web', { providerExecuted: true }), { type: 'tool-result', toolCallId: 'call_0', toolName: 'web', output: 1 }, textPart('found')],
+  [callPart(0, 'go_to_b', { transition: { from: 'a', to: 'b' } })],
+  [callPart(0, 'look'), callPart(1, 'go_to_a', { transition: { from: 'b', to: 'a' } }), callPart(2, 'go_to_c', { transition: { from: 'b', to: 'c' } })],
 ];
+
+/** Of sessions whose agent has nodes. */
+const nodes: NodeRules = {
+  first: 'a',
+  nodes: new Map([
+    ['a', { transitions: new Set(['b']), greeting: null, ends: false }], ['b', { transitions: new Set(['a', 'c', 'd']), greeting: { kind: 'text', text: 'This is b.' }, ends: false }],
+    ['c', { transitions: new Set(['a']), greeting: { kind: 'model' }, ends: false }], ['d', { transitions: new Set<string>(), greeting: { kind: 'text', text: 'Bye.' }, ends: true }],
+  ]),
+};
 
 interface Plan {
   readonly parts: readonly StepPart[];
@@ -161,6 +174,7 @@ const happenings = {
   },
   settings: (pure: PureSession, pick: number) => (pick % 9 === 0 ? pure.command(acceptTransfer(pick % 2 === 0 ? 'ada' : 'bob')) : pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {}))),
   state: (pure: PureSession, pick: number) => pure.command(acceptState([pick % 3 === 0 ? { op: 'delete', scopeText: '', key: `key ${pick % 5}` } : { op: 'set', scopeText: '', key: `key ${pick % 5}`, value: pick }], { by: 'api' })),
+  node: (pure: PureSession, pick: number) => pure.command(acceptEnterNode({ node: pick % 19 === 0 ? 'd' : (['a', 'b', 'c'] as const)[pick % 3] ?? 'a', ...(pick % 2 === 0 ? { reason: `reason ${pick}`, force: true } : {}) }, pure.rules.nodes)),
   end: (pure: PureSession, pick: number) => (pick % 20 === 0 ? pure.command(acceptEnd({ stop: pick % 40 === 0 })) : null),
   claim: (pure: PureSession, pick: number) => {
     if (pick % 3 > 0) pure.untilDue();
@@ -219,7 +233,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 3, state: 2, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */
@@ -230,7 +244,7 @@ export function happeningsOf(maxLength: number, minLength = 5): fc.Arbitrary<rea
 
 /** A new session to which nothing has happened; what kind of session follows from `pick`. */
 export function newborn(pick: number): PureSession {
-  const rules = rulesWith({ maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null });
+  const rules = rulesWith({ maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null, ...(pick % 5 === 1 ? { nodes } : {}) });
   return new PureSession(pick % 3 === 0 ? {} : pick % 3 === 1 ? { greets: true } : { text: 'hello 😀' }, rules);
 }
 

@@ -10,13 +10,14 @@ import { serveUntilStopped } from '../serve-until-stopped.ts';
 import { isPostgresUrl, sqlitePath, withoutPassword } from '../../store-url.ts';
 import { oneLine, printJson, printLine } from '../terminal.ts';
 
-/** `holdfast dev`: the demo agent with everything on, for trying it out. */
+/** `holdfast dev`: the demo agents with everything on, for trying it out. */
 export function devCommand(): Command {
-  return withConnectionOptions(withListenOptions(storeCommand('dev', 'serve the demo agent, and say what happens'))).action(async ({ store, connections, json, host, port }: CommonOptions & ListenOptions & ConnectionOptions) => {
+  return withConnectionOptions(withListenOptions(storeCommand('dev', 'serve the demo agents, and say what happens'))).action(async ({ store, connections, json, host, port }: CommonOptions & ListenOptions & ConnectionOptions) => {
+    const loaded = await loadAgents(undefined);
     await serveUntilStopped({
-      ...(await loadAgents(undefined)), store, connections, host, port, worker: true,
+      ...loaded, store, connections, host, port, worker: true,
       ...(json === true ? {} : { hooks: turnEndLines }),
-      onListening: (url) => (json === true ? printJson({ url, store: withoutPassword(store), agents: ['demo'] }) : printLine(banner(url, store))),
+      onListening: (url) => (json === true ? printJson({ url, store: withoutPassword(store), agents: loaded.agents.map(({ name }) => name) }) : printLine(banner(url, store))),
     });
   });
 }
@@ -34,6 +35,10 @@ Holdfast is running at ${url}
     index 50 in the background
     sleep 5000 once
     fail overloaded 2
+  With ?agent=desk you talk to the agent "desk", whose conversations have places in them:
+    weather in Lisbon
+    go to memory
+    bye
 
   Model   ${model === undefined || model === '' ? 'offline rules; for a real one set HOLDFAST_MODEL, as in HOLDFAST_MODEL=openai/gpt-5.1' : oneLine(model, 100)}
   Data    ${data}

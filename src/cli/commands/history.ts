@@ -63,7 +63,7 @@ export function branchesCommand(): Command {
 export function effectsCommand(): Command {
   return onPage('effects', 'list what calls of turns that are not visible any more did outside, or may have done; the latest first')
     .option('--before <seq>', 'go on after the page that ended with this', wholeNumber(1, Number.MAX_SAFE_INTEGER))
-    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent); calls of its tools that may run again are left out')
+    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agents); calls of its tools that may run again are left out')
     .action(async (id: string, { store, json, limit, before, agents }: PageOptions & AgentsOption & { readonly before?: number }) => {
       await requireStore(store);
       await using holdfast = await openForTurn(store, { wait: false, ...(agents === undefined ? {} : { agents }) });
@@ -113,7 +113,7 @@ function movingCommand(name: string, description: string): Command {
   return onSession(name, description)
     .option('--stop', 'end the running turn first; without it a busy session refuses')
     .option('--keep-operations', 'let operations of the turns that are left go on')
-    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent), for the list of effects');
+    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agents), for the list of effects');
 }
 
 type Moving = (session: SessionHandle, how: { readonly stop?: boolean; readonly keepOperations?: boolean }) => Promise<MovedReply>;

@@ -13,7 +13,7 @@ interface ServeCommandOptions extends CommonOptions, ListenOptions, ConnectionOp
 /** `holdfast serve`: your own agents over HTTP. */
 export function serveCommand(): Command {
   return withConnectionOptions(withListenOptions(storeCommand('serve', 'serve agents over HTTP')))
-    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent)')
+    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agents)')
     .option('--no-worker', 'take requests only, and leave the work to other processes')
     .action(async ({ agents, store, host, port, worker, connections, json }: ServeCommandOptions) => {
       const loaded = await loadAgents(agents);

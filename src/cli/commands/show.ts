@@ -27,7 +27,7 @@ export function showCommand(): Command {
         await printJson({ session: sessionView(session), messages });
         return;
       }
-      await printLine(`${session.id}  ${statusOf(session)}  agent ${session.agent}  owner ${oneLine(session.owner, 60)}${session.title === null ? '' : `  "${oneLine(session.title, 80)}"`}`);
+      await printLine(`${session.id}  ${statusOf(session)}  agent ${session.agent}  owner ${oneLine(session.owner, 60)}${session.node === null ? '' : `  node ${session.node}`}${session.title === null ? '' : `  "${oneLine(session.title, 80)}"`}`);
       for (const message of messages) await printLine(forStdout(messageBlock(message, session.agent)));
     });
 }
@@ -58,6 +58,8 @@ function partLines(part: TranscriptPart): readonly string[] {
       return [`[source ${part.url}]`];
     case 'source-document':
       return [`[source ${part.title}]`];
+    case 'data-node':
+      return [`(in ${part.data.node}${part.data.from === null ? '' : `, from ${part.data.from}`})`];
     default:
       return callLines(part);
   }

@@ -8,7 +8,7 @@ import { printJson, printLine } from '../terminal.ts';
 /** `holdfast worker`: does the work of a store without listening. */
 export function workerCommand(): Command {
   return withConnectionOptions(storeCommand('worker', 'work on sessions without listening'))
-    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agent)')
+    .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agents)')
     .action(async ({ agents, store, connections, json }: CommonOptions & ConnectionOptions & { readonly agents?: string }) => {
       const loaded = await loadAgents(agents);
       const names = loaded.agents.map(({ name }) => name);

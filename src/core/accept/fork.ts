@@ -3,6 +3,7 @@ import { stoppedCall } from '../call-result.ts';
 import { Draft, type Change, type Circumstances } from '../draft.ts';
 import type { Entry, EntryDraft, SessionCreated } from '../entry.ts';
 import { isTimeline } from '../entry-format.ts';
+import { enterFirstNode, type NodeRules } from '../node.ts';
 import { emptySession, type NewSession, type Session } from '../session.ts';
 import { mayHaveBegun } from './stop.ts';
 
@@ -11,6 +12,8 @@ export interface ForkCommand extends Pick<SessionCreated, 'externalId' | 'title'
   readonly turnId: string | null;
   readonly endAfterInactivityMs: number | null;
   readonly deleteAfterRestMs: number | null;
+  /** The agent's nodes: a copy in which none was entered begins in the first one. */
+  readonly nodes?: NodeRules;
 }
 
 export interface ForkReply {
@@ -23,7 +26,7 @@ export interface ForkReply {
  * A new session with a copy of another's visible history. `entries` are those to be copied, in order. Outcomes come along and nothing else of the work: calls that are not answered end as `stopped`, and
  * operations, actions and usage stay with the origin. The copy needs the origin no more.
  */
-export function forkSession(origin: Session, entries: readonly Entry[], key: NewSession, { turnId, endAfterInactivityMs, deleteAfterRestMs, externalId, title }: ForkCommand, { nowMs }: Circumstances): Change<ForkReply> {
+export function forkSession(origin: Session, entries: readonly Entry[], key: NewSession, { turnId, endAfterInactivityMs, deleteAfterRestMs, externalId, title, nodes }: ForkCommand, { nowMs }: Circumstances): Change<ForkReply> {
   const draft = new Draft(emptySession(key, nowMs), nowMs);
   const { agent, owner, metadata, subject, binding, threadId } = origin;
   const ownTitle = title ?? origin.title;
@@ -37,6 +40,7 @@ export function forkSession(origin: Session, entries: readonly Entry[], key: New
     if (isTimeline(entry)) seqs.set(entry.seq, draft.copy(copyOf(entry, seqs), entry.atMs).seq);
   }
   endOpenTurn(draft, origin);
+  if (draft.session.node === null) enterFirstNode(draft, nodes);
   draft.rest();
   return draft.done({ sessionId: key.id, revision: draft.session.revision, turns: draft.session.turns });
 }

@@ -1,7 +1,7 @@
 import type { Draft, Loaded } from '../draft.ts';
 import type { Interval } from '../entry.ts';
 import { refuse, type Refusal } from '../errors.ts';
-import { markOf, turnBounds, turnsIn, undelivered, type Mark, type TurnBounds } from '../history.ts';
+import { markOf, movedNode, turnBounds, turnsIn, undelivered, type Mark, type TurnBounds } from '../history.ts';
 import { cutBefore, isVisible } from '../intervals.ts';
 import { limits } from '../limits.ts';
 import type { Delivery } from '../operation.ts';
@@ -72,7 +72,7 @@ export function rewindBefore(draft: Draft, loaded: Loaded, seq: number, branchId
   if (full !== null) return full;
   leaveOperations(draft, cut, keepOperations);
   const deliveries = deliveriesIn(draft, marksOf(draft, loaded), kept);
-  draft.append({ kind: 'history-rewound', toTurnId: turnsIn(marks, kept).at(-1) ?? null, branchId, fromTurnId, turns: turns.length, intervals: cut, deliveries });
+  draft.append({ kind: 'history-rewound', toTurnId: turnsIn(marks, kept).at(-1) ?? null, branchId, fromTurnId, turns: turns.length, intervals: cut, deliveries, ...movedNode(marks, kept) });
   return { turns: turns.length, intervals: cut };
 }
 

@@ -1,4 +1,4 @@
-import { hasState, turnsIn } from '../history.ts';
+import { isWrittenIn, movedNode, turnsIn } from '../history.ts';
 import { refuse } from '../errors.ts';
 import { closedAt, cutBefore, joined, leavesAt } from '../intervals.ts';
 import { deliveriesIn, holdWaiting, leaveOperations, marksOf, readyToMove, type MoveOptions } from './move.ts';
@@ -27,12 +27,12 @@ export function acceptRestore({ branchId, ...options }: RestoreCommand): Accept<
     const { cut } = leavesAtSeq === null ? { cut: [] } : cutBefore(present, leavesAtSeq, draft.session.lastSeq);
     const left = turnsIn(marks, cut);
     const [fromTurnId = null] = left;
-    const leaves = fromTurnId !== null || hasState(marks, cut);
+    const leaves = fromTurnId !== null || isWrittenIn(marks, cut);
     if (leavesAtSeq !== null && leaves) {
       leaveOperations(draft, cut, options.keepOperations);
       draft.discardFrom(leavesAtSeq, fromTurnId, left.length, mintId('br'));
     }
-    draft.restoreBranch(branch, target, deliveriesIn(draft, marksOf(draft, loaded), target, () => mintId('turn')));
+    draft.restoreBranch(branch, target, deliveriesIn(draft, marksOf(draft, loaded), target, () => mintId('turn')), movedNode(marks, target));
     holdWaiting(draft);
     draft.startDelivery();
     draft.rest();

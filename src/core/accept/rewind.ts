@@ -1,5 +1,5 @@
 import { isRefusal } from '../errors.ts';
-import { nextTurnSeq } from '../history.ts';
+import { movedNode, nextTurnSeq } from '../history.ts';
 import { joined } from '../intervals.ts';
 import type { Interval } from '../entry.ts';
 import { deliveriesIn, findVisibleTurn, holdWaiting, marksOf, readyToMove, rewindBefore, type MoveOptions } from './move.ts';
@@ -50,8 +50,9 @@ export function acceptRedo(): Accept<MoveReply> {
     if (refused !== null) return refused;
     const { rewound, visible } = draft.session;
     if (rewound === null) return { revision: draft.session.revision, turns: 0, left: [] };
-    const deliveries = deliveriesIn(draft, marksOf(draft, loaded), joined(visible, rewound.intervals));
-    draft.append({ kind: 'history-redone', turns: rewound.turns, deliveries });
+    const marks = marksOf(draft, loaded);
+    const redone = joined(visible, rewound.intervals);
+    draft.append({ kind: 'history-redone', turns: rewound.turns, deliveries: deliveriesIn(draft, marks, redone), ...movedNode(marks, redone) });
     draft.rest();
     return { revision: draft.session.revision, turns: rewound.turns, left: [] };
   };

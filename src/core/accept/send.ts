@@ -91,6 +91,6 @@ function replaceTurn(draft: Draft, loaded: Loaded, branchId: string): Refusal | 
   const full = refuseMoreBranches(draft);
   if (full !== null) return full;
   stopTurn(draft, loaded, { startsNext: false });
-  draft.discardFrom(turn.startedSeq, turn.id, 1, branchId, turn.given);
+  draft.discardFrom(turn.startedSeq, turn.id, 1, branchId, turn);
   return null;
 }

@@ -37,7 +37,7 @@ export function foldEntry(chat, entry) {
       endOperation(chat, entry);
       return;
     default:
-      if ('turnId' in entry) foldTurnEntry(chat, turnOf(chat, entry.turnId), entry);
+      if ('turnId' in entry && entry.turnId !== undefined) foldTurnEntry(chat, turnOf(chat, entry.turnId), entry);
   }
 }
 
@@ -69,6 +69,9 @@ function foldTurnEntry(chat, turn, entry) {
       return;
     case 'operation-result':
       addBlocks(turn, [{ type: 'note', text: `${entry.toolName}, in the background, has ended.` }]);
+      return;
+    case 'node-entered':
+      if (entry.from !== null) addBlocks(turn, [{ type: 'note', text: `The conversation goes on in “${entry.node}”.` }]);
       return;
     case 'turn-ended':
       chat.retry = null;

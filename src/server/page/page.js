@@ -296,7 +296,8 @@ async function refreshSessions() {
 /** @returns {Promise<string>} its name */
 async function loadAgent() {
   const { items } = await callUntilAnswered(() => callServer('GET', 'v1/agents'));
-  const agent = items.find((/** @type {{ name: string }} */ { name }) => name === 'demo') ?? items[0];
+  const asked = new URLSearchParams(location.search).get('agent') ?? 'demo';
+  const agent = items.find((/** @type {{ name: string }} */ { name }) => name === asked) ?? items[0];
   if (agent === undefined) throw new Error('This server has no agents.');
   const tools = (agent.tools ?? []).map((/** @type {unknown} */ tool) => (typeof tool === 'string' ? tool : /** @type {any} */ (tool).name));
   setText(byId('agent', HTMLElement), `You talk to the agent “${agent.name}”, version ${agent.version}${tools.length === 0 ? '.' : `, with the tools ${tools.join(', ')}.`}`);

@@ -8,6 +8,7 @@ import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { messageRoutes } from './messages.ts';
+import { nodeRoutes } from './nodes.ts';
 import { operationRoutes } from './operations.ts';
 import { pageRoutes } from './page.ts';
 import { queueRoutes } from './queue.ts';
@@ -23,6 +24,7 @@ export const routeTable: readonly Route[] = [
   ...eventRoutes,
   ...turnRoutes,
   ...historyRoutes,
+  ...nodeRoutes,
   ...queueRoutes,
   ...actionRoutes,
   ...operationRoutes,
