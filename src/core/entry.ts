@@ -1,5 +1,6 @@
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
+import type { Compaction, ContextInjected, ContextSize } from './compaction.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { Binding, Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
@@ -64,6 +65,8 @@ export type EntryBody =
   | SessionEnded
   | OwnerChanged
   | EntryRedacted
+  | ContextInjected
+  | HistoryCompacted
   | StateChanged
   | ActionOpened
   | ActionResolved
@@ -96,7 +99,9 @@ export interface ForkOrigin {
 export interface TurnStarted {
   readonly kind: 'turn-started';
   readonly turnId: string;
-  readonly origin: 'greeting' | 'operation';
+  readonly origin: 'greeting' | 'operation' | 'compaction';
+  /** Of a compaction: what was asked for with it. */
+  readonly instructions?: string;
 }
 
 export type MessagePart =
@@ -114,6 +119,8 @@ export interface MessageContent {
   /** Tools that the client runs itself, for this turn. */
   readonly clientTools?: readonly ClientTool[];
   readonly metadata?: JsonObject;
+  /** Who sees it; absent: the person and the model. One that only the person sees is a note: nothing answers it. */
+  readonly visibility?: 'user' | 'model';
 }
 
 /** A tool that a client brings and runs. */
@@ -163,6 +170,8 @@ export interface AttemptRecord {
   readonly providerResponseId?: string;
   /** What it was for. Absent: a step of the turn. */
   readonly purpose?: AttemptPurpose;
+  /** Size of the prompt as it was measured before it was sent, and the model's window. */
+  readonly context?: ContextSize;
   /** null: not known, and never guessed. */
   readonly usage: Usage | null;
 }
@@ -334,6 +343,15 @@ export interface AttemptFailed {
   readonly error: ErrorInfo;
   /** When it is tried again; absent when the turn fails with this attempt. */
   readonly retry?: { readonly delayMs: number; readonly atMs: number };
+  /** The history is compacted before the next try: the provider found the prompt too long. */
+  readonly compacts?: true;
+}
+
+/** The model is sent a summary in place of the history before it; `attempt` made it. */
+export interface HistoryCompacted extends Compaction {
+  readonly kind: 'history-compacted';
+  readonly turnId: string;
+  readonly attempt: AttemptRecord;
 }
 
 /** An attempt that died with its worker, recorded by the next claimant. */

@@ -35,6 +35,7 @@ export type RefusalCode =
   | 'operation_not_found'
   | 'client_tool_taken'
   | 'queue_full'
+  | 'nothing_to_compact'
   | 'branches_full'
   | 'state_disabled'
   | 'state_scope_unknown'

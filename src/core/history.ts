@@ -44,6 +44,10 @@ const resultKnown = 'h.o:';
 /** The model was given an operation's result. */
 const resultGiven = 'h.d:';
 
+/** The history before it was compacted: as somebody asked, in a turn of its own, or in the middle of a turn. */
+const compactedAsked = 'h.c:';
+const compactedWithin = 'h.c+';
+
 /** A key of the conversation's state was set, or deleted. */
 const stateSet = 'h.s+';
 const stateDeleted = 'h.s-';
@@ -78,6 +82,8 @@ export function markOf(entry: Entry): string | null {
       return entry.mode === 'detach' && entry.result !== undefined ? knownMark(entry) : null;
     case 'operation-result':
       return resultGiven + entry.operationId;
+    case 'history-compacted':
+      return (entry.trigger === 'manual' ? compactedAsked : compactedWithin) + entry.turnId;
     case 'state-changed':
       return (entry.deleted === true ? stateDeleted : stateSet) + entry.key;
     default:
@@ -108,6 +114,17 @@ export function turnBeginMark(turnId: string): string {
 export function nextTurnSeq(marks: readonly Mark[], visible: readonly Interval[], afterSeq: number): number | null {
   const begun = marks.filter(({ seq, mark }) => seq > afterSeq && mark.startsWith(begins) && isVisible(visible, seq)).map(({ seq }) => seq);
   return begun.length === 0 ? null : Math.min(...begun);
+}
+
+/** Where summaries are that stand for an entry, visible or not. */
+export function summariesOf(marks: readonly Mark[], seq: number): readonly number[] {
+  return marks.filter(({ seq: at, mark }) => at > seq && (mark.startsWith(compactedAsked) || mark.startsWith(compactedWithin))).map(({ seq: at }) => at);
+}
+
+/** Whether something may have been said in a history since it was last compacted. A turn that compacted it in its middle has gone on. */
+export function compactableAfter(marks: readonly Mark[], visible: readonly Interval[]): boolean {
+  const last = marks.findLast(({ seq, mark }) => isVisible(visible, seq) && (mark.startsWith(compactedAsked) || mark.startsWith(compactedWithin)));
+  return last?.mark.startsWith(compactedWithin) === true || nextTurnSeq(marks, visible, last?.seq ?? 0) !== null;
 }
 
 /** Whether state was written in a stretch of the log. */

@@ -1,5 +1,6 @@
 import { actionIdOf, type ActionType } from './action.ts';
 import { expiredCall } from './call-result.ts';
+import type { CompactionTrigger } from './compaction.ts';
 import type { AssistantStep, CallResult, Entry, EntryOf, ErrorInfo, Interval, StepPart, ToolCallPart, TurnEndReason } from './entry.ts';
 import { isVisible } from './intervals.ts';
 import type { JsonObject, JsonValue } from './json.ts';
@@ -32,9 +33,19 @@ export type TranscriptPart =
   | { readonly type: 'step-start' }
   | { readonly type: 'text' | 'reasoning'; readonly text: string; readonly state: 'done' }
   | TranscriptToolPart
+  /** From here on the model sees a summary in place of what came before. */
+  | { readonly type: 'data-compaction'; readonly data: CompactionMarker }
   | { readonly type: 'file'; readonly mediaType: string; readonly url: string; readonly filename?: string }
   | { readonly type: 'source-url'; readonly sourceId: string; readonly url: string; readonly title?: string }
   | { readonly type: 'source-document'; readonly sourceId: string; readonly mediaType: string; readonly title: string; readonly filename?: string };
+
+/** `seq`: of the entry that has the summary. */
+export interface CompactionMarker {
+  readonly seq: number;
+  readonly trigger: CompactionTrigger;
+  readonly tokensBefore: number;
+  readonly tokensAfter: number;
+}
 
 /**
  * A call, `tool-<name>`, in the states of the AI SDK: a call that waits for somebody's approval is `approval-requested`, one that may have run when its worker died too
@@ -141,6 +152,9 @@ class TranscriptFold {
       this.#messages.push(userMessage(entry));
     } else if (entry.kind === 'assistant-step') {
       if (entry.parts.length > 0) this.#addStep(this.#openMessage(entry).parts, entry);
+    } else if (entry.kind === 'history-compacted') {
+      const { seq, trigger, tokensBefore, tokensAfter } = entry;
+      this.#openMessage(entry).parts.push({ type: 'data-compaction', data: { seq, trigger, tokensBefore, tokensAfter } });
     } else if (entry.kind === 'turn-ended') {
       const message = this.#openMessage(entry);
       message.end = entry.reason;
@@ -155,7 +169,7 @@ class TranscriptFold {
     });
   }
 
-  #openMessage({ turnId, seq, atMs }: EntryOf<'assistant-step' | 'turn-ended'>): OpenMessage {
+  #openMessage({ turnId, seq, atMs }: EntryOf<'assistant-step' | 'history-compacted' | 'turn-ended'>): OpenMessage {
     const last = this.#messages.at(-1);
     if (last !== undefined && 'turnId' in last && last.turnId === turnId) return last;
     const id = this.#steered?.turnId === turnId ? `${turnId}_${this.#steered.seq}` : turnId;

@@ -1,3 +1,4 @@
+import type { ContextSize } from '../core/compaction.ts';
 import type { Binding, ErrorInfo, ForkOrigin, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
 import { openActions, statusOf, type Session, type SessionStatus } from '../core/session.ts';
@@ -43,6 +44,8 @@ export interface SessionView {
   readonly forkedFrom: ForkOrigin | null;
   readonly turns: number;
   readonly usage: UsageTotals;
+  /** What the model was last sent of the conversation with its answer, and what it takes; null: not known, as before the first turn and after a move. */
+  readonly context: ContextSize | null;
 }
 
 export function sessionView(session: Session): SessionView {
@@ -60,5 +63,6 @@ export function sessionView(session: Session): SessionView {
     branches: { count: session.branches },
     redo: session.rewound === null ? null : { fromTurnId: session.rewound.fromTurnId, turns: session.rewound.turns },
     forkedFrom: session.forkedFrom,
+    context: session.context,
   };
 }
