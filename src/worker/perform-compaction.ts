@@ -16,13 +16,14 @@ import { providerFailure } from './provider-failure.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { StreamAssembler } from './stream-assembler.ts';
 
-/** Shares of the window that a summary may take, and one piece of what it is made of. */
-const summaryShare = 0.2;
-const pieceShare = 0.5;
-/** What is wrong with the summary itself: trying again would not help. */
-const ownFailures: ReadonlySet<string> = new Set(['compaction_empty', 'context_overflow', 'content_refused']);
+/** The share of the window that a summary may take. */
+const summaryShare = 0.1;
 /** A smaller piece would have nothing in it. */
 const pieceTokensMin = 64;
+/** How often pieces are made smaller that the provider finds too long: it counts otherwise than we estimate. */
+const halvingsMax = 4;
+/** What is wrong with the summary itself: trying again would not help. */
+const ownFailures: ReadonlySet<string> = new Set(['compaction_empty', 'context_overflow', 'content_refused']);
 
 export interface Compacting {
   readonly prepared: Prepared;
@@ -39,25 +40,21 @@ export interface Compacting {
 export async function performCompaction(host: WorkerHost, run: SessionRun, { prepared, plan, trigger, asked }: Compacting, attempt: Attempt): Promise<GenerationOutcome | null> {
   const { clock } = host.system;
   const { agent, history } = run;
+  const { size } = prepared;
   const model = agent.compaction.model ?? prepared.model;
   const instructions = agent.compaction.instructions ?? compactionInstructions;
-  const size = prepared.size;
-  const room = roomOf(Math.min(size.windowTokens, windowOf(agent, model), ...(trigger === 'overflow' ? [size.tokens] : [])), compactionFrameTokens(instructions, asked));
   const measured = new AttemptMeasure({ ...attempt, purpose: 'compaction' }, agent.version);
   measured.called({ model, size, instructionsHash: hashText(instructions) });
   const usages: (Usage | null)[] = [];
+  const writer: Writer = {
+    host, run, model, instructions, asked,
+    onRead: (assembler) => {
+      usages.push(assembler.finish?.usage ?? null);
+      measured.answered(assembler, sumOf(usages));
+    },
+  };
   try {
-    if (room.pieceTokens < pieceTokensMin) throw new HoldfastError('context_overflow', `the model takes ${size.windowTokens} tokens, which leaves no room for a request to summarise: its instructions alone are too long`);
-    let earlier = plan.earlier;
-    for (const text of compactionPieces(plan.covered, room.pieceTokens)) {
-      const read = await summarise(host, run, model, instructions, { earlier: earlier === null ? null : cutText(earlier, room.summaryBytes), text, asked }, (assembler) => {
-        usages.push(assembler.finish?.usage ?? null);
-        measured.answered(assembler, sumOf(usages));
-      });
-      earlier = cutText(read, room.summaryBytes);
-    }
-    const summary = earlier ?? '';
-    if (summary === '') throw new HoldfastError('compaction_empty', 'the model wrote no summary');
+    const summary = await writeSummary(writer, plan, roomOf(Math.min(size.windowTokens, windowOf(agent, model)), compactionFrameTokens(instructions, asked), trigger === 'overflow' ? plan : null));
     const { throughSeq, keeps, restTokens } = plan;
     const fixedTokens = estimatedTokens([prepared.options.prompt.filter(({ role }) => role === 'system'), prepared.options.tools]);
     return {
@@ -69,11 +66,10 @@ export async function performCompaction(host: WorkerHost, run: SessionRun, { pre
     };
   } catch (error) {
     if (run.abort.signal.aborted) return null;
-    if (error instanceof HoldfastError && ownFailures.has(error.code)) {
-      return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: error.code, message: error.message, retryable: false }, retryAfterMs: 0 };
-    }
+    const record = measured.record(clock.nowMs());
+    if (error instanceof HoldfastError && ownFailures.has(error.code)) return { kind: 'failed', attempt: record, error: { code: error.code, message: error.message, retryable: false }, retryAfterMs: 0 };
     const failure = providerFailure(error, model.provider, clock.nowMs());
-    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0 };
+    return { kind: 'failed', attempt: record, error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0 };
   }
 }
 
@@ -82,13 +78,42 @@ interface Room {
   readonly summaryBytes: number;
 }
 
-/** How a window is divided, so that every prompt for a summary has room for its answer. */
-function roomOf(windowTokens: number, frameTokens: number): Room {
+/** How a window is divided, so that a request has room for its piece, for the summary before it, and for the new one. `refused`: what the provider found too long is not sent as a whole again. */
+function roomOf(windowTokens: number, frameTokens: number, refused: CompactionPlan | null): Room {
   const summaryTokens = Math.floor(windowTokens * summaryShare);
-  return { summaryBytes: summaryTokens * bytesPerToken, pieceTokens: Math.min(Math.floor(windowTokens * pieceShare), windowTokens - frameTokens - 2 * summaryTokens) };
+  const pieceTokens = windowTokens - frameTokens - 2 * summaryTokens;
+  if (pieceTokens < pieceTokensMin) throw new HoldfastError('context_overflow', `the model takes ${windowTokens} tokens, and a request to summarise takes ${frameTokens} before anything is in it`);
+  return { summaryBytes: summaryTokens * bytesPerToken, pieceTokens: refused === null ? pieceTokens : Math.max(pieceTokensMin, Math.min(pieceTokens, Math.ceil(refused.coveredTokens / 2))) };
 }
 
-async function summarise(host: WorkerHost, run: SessionRun, model: LanguageModelV4, instructions: string, piece: CompactionPiece, onRead: (assembler: StreamAssembler) => void): Promise<string> {
+/** What a summary is written with. */
+interface Writer {
+  readonly host: WorkerHost;
+  readonly run: SessionRun;
+  readonly model: LanguageModelV4;
+  readonly instructions: string;
+  readonly asked: string | undefined;
+  readonly onRead: (assembler: StreamAssembler) => void;
+}
+
+async function writeSummary(writer: Writer, plan: CompactionPlan, room: Room): Promise<string> {
+  const { clock } = writer.host.system;
+  for (let halvings = 0, { pieceTokens } = room; ; halvings += 1, pieceTokens = Math.floor(pieceTokens / 2)) {
+    try {
+      let earlier = plan.earlier;
+      for (const text of compactionPieces(plan.covered, pieceTokens)) {
+        earlier = cutText(await summarise(writer, { earlier: earlier === null ? null : cutText(earlier, room.summaryBytes), text, asked: writer.asked }), room.summaryBytes);
+      }
+      if (earlier === null) throw new HoldfastError('compaction_empty', 'there is no text in what is to be summarised');
+      return earlier;
+    } catch (error) {
+      const isTooLong = !(error instanceof HoldfastError) && classifyFailure(providerFailure(error, writer.model.provider, clock.nowMs())).code === 'context_overflow';
+      if (!isTooLong || halvings >= halvingsMax || pieceTokens / 2 < pieceTokensMin) throw error;
+    }
+  }
+}
+
+async function summarise({ host, run, model, instructions, onRead }: Writer, piece: CompactionPiece): Promise<string> {
   const assembler = new StreamAssembler();
   const deadlines = new StreamDeadlines(host.system.clock, run.agent.limits, run.abort.signal);
   const { toolChoice: _toolChoice, stopSequences: _stopSequences, ...settings } = run.agent.settings;
