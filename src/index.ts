@@ -39,3 +39,7 @@ export type { ActionAnswer, ActionResolution, ActionType } from './core/action.t
 export type { OperationMode, OperationProgress, OperationStatus, OperationView } from './core/operation.ts';
 export type { FeedEvent } from './core/feed-event.ts';
 export type * from './core/entry.ts';
+export type * from './core/compaction.ts';
+export type { CompactionOptions, ContextProvider } from './agent/context-provider.ts';
+export { compactionInstructions } from './agent/compaction-text.ts';
+export type { CompactionMarker } from './core/transcript.ts';

@@ -6,6 +6,8 @@ import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
 import { agentNodesOf, type AgentNodes, type NodeOptions } from './agent-node.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
+import { checkContextProviders, type CompactionOptions, type ContextProvider } from './context-provider.ts';
+import { windowTokensOf } from './context-window.ts';
 import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
 import type { ToolApproval } from './tool-approval.ts';
@@ -39,6 +41,10 @@ export interface AgentOptions<Context = unknown> {
   readonly instructions?: string | ((scope: StepScope<Context>) => string | Promise<string>);
   /** Makes what tools and instructions need for a step (clients, credentials). Never stored. */
   readonly context?: (scope: Omit<StepScope, 'context'>) => Context | Promise<Context>;
+  /** What the model is told beside the conversation (files, skills, who the user is), by name: once for each version of it, as an entry of the log. */
+  readonly contextProviders?: Readonly<Record<string, ContextProvider<StepScope<Context>>>>;
+  /** How a summary is written that stands in place of a history which grows too long; when, say `limits.compactAtShare` and `limits.contextWindowTokens`. */
+  readonly compaction?: CompactionOptions<LanguageModelV4>;
   readonly tools?: Readonly<Record<string, AgentTool>>;
   /** MCP servers whose tools the agent uses, as `name__tool`. */
   readonly mcp?: Readonly<Record<string, McpServerOptions>>;
@@ -66,6 +72,8 @@ export interface Agent<Context = unknown> {
   readonly models: Readonly<Record<string, LanguageModelV4>>;
   readonly instructions: AgentOptions<Context>['instructions'];
   context?(scope: Omit<StepScope, 'context'>): unknown;
+  readonly contextProviders: ReadonlyMap<string, ContextProvider<StepScope>>;
+  readonly compaction: CompactionOptions<LanguageModelV4>;
   readonly tools: ReadonlyMap<string, AgentTool>;
   readonly mcp: ReadonlyMap<string, McpServerOptions>;
   readonly toolApproval: ToolApproval | undefined;
@@ -85,7 +93,7 @@ export interface Agent<Context = unknown> {
  * specification, a limit that is no positive number, a tool whose policies cannot go together, and nodes that do not fit together: an unknown target, tool or first node, an end from which a transition leads, a name that a tool has.
  */
 export function agent<Context = unknown>(options: AgentOptions<Context>): Agent {
-  const { name, version = '1', model, models = {}, tools = {}, mcp = {} } = options;
+  const { name, version = '1', model, models = {}, tools = {}, mcp = {}, contextProviders = {}, compaction = {} } = options;
   if (!/^[\w.-]{1,64}$/.test(name)) throw invalid(`the name ${JSON.stringify(name)} may have letters, digits, _, - and ., at most 64`);
   for (const [modelName, candidate] of [['model', model], ...Object.entries(models)] as const) requireModel(name, modelName, candidate);
   for (const [toolName, definition] of Object.entries(tools)) requireRunnable(name, toolName, definition);
@@ -93,10 +101,13 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     checkMcpServer(server, definition);
     requireOwnNames(name, server, Object.keys(tools));
   }
+  if (compaction.model !== undefined) requireModel(name, 'compaction.model', compaction.model);
+  checkContextProviders(name, contextProviders);
   const limits: AgentLimits = { ...agentLimitsDefault, ...options.limits };
   for (const [limit, value] of Object.entries(limits)) {
     if (value !== null && !(Number.isFinite(value) && value > 0)) throw invalid(`the limit ${limit} of agent ${name} is ${String(value)}; it must be a positive number`);
   }
+  if (limits.compactAtShare !== null && limits.compactAtShare > 1) throw invalid(`the limit compactAtShare of agent ${name} is ${limits.compactAtShare}; it is a share of the model's window, at most 1`);
   const toolMap = new Map(Object.entries(tools));
   const nodes = agentNodesOf(options.nodes, options.firstNode, { agentName: name, toolNames: Object.keys(tools), servers: Object.keys(mcp) }) as AgentNodes<StepScope> | null;
   return {
@@ -110,6 +121,8 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     // Called with the context that `context` of the same options made.
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),
+    contextProviders: new Map(Object.entries(contextProviders)) as Agent['contextProviders'],
+    compaction,
     settings: options.settings ?? {},
     rules: { ...rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined), ...(nodes === null ? {} : { nodes: nodes.rules }) },
   };
@@ -167,6 +180,11 @@ function requireOwnNames(agentName: string, server: string, toolNames: readonly 
 
 function invalid(message: string): HoldfastError {
   return new HoldfastError('agent_invalid', message);
+}
+
+/** How many tokens a model of the agent takes in: as its limits say, else as the model's id does. */
+export function windowOf({ limits }: Pick<Agent, 'limits'>, { modelId }: Pick<LanguageModelV4, 'modelId'>): number {
+  return limits.contextWindowTokens ?? windowTokensOf(modelId);
 }
 
 /** The model of a turn: the one its message asked for, else the agent's. undefined: the agent does not have it (any more). */

@@ -4,13 +4,16 @@ import type {
 } from '@ai-sdk/provider';
 import type { AssistantStep, CallResult, Entry, EntryOf, Interval, MessagePart, ProviderMetadata, StepPart, ToolCallPart } from '../core/entry.ts';
 import { isVisible } from '../core/intervals.ts';
+import type { InjectedContext } from '../core/compaction.ts';
 import type { JsonObject } from '../core/json.ts';
+import { estimatedTokens } from './context-size.ts';
+import type { HistoryItem } from './history-item.ts';
 
 type AssistantContent = Extract<LanguageModelV4Message, { role: 'assistant' }>['content'];
 
 /**
  * The history as a model is sent it: the fold of the visible timeline. It grows entry by entry, so that a session in work
- * pays for what is new only (G11). Each call has exactly one result in it, because the log does (G8).
+ * pays for what is new only (G11). Each call has exactly one result in it, because the log does (G8) and no summary comes between them.
  */
 export class PromptHistory {
   readonly messages: LanguageModelV4Message[] = [];
@@ -18,14 +21,41 @@ export class PromptHistory {
   lastSeq = 0;
   /** Size of the entries' texts, roughly, for the bound of a cache of histories. */
   textChars = 0;
+  /** The last step was generated before the history was last compacted. */
+  isFreshlyCompacted = false;
+  /** Tokens of the prompt that would be sent now, with instructions and tools, as the provider counted at the last step and as what came since is estimated; null: no step says. */
+  countedTokens: number | null = null;
   readonly #visible: readonly Interval[];
   readonly #redactions: number;
   readonly #callIds = new CallIds();
+  readonly #contexts = new Map<string, { readonly version: string; readonly seq: number; readonly isNone: boolean }>();
+  #items: HistoryItem[] = [];
+  /** Seq of the last entry that answered what was said before it. */
+  #answeredSeq = 0;
 
   /** `redactions`: of how many entries the content had been removed when it was begun. */
   constructor(visible: readonly Interval[], redactions = 0) {
     this.#visible = visible;
     this.#redactions = redactions;
+  }
+
+  get redactions(): number {
+    return this.#redactions;
+  }
+
+  /** What the messages come from, in order. */
+  get items(): readonly HistoryItem[] {
+    return this.#items;
+  }
+
+  /** Seqs of messages that nothing has answered. */
+  get unanswered(): ReadonlySet<number> {
+    return new Set(this.#items.filter(({ kind, seq }) => kind === 'said' && seq > this.#answeredSeq).map(({ seq }) => seq));
+  }
+
+  /** The version of a provider's context that it holds; null: none. */
+  contextVersion(provider: string): string | null {
+    return this.#contexts.get(provider)?.version ?? null;
   }
 
   /** Whether it is the beginning of the history that the session shows. */
@@ -39,21 +69,77 @@ export class PromptHistory {
       if (entry.seq !== this.lastSeq + 1) continue;
       this.lastSeq = entry.seq;
       if (entry.visibility === 'user' || !isVisible(this.#visible, entry.seq)) continue;
-      const messages = messagesOf(entry, this.#callIds);
-      if (messages.length === 0) continue;
-      this.messages.push(...messages);
-      this.textChars += charsOf(entry);
+      if (entry.kind === 'history-compacted') this.#compact(entry);
+      else this.#add(entry);
     }
   }
 
-  /** The prompt: instructions first, then the history. */
-  prompt(instructions: string | null): LanguageModelV4Prompt {
-    return instructions === null || instructions === '' ? this.messages.slice() : [{ role: 'system', content: instructions }, ...this.messages];
+  /** The prompt: instructions first, then the history, then what is new to it. */
+  prompt(instructions: string | null, added: readonly InjectedContext[] = []): LanguageModelV4Prompt {
+    const system = instructions === null || instructions === '' ? [] : [{ role: 'system' as const, content: instructions }];
+    return [...system, ...this.messages, ...added.flatMap(contextMessages)];
+  }
+
+  #add(entry: Entry): void {
+    const kind = itemKinds[entry.kind];
+    if (kind !== undefined) {
+      const messages = messagesOf(entry, this.#callIds);
+      const item: HistoryItem = { seq: entry.seq, kind, messages, tokens: estimatedTokens(messages) };
+      if (messages.length > 0) {
+        this.#items.push(item);
+        this.messages.push(...messages);
+        this.textChars += charsOf(entry);
+      }
+      if (this.countedTokens !== null) this.countedTokens += item.tokens;
+    }
+    if (entry.kind === 'assistant-step') this.#noteStep(entry);
+    else if (entry.kind === 'context-injected') this.#contexts.set(entry.provider, { version: entry.version, seq: entry.seq, isNone: entry.text === null });
+    else if (entry.kind === 'turn-ended' && entry.reason === 'stop_after_tool') this.#answeredSeq = entry.seq;
+  }
+
+  #noteStep({ seq, attempt: { usage }, parts, finishReason, stopped }: EntryOf<'assistant-step'>): void {
+    if (usage?.inputTokens !== undefined) this.countedTokens = usage.inputTokens + (usage.outputTokens ?? 0);
+    const calls = parts.some((part) => part.type === 'tool-call' && part.providerExecuted !== true);
+    if (!calls && stopped !== true && finishReason !== 'content-filter') this.#answeredSeq = seq;
+    if (stopped !== true) this.isFreshlyCompacted = false;
+  }
+
+  /** A summary whose content was removed stands for nothing: the model sees what is there again. */
+  #compact({ throughSeq, keeps, summary, redacted }: EntryOf<'history-compacted'>): void {
+    if (redacted !== undefined) return;
+    const messages: readonly LanguageModelV4Message[] = [{ role: 'user', content: [{ type: 'text', text: `${summaryHead}\n${summary}` }] }];
+    const kept = new Set(keeps);
+    this.#items = [{ seq: throughSeq, kind: 'summary', messages, tokens: estimatedTokens(messages), text: summary }, ...this.#items.filter(({ seq }) => seq > throughSeq || kept.has(seq))];
+    this.messages.length = 0;
+    for (const item of this.#items) this.messages.push(...item.messages);
+    // What the summary replaced is given again; that there was nothing need not be.
+    for (const [provider, { seq, isNone }] of this.#contexts) if (seq <= throughSeq && !isNone) this.#contexts.delete(provider);
+    this.textChars = JSON.stringify(this.messages).length;
+    this.countedTokens = null;
+    this.isFreshlyCompacted = true;
   }
 }
 
+/** How a summary begins, as the model is sent it. */
+export const summaryHead = '[summary of the conversation up to here, in its place]';
+
+/** How the context of a provider begins. */
+export function contextHead({ provider, version }: Pick<InjectedContext, 'provider' | 'version'>): string {
+  return `[context ${provider}, version ${version}]`;
+}
+
+/** The messages that context makes: none where there is none. */
+export function contextMessages({ text, ...context }: InjectedContext): readonly LanguageModelV4Message[] {
+  return text === null ? [] : [{ role: 'user', content: [{ type: 'text', text: `${contextHead(context)}\n${text}` }] }];
+}
+
+const itemKinds: Readonly<Partial<Record<Entry['kind'], HistoryItem['kind']>>> = {
+  'user-message': 'said', 'assistant-step': 'step', 'tool-results': 'results', 'operation-result': 'told', 'context-injected': 'context',
+};
+
 function charsOf(entry: Entry): number {
   if (entry.kind === 'operation-result') return operationInWords(entry).length;
+  if (entry.kind === 'context-injected') return entry.text?.length ?? 0;
   if (entry.kind === 'tool-results') return entry.results.reduce((chars, result) => chars + 100 + (typeof result.output === 'string' ? result.output.length : JSON.stringify(result.output ?? '').length), 0);
   if (!('parts' in entry)) return 0;
   return entry.parts.reduce((chars, part) => chars + 100 + ('text' in part ? part.text.length : JSON.stringify(part).length), 0);
@@ -93,6 +179,8 @@ function messagesOf(entry: Entry, callIds: CallIds): readonly LanguageModelV4Mes
       return entry.results.length === 0 ? [] : [{ role: 'tool', content: entry.results.map((result) => resultPart(result, callIds.ofResult(entry.stepSeq, result))) }];
     case 'operation-result':
       return [{ role: 'user', content: [{ type: 'text', text: operationInWords(entry) }] }];
+    case 'context-injected':
+      return contextMessages(entry);
     default:
       return [];
   }

@@ -84,7 +84,11 @@ export class EventLines {
 function entryLine(entry: Entry): string | null {
   switch (entry.kind) {
     case 'user-message':
-      return `> ${messageText(entry.parts)}`;
+      return entry.visibility === 'model' ? `(only for the model) > ${messageText(entry.parts)}` : `> ${messageText(entry.parts)}`;
+    case 'context-injected':
+      return `(context ${entry.provider}, version ${oneLine(entry.version, 60)}: ${entry.text === null ? 'none' : 'given to the model'})`;
+    case 'history-compacted':
+      return compactionLine(entry);
     case 'message-queued':
       return `(${entry.steer === true ? 'is to join the turn' : 'waits in the queue'}) > ${messageText(entry.parts)}`;
     case 'action-resolved':
@@ -115,6 +119,11 @@ function entryLine(entry: Entry): string | null {
     default:
       return null;
   }
+}
+
+/** What a compaction did, on one line. */
+export function compactionLine({ tokensBefore, tokensAfter }: { readonly tokensBefore: number; readonly tokensAfter: number }): string {
+  return `(compacted: from here on the model sees a summary of what came before; ${tokensBefore} → about ${tokensAfter} tokens)`;
 }
 
 export function turnsInWords(turns: number): string {

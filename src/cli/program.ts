@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   redo: async () => (await import('./commands/history.ts')).redoCommand(),
   edit: async () => (await import('./commands/edit.ts')).editCommand(),
   retry: async () => (await import('./commands/edit.ts')).retryCommand(),
+  compact: async () => (await import('./commands/compact.ts')).compactCommand(),
   fork: async () => (await import('./commands/history.ts')).forkCommand(),
   branches: async () => (await import('./commands/history.ts')).branchesCommand(),
   restore: async () => (await import('./commands/history.ts')).restoreCommand(),

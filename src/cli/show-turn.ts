@@ -2,7 +2,7 @@ import process from 'node:process';
 import type { Holdfast } from '../create-holdfast.ts';
 import type { ActionView, OperationView, TurnHandle, TurnPart, TurnResult } from '../index.ts';
 import { actionLines, type AnswerPlace } from './action-lines.ts';
-import { resultLine } from './event-lines.ts';
+import { compactionLine, resultLine } from './event-lines.ts';
 import { exitCode } from './exit-code.ts';
 import { OperationBars, OperationLines } from './operation-progress.ts';
 import type { StopRequest } from './stop-request.ts';
@@ -117,6 +117,8 @@ function partLine(part: TurnPart): string | null {
       return resultLine(part.result);
     case 'retracted':
       return '(the answer so far is taken back; the next attempt begins anew)';
+    case 'compaction':
+      return compactionLine(part);
     case 'retry':
       return `(${part.reason}; attempt ${part.attempt} in ${part.delayMs} ms)`;
     case 'step':

@@ -78,8 +78,8 @@ export async function retry(host: CommandHost, sessionId: string, body: RetryInp
   const seen = turnId === undefined ? session : null;
   const opening = turnId === undefined ? await lastSaid(host.store, session) : await host.store.readMarked(session, turnBeginMark(turnId));
   const said = opening?.kind === 'user-message' ? opening : null;
-  const { parts, actor, clientTools, metadata, model: before } = said ?? { parts: [] };
-  const message = compact({ parts, actor, clientTools, metadata, model: model ?? before, messageId: circumstancesOf(host).mintId('msg') }) as MessageContent;
+  const { parts, actor, clientTools, metadata, visibility, model: before } = said ?? { parts: [] };
+  const message = compact({ parts, actor, clientTools, metadata, visibility, model: model ?? before, messageId: circumstancesOf(host).mintId('msg') }) as MessageContent;
   return replaceMessage(host, 'retry', sessionId, body, { turnId: said?.turnId ?? null, seen, stop, keepOperations, message, messageId: undefined }, options);
 }
 
@@ -87,7 +87,7 @@ export async function retry(host: CommandHost, sessionId: string, body: RetryInp
 async function lastSaid(store: Store, { tenant, id, visible, lastSeq }: Session): Promise<EntryOf<'user-message'> | null> {
   for (let before = visibleBefore(visible, lastSeq + 1); before !== null;) {
     const page = await store.readEntries({ tenant, id }, { beforeSeq: before, limit: pageEntries });
-    const said = page.findLast((entry): entry is EntryOf<'user-message'> => entry.kind === 'user-message' && entry.steered !== true && isVisible(visible, entry.seq));
+    const said = page.findLast((entry): entry is EntryOf<'user-message'> => entry.kind === 'user-message' && entry.steered !== true && entry.visibility !== 'user' && isVisible(visible, entry.seq));
     if (said !== undefined) return said;
     before = visibleBefore(visible, page[0]?.seq ?? 0);
   }

@@ -37,6 +37,7 @@ const content = {
   model: clientId.optional(),
   clientTools: clientTools.optional(),
   metadata: jsonObject.optional(),
+  visibility: z.enum(['user', 'model']).optional(),
 };
 
 function hasOneContent(message: { readonly text?: unknown; readonly parts?: unknown }): boolean {
@@ -92,6 +93,8 @@ export const settingsInput = z.strictObject({
   title: text.min(1).max(limits.titleCharsMax).nullable().optional(), metadata: jsonObject.optional(), archived: z.boolean().optional(),
 });
 
+export const compactInput = z.strictObject({ instructions: text.min(1).max(limits.compactionInstructionsCharsMax).optional() });
+
 const move = { stop: z.boolean().optional(), keepOperations: z.boolean().optional() };
 
 export const rewindInput = z.strictObject({ ...move, turnId: clientId.nullable() });
@@ -121,6 +124,7 @@ export type StateIncrementInput = z.input<typeof stateIncrementInput>;
 export const transferInput = z.strictObject({ owner: clientId });
 
 export type TransferInput = z.input<typeof transferInput>;
+export type CompactInput = z.input<typeof compactInput>;
 export type RewindInput = z.input<typeof rewindInput>;
 export type RestoreInput = z.input<typeof restoreInput>;
 export type RetryInput = z.input<typeof retryInput>;

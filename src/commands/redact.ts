@@ -1,8 +1,9 @@
 import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
 import type { Entry } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { queuedMark, resultMarks } from '../core/history.ts';
+import { historyMarks, queuedMark, resultMarks, summariesOf } from '../core/history.ts';
 import { limits } from '../core/limits.ts';
+import { isSummarised } from '../core/redact.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { asJson, parseInput, redactInput, type RedactInput } from './input.ts';
@@ -11,7 +12,7 @@ import { runCommand } from './run-command.ts';
 const pageEntries = 500;
 
 /**
- * Removes the content of an entry for good, and of those that hold the same: a message that waited, and what it became; an operation's result, wherever it is. What is left says that something was there, and who removed it. Refusals: `invalid_request` (no such
+ * Removes the content of an entry for good, and of those that hold the same: a message that waited, and what it became; an operation's result, wherever it is; summaries that stand for it. What is left says that something was there, and who removed it. Refusals: `invalid_request` (no such
  * entry, or one without content), `session_not_found`, `session_busy` (it belongs to a turn that runs or waits), `revision_conflict`, `idempotency_mismatch`. Repeating it is harmless.
  */
 export async function redact(host: CommandHost, sessionId: string, body: RedactInput, options: CommandOptions): Promise<CommandReply<RedactReply> | Refusal> {
@@ -22,12 +23,20 @@ export async function redact(host: CommandHost, sessionId: string, body: RedactI
   if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
   const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
   if (entry?.seq !== seq || seq > session.lastSeq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
-  const entries = await sameContent(host.store, session, entry);
+  const same = await sameContent(host.store, session, entry);
+  const entries = [...same, ...(await summariesSince(host.store, session, same))];
   const operationIds = entry.kind === 'tool-results' ? await operationsOfStep(host.store, session, entry.stepSeq) : [];
   // What had left the queue when the session was read is in the log in all its forms.
   const waits = 'messageId' in entry && session.queue.some(({ messageId }) => messageId === entry.messageId);
   const undelivered = 'operationId' in entry && session.deliveries.some(({ operationId }) => operationId === entry.operationId) ? entry.operationId : null;
-  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, reads: { entries: entries.map((each) => each.seq) }, accept: acceptRedact({ entries, by: options.principal.owner, operationIds, waits, undelivered }) }, options);
+  return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, reads: { entries: entries.map((each) => each.seq), marks: true }, accept: acceptRedact({ entries, by: options.principal.owner, operationIds, waits, undelivered }) }, options);
+}
+
+/** Summaries that may say what the model was given of the entries. Without them it sees what is there again, and that is compacted anew. */
+async function summariesSince(store: Store, ref: SessionRef, entries: readonly Entry[]): Promise<readonly Entry[]> {
+  if (!entries.some(isSummarised)) return [];
+  const seqs = summariesOf(await store.state.readMarks(ref, historyMarks), Math.min(...entries.map(({ seq }) => seq)));
+  return store.state.readEntriesAt(ref, seqs.filter((seq) => entries.every((entry) => entry.seq !== seq)));
 }
 
 /** Calls that waited for their operations have the results of these; the step names no operation. */

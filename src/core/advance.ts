@@ -55,6 +55,8 @@ export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): 
         break;
       case 'generate':
         return beginAttempt(draft, advancing.mintId);
+      case 'compact':
+        return beginAttempt(draft, advancing.mintId, 'compaction');
       case 'deliver':
         draft.deliver();
         break;
@@ -94,10 +96,10 @@ function release(draft: Draft): void {
   if (draft.session.claim !== null) draft.set({ claim: null });
 }
 
-function beginAttempt(draft: Draft, mintId: Circumstances['mintId']): Work {
+function beginAttempt(draft: Draft, mintId: Circumstances['mintId'], purpose?: Attempt['purpose']): Work {
   const turn = draft.session.turn;
   invariant(turn !== null, 'an attempt belongs to a turn');
-  const attempt: Attempt = { id: mintId('att'), number: turn.stepAttempts + 1, startedAtMs: draft.nowMs };
+  const attempt: Attempt = { id: mintId('att'), number: turn.stepAttempts + 1, startedAtMs: draft.nowMs, ...(purpose === undefined ? {} : { purpose }) };
   draft.set({ turn: { ...turn, attempt, retry: null } });
   return { kind: 'generate', turnId: turn.id, attempt };
 }

@@ -70,7 +70,9 @@ export type Decision =
   | { readonly kind: 'fail'; readonly error: ErrorInfo }
   /** The conversation is in no node that the agent has: it goes on in the first. */
   | { readonly kind: 'enter-first-node' }
-  | { readonly kind: 'generate' };
+  | { readonly kind: 'generate' }
+  /** Put a summary in place of the history before it. */
+  | { readonly kind: 'compact' };
 
 /**
  * What to do next with a session, from committed facts alone, in the order of design section 5. `outcomes` are those of open
@@ -82,14 +84,16 @@ export function decide(session: Session, rules: AgentRules, outcomes: readonly C
   if (turn === null) return { kind: 'rest' };
   const { lastStep } = turn;
   if (lastStep !== null && lastStep.openCalls.length > 0) return decideCalls(turn, lastStep, session.fence, rules, outcomes, nowMs);
+  if (turn.origin === 'compaction' && turn.compaction === null) return { kind: 'finish', reason: 'complete' };
   if (turn.stopAfterTool) return { kind: 'finish', reason: 'stop_after_tool' };
-  const delivers = session.deliveries.length > 0 || session.queue.some(({ steer }) => steer === true);
+  const delivers = turn.origin !== 'compaction' && (session.deliveries.length > 0 || session.queue.some(({ steer }) => steer === true));
   if (lastStep !== null && lastStep.calls === 0 && !(delivers && turn.steps < rules.maxSteps && lastStep.finishReason !== 'content-filter')) return finished(lastStep);
   if (turn.steps >= rules.maxSteps) return { kind: 'finish', reason: 'max_steps' };
   if (attemptsSpent(turn)) return { kind: 'fail', error: attemptsSpentError(turn) };
   if (delivers) return { kind: 'deliver' };
   if (turn.retry !== null && turn.retry.atMs > nowMs) return { kind: 'wait', untilMs: turn.retry.atMs };
-  return { kind: isInNode(rules.nodes, session.node) ? 'generate' : 'enter-first-node' };
+  if (!isInNode(rules.nodes, session.node)) return { kind: 'enter-first-node' };
+  return { kind: turn.compaction === null ? 'generate' : 'compact' };
 }
 
 function finished(lastStep: LastStep): Decision {

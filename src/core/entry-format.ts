@@ -43,6 +43,9 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'branch-discarded': { ...ledger, movesRevision: true },
   'branch-restored': { ...ledger, movesRevision: true },
   'entry-redacted': ledger,
+  // It comes with a generation, also with one that fails: what a client has decided fits as before.
+  'context-injected': { ...timeline, movesRevision: false },
+  'history-compacted': timeline,
   'owner-changed': { ...ledger, movesRevision: true },
   'session-ended': { ...ledger, movesRevision: true },
   'action-opened': { ...ledger, movesRevision: true },
@@ -66,8 +69,8 @@ export function contentOf(source: Entry): Partial<Entry> {
     const { stepSeq, index, toolCallId, toolName, result } = source;
     return { stepSeq, index, toolCallId, toolName, ...(result && { result }) } as Partial<Entry>;
   }
-  const { messageId, parts, actor, model, clientTools, metadata } = source as Entry & MessageContent;
-  return { messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(clientTools && { clientTools }), ...(metadata && { metadata }) } as Partial<Entry>;
+  const { messageId, parts, actor, model, clientTools, metadata, visibility } = source as Entry & MessageContent;
+  return { messageId, parts, ...(actor && { actor }), ...(model && { model }), ...(clientTools && { clientTools }), ...(metadata && { metadata }), ...(visibility && { visibility }) } as Partial<Entry>;
 }
 
 /**

@@ -35,6 +35,7 @@ export type RefusalCode =
   | 'operation_not_found'
   | 'client_tool_taken'
   | 'queue_full'
+  | 'nothing_to_compact'
   | 'branches_full'
   | 'history_too_large'
   | 'nodes_not_used'

@@ -50,6 +50,10 @@ const resultKnown = 'h.o:';
 /** The model was given an operation's result. */
 const resultGiven = 'h.d:';
 
+/** The history before it was compacted: as somebody asked, in a turn of its own, or in the middle of a turn. */
+const compactedAsked = 'h.c:';
+const compactedWithin = 'h.c+';
+
 /** A key of the conversation's state was set, or deleted. */
 const stateSet = 'h.s+';
 const stateDeleted = 'h.s-';
@@ -87,6 +91,8 @@ export function markOf(entry: Entry): string | null {
       return entry.mode === 'detach' && entry.result !== undefined ? knownMark(entry) : null;
     case 'operation-result':
       return resultGiven + entry.operationId;
+    case 'history-compacted':
+      return (entry.trigger === 'manual' ? compactedAsked : compactedWithin) + entry.turnId;
     case 'state-changed':
       return (entry.deleted === true ? stateDeleted : stateSet) + entry.key;
     case 'node-entered':
@@ -145,6 +151,17 @@ export function movedNode(marks: readonly Mark[], visible: readonly Interval[]):
 /** Whether a node was entered in a history. */
 export function wasEntered(marks: readonly Mark[], visible: readonly Interval[], node: string): boolean {
   return marks.some(({ seq, mark }) => mark === nodeEntered + node && isVisible(visible, seq));
+}
+
+/** Where summaries are that stand for an entry, visible or not. */
+export function summariesOf(marks: readonly Mark[], seq: number): readonly number[] {
+  return marks.filter(({ seq: at, mark }) => at > seq && (mark.startsWith(compactedAsked) || mark.startsWith(compactedWithin))).map(({ seq: at }) => at);
+}
+
+/** Whether something may have been said in a history since it was last compacted. A turn that compacted it in its middle has gone on. */
+export function compactableAfter(marks: readonly Mark[], visible: readonly Interval[]): boolean {
+  const last = marks.findLast(({ seq, mark }) => isVisible(visible, seq) && (mark.startsWith(compactedAsked) || mark.startsWith(compactedWithin)));
+  return last?.mark.startsWith(compactedWithin) === true || nextTurnSeq(marks, visible, last?.seq ?? 0) !== null;
 }
 
 export interface TurnBounds {

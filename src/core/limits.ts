@@ -7,6 +7,10 @@ export const limits = {
   bodyBytesMax: 1_000_000,
   /** How deep objects and arrays may nest in a request body. */
   bodyDepthMax: 64,
+  /** Context of a provider: its version in characters. Its text is cut as a tool result is. */
+  contextVersionCharsMax: 255,
+  /** What is asked for with a compaction. */
+  compactionInstructionsCharsMax: 4_000,
   /** Sessions, and other listed things, on one page. */
   pageItemsDefault: 50,
   pageItemsMax: 100,
@@ -132,7 +136,13 @@ export interface AgentLimits {
   readonly toolTimeoutMs: number;
   /** A tool result as the model and the log see it, unless its tool says otherwise. Default a third of 128k tokens at 3 bytes each. */
   readonly toolResultBytesMax: number;
-  /** At rest this long, the session ends by itself; counts as the next. Default null: never. */
+  /** What the model takes in, in tokens. Default null: as the model's name says, see `agent/context-window.ts`, else 128,000. */
+  readonly contextWindowTokens: number | null;
+  /** Over this share of the window the history is compacted before the next generation; at most 1. Default 0.7; null: only when it is asked for, or when the provider refuses the prompt. */
+  readonly compactAtShare: number | null;
+  /** A context provider: its version, and its text. Default 10,000. */
+  readonly contextTimeoutMs: number;
+  /** At rest this long, the session ends by itself. Default null: never. */
   readonly endAfterInactivityMs: number | null;
   /** At rest this long, ended or not, the session is deleted with everything of it. Counts from the end of the last turn or operation, from the last move through the history, or from when it was closed, as the agent said then. Default null: kept. */
   readonly deleteAfterRestMs: number | null;
@@ -146,6 +156,9 @@ export const agentLimitsDefault: AgentLimits = {
   stepTimeoutMs: 900_000,
   toolTimeoutMs: 300_000,
   toolResultBytesMax: 128_000,
+  contextWindowTokens: null,
+  compactAtShare: 0.7,
+  contextTimeoutMs: 10_000,
   endAfterInactivityMs: null,
   deleteAfterRestMs: null,
 };

@@ -1,4 +1,5 @@
 import type { OpenAction } from './action.ts';
+import type { ContextSize } from './compaction.ts';
 import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart } from './entry.ts';
 import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
@@ -23,7 +24,7 @@ export function project(session: Session, entry: Entry): Session {
 }
 
 /** After a move the session is as it was before something was said, whatever came of what is left or is visible again. */
-const nothingFailed: Pick<Session, 'lastTurn'> = { lastTurn: null };
+const nothingFailed: Pick<Session, 'lastTurn' | 'context'> = { lastTurn: null, context: null };
 
 /** What each kind means for the projection. */
 const projections: { readonly [Kind in EntryKind]: (session: Session, entry: EntryOf<Kind>) => Session } = {
@@ -32,14 +33,16 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     titleBy: entry.title === undefined ? null : 'person', metadata: entry.metadata ?? {}, subject: entry.subject ?? null,
     binding: entry.binding ?? null, threadId: entry.threadId ?? null, forkedFrom: entry.forkedFrom ?? null, createdAtMs: entry.atMs,
   }),
-  'turn-started': (session, entry) => openTurn({ ...session, deliveries: session.deliveries.map((delivery) => (delivery.turnId === entry.turnId ? { ...delivery, turnId: null } : delivery)) }, entry, { origin: entry.origin, messageId: null, model: null, clientToolsSeq: null }),
+  'turn-started': (session, entry) => openTurn({ ...session, deliveries: session.deliveries.map((delivery) => (delivery.turnId === entry.turnId ? { ...delivery, turnId: null } : delivery)) }, entry, { origin: entry.origin, messageId: null, model: null, clientToolsSeq: null, compaction: compactionAsked(entry) }),
   'user-message': (session, entry) => {
     const taken = { ...session, ...previewAfter(session, entry), queue: withoutMessage(session.queue, entry.messageId) };
     const clientToolsSeq = entry.clientTools === undefined ? null : entry.seq;
-    if (entry.steered !== true) return openTurn(taken, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null, clientToolsSeq });
+    if (entry.steered !== true) return openTurn(taken, entry, { origin: 'message', messageId: entry.messageId, model: entry.model ?? null, clientToolsSeq, compaction: null });
+    // A note is no reason to generate.
+    if (entry.visibility === 'user') return taken;
     return withTurn(taken, (turn) => ({ ...turn, lastStep: null, model: entry.model ?? turn.model, clientToolsSeq: clientToolsSeq ?? turn.clientToolsSeq }));
   },
-  'assistant-step': (session, entry) => withTurn(session, (turn) => afterStep(turn, entry)),
+  'assistant-step': (session, entry) => withTurn({ ...session, context: contextAfter(entry) ?? session.context }, (turn) => afterStep(turn, entry)),
   'tool-results': (session, entry) => withTurn(session, (turn) => ({
     ...turn,
     actions: [],
@@ -54,6 +57,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'attempt-failed': (session, entry) => withTurn(session, (turn) => ({
     ...failedOnce(turn),
     retry: entry.retry === undefined ? null : { ...entry.retry, attempt: entry.attempt.number + 1, reason: entry.error.code },
+    compaction: entry.compacts === true ? { trigger: 'overflow' } : turn.compaction,
   })),
   'attempt-lost': (session) => withTurn(session, failedOnce),
   'attempt-stopped': (session) => withTurn(session, (turn) => ({ ...turn, attempt: null })),
@@ -73,6 +77,9 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
     queue: session.queue.map((queued) => (queued.messageId === messageId ? withoutPreview(queued) : queued)),
   }),
+  'context-injected': (session) => session,
+  'history-compacted': (session, { tokensAfter, windowTokens }) =>
+    withTurn({ ...session, context: { tokens: tokensAfter, windowTokens } }, (turn) => ({ ...turn, attempt: null, retry: null, stepAttempts: 0, compaction: null })),
   'owner-changed': (session, { to }) => ({ ...session, owner: to }),
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
@@ -140,13 +147,14 @@ function withCall(turn: Turn, index: number, change: (call: OpenCall) => OpenCal
 }
 
 /** A message that waited brings its beginning along, if it is to be the preview: the entry that starts it has its content only in the log. */
-function previewAfter(session: Session, { messageId, parts }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
+function previewAfter(session: Session, { messageId, parts, visibility }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
   const queued = session.queue.find((message) => message.messageId === messageId);
+  if (visibility === 'model') return { preview: session.preview };
   return { preview: session.preview ?? (queued === undefined ? previewOf(parts) : (queued.preview ?? null)) };
 }
 
-function queuedPreview({ preview }: Session, { parts }: { readonly parts: readonly MessagePart[] }): Pick<QueuedMessage, 'preview'> {
-  const own = preview === null ? previewOf(parts) : null;
+function queuedPreview({ preview }: Session, { parts, visibility }: Pick<MessageContent, 'parts' | 'visibility'>): Pick<QueuedMessage, 'preview'> {
+  const own = preview === null && visibility !== 'model' ? previewOf(parts) : null;
   return own === null ? {} : { preview: own };
 }
 
@@ -168,6 +176,16 @@ function withoutMessage(queue: readonly QueuedMessage[], messageId: string): rea
   return queue.filter((queued) => queued.messageId !== messageId);
 }
 
+function compactionAsked({ origin, instructions }: EntryOf<'turn-started'>): Turn['compaction'] {
+  return origin === 'compaction' ? { trigger: 'manual', ...(instructions === undefined ? {} : { instructions }) } : null;
+}
+
+/** What the model has in its window with a step: as the provider counted, else as it was measured before. */
+function contextAfter({ attempt: { usage, context } }: EntryOf<'assistant-step'>): ContextSize | null {
+  if (context === undefined) return null;
+  return usage?.inputTokens === undefined ? context : { ...context, tokens: usage.inputTokens + (usage.outputTokens ?? 0) };
+}
+
 function afterStep(turn: Turn, entry: EntryOf<'assistant-step'>): Turn {
   const openCalls = entry.parts.flatMap((part): OpenCall[] => {
     if (part.type !== 'tool-call' || part.providerExecuted === true) return [];
@@ -180,7 +198,7 @@ function afterStep(turn: Turn, entry: EntryOf<'assistant-step'>): Turn {
   };
 }
 
-function openTurn(session: Session, entry: Entry & { readonly turnId: string }, opening: Pick<Turn, 'origin' | 'messageId' | 'model' | 'clientToolsSeq'>): Session {
+function openTurn(session: Session, entry: Entry & { readonly turnId: string }, opening: Pick<Turn, 'origin' | 'messageId' | 'model' | 'clientToolsSeq' | 'compaction'>): Session {
   return {
     ...session,
     turns: session.turns + 1,

@@ -8,12 +8,19 @@ export const redactedText = '[redacted]';
 
 const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'session-created', 'user-message', 'assistant-step', 'tool-results', 'message-queued', 'queued-message-edited', 'attempt-failed', 'title-set', 'metadata-set', 'action-opened', 'action-resolved',
-  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered',
+  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered', 'context-injected', 'history-compacted',
 ]);
 
 /** Whether an entry of this kind has content that can be removed. */
 export function isRedactable({ kind }: Pick<Entry, 'kind'>): boolean {
   return redactable.has(kind);
+}
+
+const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
+
+/** Whether a summary of the history may say what an entry of this kind does. */
+export function isSummarised({ kind }: Pick<Entry, 'kind'>): boolean {
+  return summarised.has(kind);
 }
 
 /** The entry without what anybody said or computed: its place, its kind, ids, names, outcomes, times and usage stay, so that the log stays whole. Redacting again changes nothing. */
@@ -50,6 +57,12 @@ export function redactEntry(entry: Entry, redaction: Redaction): Entry {
       return whole.deleted === true ? whole : { ...whole, value: redactedText };
     case 'node-entered':
       return whole.reason === undefined ? whole : { ...whole, reason: redactedText };
+    case 'context-injected':
+      return whole.text === null ? whole : { ...whole, text: redactedText };
+    case 'history-compacted': {
+      const { instructions: _instructions, ...rest } = whole;
+      return { ...rest, summary: redactedText };
+    }
     case 'operation-ended':
       return whole.result === undefined ? whole : { ...whole, result: redactedResult(whole.result) };
     case 'operation-result':

@@ -1,5 +1,6 @@
 import type { CallNeed, OpenAction } from './action.ts';
-import type { Binding, ErrorInfo, FinishReason, ForkOrigin, Identity, Interval, ToolCallPart, TurnEndReason } from './entry.ts';
+import type { CompactionRequest, ContextSize } from './compaction.ts';
+import type { AttemptPurpose, Binding, ErrorInfo, FinishReason, ForkOrigin, Identity, Interval, ToolCallPart, TurnEndReason } from './entry.ts';
 import type { Rewound } from './history.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
@@ -74,13 +75,15 @@ export interface Session {
   readonly deletesAtMs: number | null;
   readonly turns: number;
   readonly usage: UsageTotals;
+  /** What the model was last sent of the conversation, with its answer; null: not known since the history was moved in. */
+  readonly context: ContextSize | null;
 }
 
 export interface Turn {
   readonly id: string;
   readonly startedSeq: number;
   readonly startedAtMs: number;
-  readonly origin: 'message' | 'greeting' | 'operation';
+  readonly origin: 'message' | 'greeting' | 'operation' | 'compaction';
   /** The user message that opened it. */
   readonly messageId: string | null;
   /** Model asked for with the message. */
@@ -106,6 +109,8 @@ export interface Turn {
   readonly attempt: Attempt | null;
   /** A failed attempt waits for its next try. */
   readonly retry: Retry | null;
+  /** The history is compacted before the next generation. */
+  readonly compaction: CompactionRequest | null;
 }
 
 export interface LastStep {
@@ -144,6 +149,7 @@ export interface Attempt {
   readonly id: string;
   readonly number: number;
   readonly startedAtMs: number;
+  readonly purpose?: AttemptPurpose;
 }
 
 export interface Retry {
@@ -245,17 +251,19 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'node' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
-  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0,
+const unknownBefore: Pick<Session, 'context' | 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'node' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
+  context: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0,
 };
+
+const unknownOfTurnBefore: Pick<Turn, 'actions' | 'clientToolsSeq' | 'given' | 'nodeBefore' | 'compaction'> = { actions: [], clientToolsSeq: null, given: [], nodeBefore: null, compaction: null };
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('node' in stored && (stored.turn === null || 'nodeBefore' in stored.turn)) return stored;
-  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given' | 'nodeBefore'> | null };
-  return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], nodeBefore: null, ...turn } };
+  if ('node' in stored && 'context' in stored && (stored.turn === null || ('nodeBefore' in stored.turn && 'compaction' in stored.turn))) return stored;
+  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, keyof typeof unknownOfTurnBefore> | null };
+  return { ...unknownBefore, ...rest, turn: turn === null ? null : { ...unknownOfTurnBefore, ...turn } };
 }

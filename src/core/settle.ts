@@ -1,6 +1,7 @@
 import { advance, dispatch, prepareCalls, type Advancing, type Work } from './advance.ts';
 import { attemptsSpent, type AgentRules } from './decide.ts';
 import { Draft, type Circumstances, type Loaded, type Transition } from './draft.ts';
+import type { Compaction, InjectedContext } from './compaction.ts';
 import type { AttemptRecord, CallResult, ErrorInfo, FinishReason, StepPart } from './entry.ts';
 import { refuse, type Refusal } from './errors.ts';
 import { retryDelayMs } from './retry.ts';
@@ -15,8 +16,11 @@ export interface Lease {
 
 /** How a generation ended. */
 export type GenerationOutcome =
-  | { readonly kind: 'generated'; readonly attempt: AttemptRecord; readonly parts: readonly StepPart[]; readonly finishReason: FinishReason; readonly warnings: readonly string[] }
-  | { readonly kind: 'failed'; readonly attempt: AttemptRecord; readonly error: ErrorInfo; readonly retryAfterMs: number };
+  | { readonly kind: 'generated'; readonly attempt: AttemptRecord; readonly parts: readonly StepPart[]; readonly finishReason: FinishReason; readonly warnings: readonly string[]; readonly injected?: readonly InjectedContext[] }
+  /** `compacts`: the history is compacted, and then it is tried again. */
+  | { readonly kind: 'failed'; readonly attempt: AttemptRecord; readonly error: ErrorInfo; readonly retryAfterMs: number; readonly injected?: readonly InjectedContext[]; readonly compacts?: true }
+  /** `redactions`: of how many entries the content had been removed when the history was read. */
+  | { readonly kind: 'compacted'; readonly attempt: AttemptRecord; readonly compaction: Compaction; readonly redactions: number };
 
 export interface SettleCircumstances extends Circumstances {
   /** From 0 to 1, for the jitter of a retry. */
@@ -38,7 +42,10 @@ export function settleGeneration(lease: Lease, outcome: GenerationOutcome, rules
     const turnId = loaded.session.turn.id;
     draft.set({ crashes: 0 });
     draft.dropChunks();
-    if (outcome.kind === 'generated') {
+    if (outcome.kind !== 'compacted') for (const context of outcome.injected ?? []) draft.append({ kind: 'context-injected', turnId, ...context, visibility: 'model' });
+    if (outcome.kind === 'compacted') {
+      settleCompaction(draft, turnId, outcome, circumstances);
+    } else if (outcome.kind === 'generated') {
       const { attempt, parts, finishReason, warnings } = outcome;
       draft.append({ kind: 'assistant-step', turnId, attempt, parts, finishReason, ...(warnings.length === 0 ? {} : { warnings }) });
     } else {
@@ -52,14 +59,26 @@ function advancing({ keyedOperations }: Loaded, { mintId }: Circumstances): Adva
   return { mintId, keyedOperations };
 }
 
-function settleFailure(draft: Draft, { attempt, error, retryAfterMs }: Extract<GenerationOutcome, { kind: 'failed' }>, { random }: SettleCircumstances): void {
+/** A summary of what has been redacted meanwhile might say it: it is thrown away and made again. */
+function settleCompaction(draft: Draft, turnId: string, { attempt, compaction, redactions }: Extract<GenerationOutcome, { kind: 'compacted' }>, circumstances: SettleCircumstances): void {
+  if (draft.session.redactions === redactions) {
+    draft.append({ kind: 'history-compacted', turnId, ...compaction, attempt });
+    return;
+  }
+  const error: ErrorInfo = { code: 'redacted_meanwhile', message: 'entries were redacted while they were summarised', retryable: true };
+  settleFailure(draft, { kind: 'failed', attempt, error, retryAfterMs: 0 }, circumstances);
+}
+
+function settleFailure(draft: Draft, { attempt, error, retryAfterMs, compacts }: Extract<GenerationOutcome, { kind: 'failed' }>, { random }: SettleCircumstances): void {
   const turn = draft.session.turn;
   if (turn === null) return;
-  const retries = error.retryable && !attemptsSpent({ stepAttempts: turn.stepAttempts + 1, failedAttempts: turn.failedAttempts + 1 });
-  const delayMs = retryDelayMs(attempt.number, random, retryAfterMs);
+  const retries = (error.retryable || compacts === true) && !attemptsSpent({ stepAttempts: turn.stepAttempts + 1, failedAttempts: turn.failedAttempts + 1 });
+  // Compacted, the prompt is another one: there is nothing to wait for.
+  const delayMs = compacts === true ? 0 : retryDelayMs(attempt.number, random, retryAfterMs);
   draft.append({
     kind: 'attempt-failed', turnId: turn.id, attempt, error,
     ...(retries ? { retry: { delayMs, atMs: draft.nowMs + delayMs } } : {}),
+    ...(retries && compacts === true ? { compacts } : {}),
   });
   if (!retries) draft.endTurn('failed', { error });
 }

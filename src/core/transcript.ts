@@ -1,5 +1,6 @@
 import { actionIdOf, type ActionType } from './action.ts';
 import { expiredCall } from './call-result.ts';
+import type { CompactionTrigger } from './compaction.ts';
 import type { AssistantStep, CallResult, Entry, EntryOf, ErrorInfo, Interval, StepPart, ToolCallPart, TurnEndReason } from './entry.ts';
 import { isVisible } from './intervals.ts';
 import type { JsonObject, JsonValue } from './json.ts';
@@ -34,9 +35,19 @@ export type TranscriptPart =
   | { readonly type: 'text' | 'reasoning'; readonly text: string; readonly state: 'done' }
   | TranscriptToolPart
   | TranscriptNodePart
+  /** From here on the model sees a summary in place of what came before. */
+  | { readonly type: 'data-compaction'; readonly data: CompactionMarker }
   | { readonly type: 'file'; readonly mediaType: string; readonly url: string; readonly filename?: string }
   | { readonly type: 'source-url'; readonly sourceId: string; readonly url: string; readonly title?: string }
   | { readonly type: 'source-document'; readonly sourceId: string; readonly mediaType: string; readonly title: string; readonly filename?: string };
+
+/** `seq`: of the entry that has the summary. */
+export interface CompactionMarker {
+  readonly seq: number;
+  readonly trigger: CompactionTrigger;
+  readonly tokensBefore: number;
+  readonly tokensAfter: number;
+}
 
 /**
  * A call, `tool-<name>`, in the states of the AI SDK: a call that waits for somebody's approval is `approval-requested`, one that may have run when its worker died too
@@ -153,6 +164,9 @@ class TranscriptFold {
       const { turnId, seq, atMs, node, from, by } = entry;
       // Where a conversation begins, and what happens between two turns, is part of no message.
       if (turnId !== undefined && from !== null) this.#openMessage({ turnId, seq, atMs }).parts.push({ type: 'data-node', data: { node, from, by } });
+    } else if (entry.kind === 'history-compacted') {
+      const { seq, trigger, tokensBefore, tokensAfter } = entry;
+      this.#openMessage(entry).parts.push({ type: 'data-compaction', data: { seq, trigger, tokensBefore, tokensAfter } });
     } else if (entry.kind === 'turn-ended') {
       const message = this.#openMessage(entry);
       message.end = entry.reason;

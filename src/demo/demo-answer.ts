@@ -1,5 +1,6 @@
 import type { JSONObject, JSONValue, LanguageModelV4Prompt } from '@ai-sdk/provider';
 import { readPrompt, type DemoPrompt, type OperationNews } from './demo-prompt.ts';
+import { demoSummary } from './demo-summary.ts';
 import { newsInWords, outcomeInWords, valueInWords, type CallWords } from './outcome-in-words.ts';
 import { failureKinds, isFailureKind, type FailureKind } from './provider-failure.ts';
 
@@ -91,6 +92,8 @@ const rules: readonly Rule[] = [
  * said first, once.
  */
 export function demoAnswer(prompt: LanguageModelV4Prompt, toolNames: ReadonlySet<string>): DemoAnswer {
+  const summary = demoSummary(prompt);
+  if (summary !== null) return spoken(summary);
   const { request, answered, results, news } = readPrompt(prompt);
   const tellNews = spoken(news.map(inWords).join(' '));
   if (news.length > 0 && (answered || request === null)) return tellNews;

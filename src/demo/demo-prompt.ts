@@ -1,3 +1,4 @@
+import { summaryHead } from '../agent/prompt.ts';
 import type { LanguageModelV4Message, LanguageModelV4Prompt, LanguageModelV4ToolResultPart } from '@ai-sdk/provider';
 
 /** What a prompt asks of the demo model. */
@@ -20,6 +21,7 @@ export interface OperationNews {
   readonly said: string;
 }
 
+const contextForm = /^\[context [\w.-]+, version [^\n]*\]\n/;
 const newsForm = /^\[operation \S+ of the tool (\S+) has ended: (\S+)\]\s*(?:It came to: )?(.*)$/s;
 
 /** Reads a prompt from its beginning, so that whatever came between a request and its answer is found in its place. */
@@ -35,6 +37,7 @@ function afterMessage(read: DemoPrompt, message: LanguageModelV4Message): DemoPr
       return read;
     case 'user': {
       const text = message.content.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n').trim();
+      if (isBesideConversation(text)) return read;
       const news = newsOf(text);
       return news === null ? { ...read, request: text, answered: false, results: [] } : { ...read, news: [...read.news, news] };
     }
@@ -45,6 +48,11 @@ function afterMessage(read: DemoPrompt, message: LanguageModelV4Message): DemoPr
     case 'tool':
       return { ...read, results: [...read.results, ...message.content.filter((part) => part.type === 'tool-result')] };
   }
+}
+
+/** What the engine tells in place of a user message and nobody has said. */
+function isBesideConversation(text: string): boolean {
+  return text.startsWith(summaryHead) || contextForm.test(text);
 }
 
 function newsOf(text: string): OperationNews | null {

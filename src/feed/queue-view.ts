@@ -19,10 +19,10 @@ export async function readQueue(store: Store, session: Session): Promise<readonl
   return session.queue.flatMap(({ turnId, queuedAtMs, steer }, place): QueuedMessageView[] => {
     const entry = entries[place]?.[0];
     if (entry === undefined || !holdsMessage(entry)) return []; // the session was deleted meanwhile
-    const { messageId, parts, actor, model, clientTools, metadata } = entry;
+    const { messageId, parts, actor, model, clientTools, metadata, visibility } = entry;
     const text = parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
     return [{
-      messageId, turnId, text, parts, ...(actor && { actor }), ...(model !== undefined && { model }), ...(clientTools && { clientTools }), ...(metadata && { metadata }),
+      messageId, turnId, text, parts, ...(actor && { actor }), ...(model !== undefined && { model }), ...(clientTools && { clientTools }), ...(metadata && { metadata }), ...(visibility && { visibility }),
       ...(steer === true ? { steer } : {}), queuedAtMs,
     }];
   });

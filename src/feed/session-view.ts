@@ -1,3 +1,4 @@
+import type { ContextSize } from '../core/compaction.ts';
 import type { Binding, ErrorInfo, ForkOrigin, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
 import { openActions, statusOf, type Session, type SessionStatus } from '../core/session.ts';
@@ -45,6 +46,8 @@ export interface SessionView {
   readonly node: string | null;
   readonly turns: number;
   readonly usage: UsageTotals;
+  /** What the model was last sent of the conversation with its answer, and what it takes; null: not known, as before the first turn and after a move. */
+  readonly context: ContextSize | null;
 }
 
 export function sessionView(session: Session): SessionView {
@@ -63,5 +66,6 @@ export function sessionView(session: Session): SessionView {
     redo: session.rewound === null ? null : { fromTurnId: session.rewound.fromTurnId, turns: session.rewound.turns },
     forkedFrom: session.forkedFrom,
     node: session.node,
+    context: session.context,
   };
 }

@@ -1,3 +1,4 @@
+import type { ContextSize } from '../core/compaction.ts';
 import type { Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
 import { openActions, statusOf, type Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
@@ -25,6 +26,8 @@ export interface TurnView {
   readonly endedAtMs: number | null;
   /** What somebody has to decide or to answer; there may be some while other calls still run. */
   readonly actions: readonly ActionView[];
+  /** Size of the last prompt as it was measured before it was sent, and what the model takes; null: there has been none. */
+  readonly context: ContextSize | null;
 }
 
 /** The turn as of now; null when the session has no such turn. `afterSeq`: where it is known to begin after, so that less is read. */
@@ -107,7 +110,7 @@ function viewTurn(session: Session, turnId: string, entries: readonly Entry[]): 
 
 /** The turn before its first entry. */
 export function turnBefore(id: string): TurnView {
-  return { id, status: 'running', reason: null, error: null, text: '', steps: 0, usage: {}, messageId: null, startedAtMs: null, endedAtMs: null, actions: [] };
+  return { id, status: 'running', reason: null, error: null, text: '', steps: 0, usage: {}, messageId: null, startedAtMs: null, endedAtMs: null, actions: [], context: null };
 }
 
 /** The turn's entries, in order, as a view. What an open turn waits for is in its session's row. */
@@ -126,10 +129,11 @@ export function turnAfter(turn: TurnView, entry: Entry): TurnView {
       return { ...turn, startedAtMs: entry.atMs };
     case 'assistant-step':
       return {
-        ...turn, steps: turn.steps + 1, usage: addUsage(turn.usage, entry.attempt.usage),
+        ...turn, steps: turn.steps + 1, context: entry.attempt.context ?? turn.context, usage: addUsage(turn.usage, entry.attempt.usage),
         text: entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),
       };
     case 'attempt-failed':
+    case 'history-compacted':
       return { ...turn, usage: addUsage(turn.usage, entry.attempt.usage) };
     case 'turn-ended':
       return { ...turn, status: 'ended', reason: entry.reason, error: entry.error ?? null, endedAtMs: entry.atMs };

@@ -17,10 +17,11 @@ import type { Session } from '../core/session.ts';
 import type { CommandOptions, CommandReply } from '../commands/command-host.ts';
 import { deleteSession } from '../commands/delete.ts';
 import { readEffects, type EffectPage } from '../commands/effects.ts';
+import { compactHistory } from '../commands/compact.ts';
 import { end } from '../commands/end.ts';
 import { fork } from '../commands/fork.ts';
 import { edit, redo, restoreBranch, retry, rewind, type EditedReply, type MovedReply } from '../commands/history.ts';
-import { compact, type AnswerInput, type DecisionsInput, type EditInput, type EndInput, type EnterNodeInput, type ForkInput, type QueueEditInput, type RetryInput, type SendInput, type SettingsInput, type StopInput } from '../commands/input.ts';
+import { compact, type AnswerInput, type CompactInput, type DecisionsInput, type EditInput, type EndInput, type EnterNodeInput, type ForkInput, type QueueEditInput, type RetryInput, type SendInput, type SettingsInput, type StopInput } from '../commands/input.ts';
 import { enterNode } from '../commands/node.ts';
 import { listOperations, type OperationViewPage } from '../commands/operations.ts';
 import { deleteQueued, editQueued, holdQueue, promoteQueued, releaseQueue } from '../commands/queue.ts';
@@ -118,6 +119,15 @@ export class SessionHandle {
   #edited(result: CommandReply<EditedReply> | Refusal): TurnHandle & { readonly left: MovedReply } {
     const { turns, effects, moreEffects, ...sent } = value(result);
     return Object.assign(this.turn(sent), { left: { revision: sent.revision, turns, effects, moreEffects } });
+  }
+
+  /**
+   * Has a summary written in place of the history as the model sees it; people see everything as before. At rest only: a turn of its own, which ends when the summary is there. `instructions`: what it is to keep, or to leave
+   * out. Throws `RefusedError`: `invalid_request`, `session_not_found`, `session_ended`, `session_archived`, `session_busy`, `nothing_to_compact`, `revision_conflict`, `idempotency_mismatch`. Safe to repeat with the same `idempotencyKey`.
+   */
+  async compact(body: CompactInput = {}, options: CallOptions = {}): Promise<TurnHandle> {
+    const { turnId, revision } = value(await compactHistory(this.#host.commands, this.id, body, this.#options(options)));
+    return this.turn({ turnId, revision });
   }
 
   /** Copies the visible history up to a turn (default: all of it; null: none) into a new session. Throws `RefusedError`: `invalid_request`, `session_not_found`, `turn_not_found`, `external_id_taken`, `history_too_large`, `session_busy` (redacted all the time), `idempotency_mismatch`. */

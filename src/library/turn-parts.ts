@@ -1,4 +1,5 @@
 import { callOfAction, type OpenAction } from '../core/action.ts';
+import type { CompactionTrigger } from '../core/compaction.ts';
 import type { CallResult, Entry, EntryOf, ErrorInfo, TurnEndReason } from '../core/entry.ts';
 import type { FeedEvent } from '../core/feed-event.ts';
 import type { JsonValue } from '../core/json.ts';
@@ -17,6 +18,8 @@ export type TurnPart =
   /** A generation is committed. */
   | { readonly type: 'step'; readonly seq: number }
   | { readonly type: 'retracted' }
+  /** The model sees a summary from here on in place of what came before. */
+  | { readonly type: 'compaction'; readonly seq: number; readonly trigger: CompactionTrigger; readonly tokensBefore: number; readonly tokensAfter: number }
   | { readonly type: 'retry'; readonly attempt: number; readonly delayMs: number; readonly reason: string }
   /** What the turn waits for somebody to decide or to answer, all of it, each time that changes. */
   | { readonly type: 'action'; readonly actions: readonly ActionView[] }
@@ -142,6 +145,10 @@ export class TurnPartReader {
         return entry.retry === undefined ? [] : [{ type: 'retry', attempt: entry.attempt.number + 1, delayMs: entry.retry.delayMs, reason: entry.error.code }];
       case 'assistant-step':
         return this.#stepParts(entry);
+      case 'history-compacted': {
+        const { seq, trigger, tokensBefore, tokensAfter } = entry;
+        return [{ type: 'compaction', seq, trigger, tokensBefore, tokensAfter }];
+      }
       case 'tool-results':
         return entry.results.map((result) => ({ type: 'tool-result', callId: callIdOf(entry.stepSeq, result.index), result }));
       case 'turn-ended':

@@ -27,8 +27,10 @@ const messagePart = z.union([
 
 const clientTool = z.object({ name: z.string(), description: optionalText, inputSchema: jsonObject });
 
+const visibility = z.exactOptional(z.enum(['user', 'model']));
+
 export const messageContent = {
-  messageId: z.string(), parts: z.array(messagePart), actor: z.exactOptional(identity), model: optionalText, clientTools: z.exactOptional(z.array(clientTool)), metadata,
+  messageId: z.string(), parts: z.array(messagePart), actor: z.exactOptional(identity), model: optionalText, clientTools: z.exactOptional(z.array(clientTool)), metadata, visibility,
 };
 
 export const actionType = z.enum(['approval', 'client-tool', 'question', 'recovery']);
@@ -37,9 +39,13 @@ export const operationMode = z.enum(['await', 'detach']);
 export const operationStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled', 'unknown']);
 const roles = z.exactOptional(z.array(z.string()));
 
+export const contextSize = z.object({ tokens: z.int(), windowTokens: z.int() });
+export const compactionTrigger = z.enum(['manual', 'threshold', 'overflow']);
+
 const attempt = z.object({
   id: z.string(), number: z.int(), startedAtMs: z.number(), durationMs: z.exactOptional(z.number()), firstPartMs: z.exactOptional(z.number()),
   provider: optionalText, model: optionalText, agentVersion: optionalText, instructionsHash: optionalText, providerResponseId: optionalText, usage: usage.nullable(),
+  purpose: z.exactOptional(z.enum(['compaction', 'title', 'turn-summary', 'simulated-user'])), context: z.exactOptional(contextSize),
 });
 
 const stepPart = z.union([
@@ -87,7 +93,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
     subject: z.exactOptional(identity), binding: z.exactOptional(binding), threadId: optionalText, 
     forkedFrom: z.exactOptional(z.object({ sessionId: z.string(), turnId: z.string().nullable() })),
   }),
-  z.object({ ...head, kind: z.literal('turn-started'), turnId, origin: z.enum(['greeting', 'operation']) }),
+  z.object({ ...head, kind: z.literal('turn-started'), turnId, origin: z.enum(['greeting', 'operation', 'compaction']), instructions: optionalText }),
   z.object({ ...head, kind: z.literal('user-message'), turnId, ...messageContent, steered: yes }),
   z.object({
     ...head, kind: z.literal('assistant-step'), turnId, attempt, parts: z.array(stepPart),
@@ -102,7 +108,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
   z.object({ ...head, kind: z.literal('queue-held') }),
   z.object({ ...head, kind: z.literal('queue-released') }),
   z.object({
-    ...head, kind: z.literal('attempt-failed'), turnId, attempt, error: errorInfo, retry: z.exactOptional(z.object({ delayMs: z.number(), atMs: z.number() })),
+    ...head, kind: z.literal('attempt-failed'), turnId, attempt, error: errorInfo, retry: z.exactOptional(z.object({ delayMs: z.number(), atMs: z.number() })), compacts: yes,
   }),
   z.object({ ...head, kind: z.literal('attempt-lost'), turnId, attempt }),
   z.object({ ...head, kind: z.literal('attempt-stopped'), turnId, attempt }),
@@ -119,6 +125,11 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({
     ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata'])), messageId: optionalText,
+  }),
+  z.object({ ...head, kind: z.literal('context-injected'), turnId, provider: z.string(), version: z.string(), text: z.string().nullable() }),
+  z.object({
+    ...head, kind: z.literal('history-compacted'), turnId, attempt, summary: z.string(), throughSeq: z.int(), keeps: z.array(z.int()), trigger: compactionTrigger, instructions: optionalText,
+    tokensBefore: z.int(), tokensAfter: z.int(), windowTokens: z.int(),
   }),
   z.object({ ...head, kind: z.literal('owner-changed'), from: z.string(), to: z.string() }),
   z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries, node }),

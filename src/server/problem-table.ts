@@ -172,6 +172,11 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: `At most ${inWords(limits.queueMessagesMax)} messages wait in a session, and none is ever dropped for another.`,
     whatToDo: 'Wait for one to start, or delete one.', retry: laterPerhaps, retryAfterSeconds: 5,
   },
+  nothing_to_compact: {
+    httpStatus: 409, title: 'There is nothing to compact',
+    meaning: 'Nothing has been said in the visible history since it was last compacted.',
+    whatToDo: 'Nothing: the model sees the summary already.', retry: `${unchanged} The same request may succeed once the conversation has gone on.`,
+  },
   branches_full: {
     httpStatus: 429, title: 'The session has as many branches as it may',
     meaning: `A session keeps at most ${inWords(limits.branchesMax)} discarded futures, and the command would make one more.`,

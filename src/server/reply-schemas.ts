@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { CompactReply } from '../core/accept/compact.ts';
 import type { ResolveReply } from '../core/accept/resolve.ts';
 import type { Effect, EffectPage } from '../commands/effects.ts';
 import type { EditedReply, MovedReply } from '../commands/history.ts';
@@ -13,7 +14,7 @@ import type { ActionView } from '../feed/action-view.ts';
 import type { SessionView } from '../feed/session-view.ts';
 import type { TurnView } from '../feed/turn-view.ts';
 import {
-  actionResolution, actionType, binding, callResult, errorInfo, entrySchema, identity, intervals, jsonObject, messageContent, operationMode, operationStatus, outcome, turnEndReason, usage,
+  actionResolution, actionType, binding, callResult, compactionTrigger, contextSize, errorInfo, entrySchema, identity, intervals, jsonObject, messageContent, operationMode, operationStatus, outcome, turnEndReason, usage,
 } from './entry-schema.ts';
 
 /** The published shapes of replies. Each says by its type that it describes what is sent; a test says so of what is really sent. */
@@ -31,6 +32,7 @@ export const sessionSchema = z.object({
   branches: z.object({ count: z.int() }), redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
   forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(), node: z.string().nullable(),
   usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
+  context: contextSize.nullable(),
 }) satisfies z.ZodType<SessionView>;
 
 export const sessionPageSchema = z.object({ items: z.array(sessionSchema), nextCursor: z.string().nullable(), count: z.int().nullable() });
@@ -39,6 +41,8 @@ const sentFields = {
   turnId: z.string(), messageId: z.string(), revision: z.int(), queued: z.boolean(),
   steers: z.exactOptional(z.object({ turnId: z.string() })), started: z.exactOptional(z.object({ turnId: z.string(), messageId: z.string() })),
 };
+
+export const compactedSchema = z.object({ turnId: z.string(), messageId: z.null(), revision: z.int(), queued: z.literal(false) }) satisfies z.ZodType<CompactReply>;
 
 export const sentSchema = z.object(sentFields) satisfies z.ZodType<SendReply>;
 
@@ -96,7 +100,7 @@ export const wholeResultSchema = z.unknown().describe('Any JSON value: the whole
 export const turnSchema = z.object({
   id: z.string(), status: z.enum(['queued', 'running', 'requires_action', 'waiting', 'ended']), reason: turnEndReason.nullable(), error: errorInfo.nullable(), text: z.string(),
   steps: z.int(), usage, messageId: z.string().nullable(), startedAtMs: z.int().nullable(), endedAtMs: z.int().nullable(),
-  actions: z.array(actionSchema),
+  actions: z.array(actionSchema), context: contextSize.nullable(),
 }) satisfies z.ZodType<TurnView>;
 
 export const turnPageSchema = z.object({ items: z.array(turnSchema), nextCursor: z.int().nullable() });
@@ -130,6 +134,7 @@ export const messageSchema = z.object({
     z.object({ type: z.literal('source-document'), sourceId: z.string(), mediaType: z.string(), title: z.string(), filename: z.exactOptional(z.string()) }),
     z.object({ type: z.literal('data-node'), data: z.object({ node: z.string(), from: z.string().nullable(), by: z.enum(['start', 'tool', 'api']) }) }),
     toolPart,
+    z.object({ type: z.literal('data-compaction'), data: z.object({ seq: z.int(), trigger: compactionTrigger, tokensBefore: z.int(), tokensAfter: z.int() }) }),
   ])),
 }) satisfies z.ZodType<TranscriptMessage>;
 

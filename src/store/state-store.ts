@@ -35,6 +35,8 @@ export type StateChangeResult<Reply> =
 export interface StateStore {
   /** Of each mark in these ranges the last one in the session's visible history, in no order. However often entries had a mark, one of it is read; where that one was left, one more for each stretch that is visible. */
   readLastMarks(session: Session, ranges: readonly MarkRange[]): Promise<readonly Mark[]>;
+  /** All marks of a session in this range, visible or not, in the order of the log. */
+  readMarks(ref: SessionRef, range: MarkRange): Promise<readonly Mark[]>;
   /** The entries at these seqs, in the order of the log; what is not there is left out. */
   readEntriesAt(ref: SessionRef, seqs: readonly number[]): Promise<readonly Entry[]>;
   /** Keys of a scope beside sessions that have a value, in no order. At most as many as a scope may have. */

@@ -1,18 +1,23 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
-import { modelOf, type StepScope } from '../agent/agent.ts';
+import { modelOf, windowOf, type StepScope } from '../agent/agent.ts';
 import { toolsInNode, type AgentNode, type Instructions } from '../agent/agent-node.ts';
+import { contextMessages } from '../agent/prompt.ts';
+import { estimatedTokens } from '../agent/context-size.ts';
 import { callRules } from '../agent/call-needs.ts';
 import { checkInput, modelTools, type CheckedInput } from '../agent/model-tools.ts';
 import { isProviderExecuted, type AgentTool } from '../agent/tool.ts';
-import type { AttemptRecord, StepPart, ToolCallPart } from '../core/entry.ts';
+import type { ContextSize } from '../core/compaction.ts';
+import type { AttemptRecord, StepPart, ToolCallPart, Usage } from '../core/entry.ts';
 import { wellFormedJson, wellFormedText, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import { classifyFailure } from '../core/retry.ts';
 import type { Attempt } from '../core/session.ts';
 import type { GenerationOutcome } from '../core/settle.ts';
 import { ChunkWriter } from './chunk-writer.ts';
+import { dueContext, type DueContext } from './context-injection.ts';
 import { StreamDeadlines } from './deadlines.ts';
 import { providerFailure, redact, StreamFault } from './provider-failure.ts';
+import type { StreamSegment } from '../core/stream-parts.ts';
 import type { Store } from '../store/store.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { stepScope } from './step-scope.ts';
@@ -21,47 +26,42 @@ import { StreamAssembler, type AssembledPart, type RawCall } from './stream-asse
 import { withinTime, type TimeBound } from './within-time.ts';
 import { HoldfastError, invariant } from '../core/errors.ts';
 
-interface Prepared {
+/** What a generation is made of. */
+export interface Prepared extends DueContext {
   readonly model: LanguageModelV4;
   readonly options: LanguageModelV4CallOptions;
+  readonly size: ContextSize;
   readonly instructionsHash: string;
   readonly tools: ReadonlyMap<string, AgentTool>;
 }
 
-/** One try at a generation: prepares, calls the model, stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
-export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | null> {
+/** Calls the model and stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
+export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt, prepared: Prepared, measured: AttemptMeasure): Promise<GenerationOutcome | null> {
   const { clock } = host.system;
-  const measured = new AttemptMeasure(attempt, run.agent.version);
-  let prepared: Prepared;
-  try {
-    prepared = await prepareWithRetries(host, run);
-  } catch (error) {
-    if (run.abort.signal.aborted) return null;
-    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: 'prepare_failed', message: errorText(error), retryable: false }, retryAfterMs: 0 };
-  }
+  const { injected } = prepared;
   measured.called(prepared);
   const assembler = new StreamAssembler();
   const writer = new ChunkWriter(host.store, clock, { ref: run.ref, fence: run.lease.fence, attemptId: attempt.id }, host.chunkIntervalMs, () => run.abort.abort('fence-lost'));
   const deadlines = new StreamDeadlines(clock, run.agent.limits, run.abort.signal);
   try {
-    await readStream(prepared, assembler, writer, deadlines, () => measured.sawPart(clock.nowMs()));
+    await readStream(prepared, assembler, (segments) => writer.add(segments), deadlines, () => measured.sawPart(clock.nowMs()));
     const parts = await Promise.all(assembler.parts().map((part) => stepPart(host.store, run, prepared.tools, part, { clock, signal: run.abort.signal, timeoutMs: run.agent.limits.toolTimeoutMs })));
     await writer.close();
     measured.answered(assembler);
-    return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: assembler.warnings };
+    return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: [...assembler.warnings, ...prepared.warnings], injected };
   } catch (error) {
     await writer.close();
     if (run.abort.signal.aborted) return null;
     measured.answered(assembler);
     const failure = providerFailure(deadlines.fault ?? error, prepared.model.provider, clock.nowMs());
-    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0 };
+    return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0, injected };
   } finally {
     deadlines.end();
   }
 }
 
 /** Reads the whole stream. Throws when it fails, breaks off or takes too long: a shortened answer is never taken for a whole one. */
-async function readStream(prepared: Prepared, assembler: StreamAssembler, writer: ChunkWriter, deadlines: StreamDeadlines, onFirstPart: () => void): Promise<void> {
+export async function readStream(prepared: Pick<Prepared, 'model' | 'options'>, assembler: StreamAssembler, onSaid: (segments: readonly StreamSegment[]) => void, deadlines: StreamDeadlines, onFirstPart: () => void): Promise<void> {
   const { stream } = await deadlines.race(prepared.model.doStream({ ...prepared.options, abortSignal: deadlines.signal }));
   const reader = stream.getReader();
   let last: LanguageModelV4StreamPart['type'] | null = null;
@@ -73,7 +73,7 @@ async function readStream(prepared: Prepared, assembler: StreamAssembler, writer
       deadlines.heard(isContent(value));
       if (isContent(value)) onFirstPart();
       if (value.type === 'error') throw value.error;
-      writer.add(assembler.accept(value));
+      onSaid(assembler.accept(value));
     }
   } catch (error) {
     // The provider is told that nobody reads on; what it makes of it changes nothing here.
@@ -94,7 +94,7 @@ function isContent({ type }: LanguageModelV4StreamPart): boolean {
 }
 
 /** Context, instructions and tools are the user's own code and may reach out: three tries, 200 ms doubling, each within the time of a step. */
-async function prepareWithRetries(host: WorkerHost, run: SessionRun): Promise<Prepared> {
+export async function prepareWithRetries(host: WorkerHost, run: SessionRun): Promise<Prepared> {
   const { clock } = host.system;
   const { signal } = run.abort;
   const bound = { clock, signal, timeoutMs: run.agent.limits.stepTimeoutMs };
@@ -119,11 +119,16 @@ async function prepare(host: WorkerHost, run: SessionRun): Promise<Prepared> {
   const all = await stepTools(host, run);
   const tools = node === null || agent.nodes === null ? all : toolsInNode(agent.nodes, node, all);
   const described = await modelTools(tools);
+  const due = session.turn?.compaction ? { injected: [], warnings: [] } : await dueContext(host, run);
+  const added = due.injected.flatMap(contextMessages);
+  const fixed = (): number => estimatedTokens([instructions, described]) + history.items.reduce((sum, { tokens }) => sum + tokens, 0);
   return {
+    ...due,
     model,
     tools,
+    size: { tokens: (history.countedTokens ?? fixed()) + estimatedTokens(added), windowTokens: windowOf(agent, model) },
     instructionsHash: hashText(instructions ?? ''),
-    options: { ...agent.settings, prompt: history.prompt(instructions), ...(described.length === 0 ? {} : { tools: [...described] }) },
+    options: { ...agent.settings, prompt: history.prompt(instructions, due.injected), ...(described.length === 0 ? {} : { tools: [...described] }) },
   };
 }
 
@@ -145,7 +150,7 @@ async function instructionsOf(store: Store, run: SessionRun, node: AgentNode<Ste
 }
 
 /** FNV-1a, 32 bits: enough to see that instructions changed. */
-function hashText(text: string): string {
+export function hashText(text: string): string {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return (hash >>> 0).toString(16).padStart(8, '0');
@@ -214,7 +219,7 @@ function needsRules({ agent }: SessionRun, definition: AgentTool): boolean {
 }
 
 /** An error's message as it may be kept. */
-function errorText(error: unknown): string {
+export function errorText(error: unknown): string {
   return boundedText(redact(error instanceof Error ? error.message : String(error)));
 }
 
@@ -235,15 +240,15 @@ function withIndexes(parts: readonly StepPart[]): readonly StepPart[] {
 }
 
 /** What is recorded of an attempt (G14). */
-class AttemptMeasure {
+export class AttemptMeasure {
   #record: AttemptRecord;
 
   constructor(attempt: Attempt, agentVersion: string) {
     this.#record = { ...attempt, agentVersion, usage: null };
   }
 
-  called({ model, instructionsHash }: Prepared): void {
-    this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash };
+  called({ model, instructionsHash, size }: Pick<Prepared, 'model' | 'instructionsHash' | 'size'>): void {
+    this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash, context: size };
   }
 
   sawPart(nowMs: number): void {
@@ -251,12 +256,13 @@ class AttemptMeasure {
     this.#record = { ...this.#record, firstPartMs: Math.max(0, nowMs - this.#record.startedAtMs) };
   }
 
-  answered({ finish, responseId, responseModel }: StreamAssembler): void {
+  /** `usage`: where the attempt made more than one call. */
+  answered({ finish, responseId, responseModel }: StreamAssembler, usage: Usage | null = finish?.usage ?? null): void {
     this.#record = {
       ...this.#record,
       ...(responseModel === undefined ? {} : { model: responseModel }),
       ...(responseId === undefined ? {} : { providerResponseId: responseId }),
-      usage: finish?.usage ?? null,
+      usage,
     };
   }
 

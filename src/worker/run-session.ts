@@ -4,7 +4,7 @@ import { handOver, settleCalls, settleGeneration, type GenerationOutcome, type H
 import type { UpdateRequest, UpdateResult } from '../store/store.ts';
 import { catchUp } from './history-cache.ts';
 import { performCalls } from './perform-calls.ts';
-import { performGeneration } from './perform-generation.ts';
+import { performAttempt } from './perform-attempt.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 
 /**
@@ -36,7 +36,7 @@ type Performed =
   | { readonly kind: 'aborted'; readonly handOver: HandOver };
 
 async function generate(host: WorkerHost, run: SessionRun, { attempt }: Extract<Work, { kind: 'generate' }>): Promise<Performed> {
-  const outcome = await performGeneration(host, run, attempt);
+  const outcome = await performAttempt(host, run, attempt);
   if (outcome === null) return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: { ...attempt, usage: null } } };
   return {
     kind: 'done', reads: operationKeys(outcome),

@@ -36,6 +36,8 @@ export interface SessionRun {
   lastStep: EntryOf<'assistant-step'> | null;
   /** The client's own tools, as the message at this seq brought them. */
   clientTools: { readonly seq: number; readonly tools: ReadonlyMap<string, AgentTool> } | null;
+  /** What failed of the agent's context in a turn, by provider: it is not asked again in it. */
+  contextFailures: { readonly turnId: string; readonly warnings: ReadonlyMap<string, string> } | null;
   /** Aborted when the fence is lost, and when the process must give the session back. */
   readonly abort: AbortController;
   /** Set when the process is going away: the session is handed over at the next step's end. */

@@ -332,7 +332,7 @@ export class Worker {
     // The commit of a claim may come after the lease that it was made under: what names the lost id is anybody's, and nothing of it begins here.
     if (!this.#lease.held || session.claim?.worker !== this.#lease.id) return;
     const run: SessionRun = {
-      ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null, clientTools: null,
+      ref: { tenant: session.tenant, id: session.id }, agent, lease: { worker: this.#lease.id, fence }, session, lastStep: null, clientTools: null, contextFailures: null,
       history: this.#histories.take(session), abort: new AbortController(), handingOver: this.#state !== 'running',
       notUnderstood: (at, entry) => this.#leave(at, entry),
     };

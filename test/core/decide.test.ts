@@ -20,7 +20,7 @@ function inTurn(turn: Partial<Turn> = {}): Session {
     ...emptySession({ tenant: 'acme', id: 'ses_1' }, 0), fence,
     turn: {
       id: 'turn_1', startedSeq: 2, startedAtMs: 0, origin: 'message', messageId: 'msg_1', model: null, steps: 0, failedAttempts: 0, stepAttempts: 0, lastStep: null,
-      clientToolsSeq: null, stopAfterTool: false, actions: [], given: [], nodeBefore: null, attempt: null, retry: null, ...turn,
+      clientToolsSeq: null, stopAfterTool: false, actions: [], given: [], nodeBefore: null, attempt: null, retry: null, compaction: null, ...turn,
     },
   };
 }

@@ -63,15 +63,15 @@ describe('a stored entry', () => {
 });
 
 describe('the kinds', () => {
-  it('of the timeline are the messages, steps, results, results of operations, ends of turns, the conversation\'s state and its nodes, and nothing else is', () => {
+  it('of the timeline are the messages, steps, results, results of operations, ends of turns, what the model was told beside them, summaries the conversation\'s state and its nodes, and nothing else is', () => {
     const kinds = Object.keys(entryFormats) as EntryKind[];
-    expect(kinds.filter((kind) => isTimeline({ kind })).toSorted((left, right) => left.localeCompare(right))).toEqual(['assistant-step', 'node-entered', 'operation-result', 'state-changed', 'tool-results', 'turn-ended', 'turn-started', 'user-message']);
+    expect(kinds.filter((kind) => isTimeline({ kind })).toSorted((left, right) => left.localeCompare(right))).toEqual(['assistant-step', 'context-injected', 'history-compacted', 'node-entered', 'operation-result', 'state-changed', 'tool-results', 'turn-ended', 'turn-started', 'user-message']);
   });
 
   it('that move the revision are those a decision depends on', () => {
     const still = Object.entries(entryFormats).filter(([, { movesRevision }]) => !movesRevision).map(([kind]) => kind);
-    expect(new Set(still)).toEqual(new Set(['attempt-failed', 'attempt-lost', 'attempt-stopped', 'title-set', 'metadata-set', 'archived-set', 'operation-started', 'operation-ended', 'late-result', 'entry-redacted']));
-    for (const [kind, { place, movesRevision }] of Object.entries(entryFormats)) if (place === 'timeline') expect([kind, movesRevision]).toEqual([kind, true]);
+    expect(new Set(still)).toEqual(new Set(['attempt-failed', 'attempt-lost', 'attempt-stopped', 'title-set', 'metadata-set', 'archived-set', 'operation-started', 'operation-ended', 'late-result', 'entry-redacted', 'context-injected']));
+    for (const [kind, { place, movesRevision }] of Object.entries(entryFormats)) if (place === 'timeline') expect([kind, movesRevision]).toEqual([kind, kind !== 'context-injected']);
   });
 
   it('of a newer version change nothing of a session but its end of the log', () => {

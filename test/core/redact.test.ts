@@ -6,15 +6,15 @@ import type { Entry } from '../../src/core/entry.ts';
 import { isRedactable, redactEntry, redactedText } from '../../src/core/redact.ts';
 import { unansweredIn } from '../support/answered-prompt.ts';
 import { PureSession, callPart, liveText, textPart } from '../support/pure-session.ts';
-import { happen, happeningsOf, newborn } from '../support/random-history.ts';
+import { happen, happeningsOf, newborn, withSummaries } from '../support/random-history.ts';
 import { seedOf } from '../support/seed.ts';
 
 /** What the random histories put into contents. */
-const contents = /message \d|edited \d|instead \d|title \d|result \d|"early"|"late"|hello|"pick":/;
+const contents = /summary \d|profile \d|keep \d|message \d|edited \d|instead \d|title \d|result \d|"early"|"late"|hello|"pick":/;
 
 function redactAll(pure: PureSession): void {
   pure.stop({ holdQueue: true });
-  for (const entry of pure.log.filter(isRedactable)) pure.command(acceptRedact({ entries: [entry], by: 'ada' }));
+  for (const entry of pure.log.filter(isRedactable)) pure.command(acceptRedact({ entries: withSummaries(pure, entry), by: 'ada' }));
 }
 
 describe('an entry whose content is removed', () => {

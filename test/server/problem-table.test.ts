@@ -37,7 +37,7 @@ describe('the problem table', () => {
       404: ['action_not_found', 'agent_not_found', 'branch_not_found', 'call_not_found', 'message_not_found', 'node_unknown', 'not_found', 'operation_not_found', 'session_not_found', 'state_not_found', 'turn_not_found'],
       405: ['method_not_allowed'],
       409: [
-        'action_decided', 'action_mismatch', 'action_withdrawn', 'client_tool_taken', 'external_id_taken', 'fence_lost', 'message_id_taken', 'node_not_allowed', 'nodes_not_used', 'not_claimable', 'revision_conflict',
+        'action_decided', 'action_mismatch', 'action_withdrawn', 'client_tool_taken', 'external_id_taken', 'fence_lost', 'message_id_taken', 'node_not_allowed', 'nodes_not_used', 'not_claimable', 'nothing_to_compact', 'revision_conflict',
         'session_archived', 'session_busy', 'session_ended', 'state_version_conflict',
       ],
       410: ['action_expired'],

@@ -1,4 +1,7 @@
 import fc from 'fast-check';
+import { planCompaction } from '../../src/agent/compaction-plan.ts';
+import { PromptHistory } from '../../src/agent/prompt.ts';
+import { acceptCompact } from '../../src/core/accept/compact.ts';
 import { acceptEnd } from '../../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
 import { acceptEnterNode } from '../../src/core/accept/node.ts';
@@ -10,13 +13,15 @@ import { acceptState } from '../../src/core/accept/state.ts';
 import { acceptTransfer } from '../../src/core/accept/transfer.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
-import type { CallResult, StepPart } from '../../src/core/entry.ts';
+import type { CallResult, Entry, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
 import type { NodeRules } from '../../src/core/node.ts';
+import { summariesOf } from '../../src/core/history.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
 } from '../../src/core/operation-transitions.ts';
+import { isSummarised } from '../../src/core/redact.ts';
 import { recordLateResult } from '../../src/core/settle.ts';
 import { streamedPartsOf, type StreamSegment } from '../../src/core/stream-parts.ts';
 import { callPart, givenAnswer, PureSession, rulesWith, textPart } from './pure-session.ts';
@@ -139,8 +144,33 @@ function operationTransition(pure: PureSession, { id, index, toolCallId, toolNam
 
 const outcomeKinds: readonly CallResult['outcome'][] = ['done', 'failed', 'denied', 'expired', 'unknown'];
 
+/** An entry, and the summaries that stand for it: what a redaction names. */
+export function withSummaries(pure: PureSession, entry: Entry): readonly Entry[] {
+  const seqs = isSummarised(entry) ? summariesOf(pure.marks(), entry.seq) : [];
+  return [entry, ...pure.log.filter(({ seq }) => seqs.includes(seq))];
+}
+
+/** Asks for a compaction at rest; where a generation is due, makes one of whatever a worker may cover. */
+function compact(pure: PureSession, pick: number): Refusal | null {
+  const { turn, visible, redactions } = pure.session;
+  if (turn === null) {
+    const asked = pure.command(acceptCompact(pick % 2 === 0 ? {} : { instructions: `keep ${pick}` }));
+    return isRefusal(asked) ? asked : null;
+  }
+  if (turn.attempt === null) return null;
+  const history = new PromptHistory(visible, redactions);
+  history.append(pure.log);
+  const trigger = turn.compaction?.trigger ?? 'threshold';
+  const plan = planCompaction(history.items, history.unanswered, pick % 60);
+  const attempt = { ...pure.attempt({ inputTokens: pick }), purpose: 'compaction' as const };
+  if (plan === null) return turn.compaction === null ? null : pure.settle({ kind: 'failed', attempt, error: { code: 'nothing_to_compact', message: 'nothing', retryable: false }, retryAfterMs: 0 });
+  const { throughSeq, keeps } = plan;
+  return pure.settle({ kind: 'compacted', attempt, redactions: pick % 11 === 0 ? redactions + 1 : redactions, compaction: { summary: `summary ${pick}`, throughSeq, keeps, trigger, tokensBefore: 900, tokensAfter: 90, windowTokens: 1_000 } });
+}
+
 const happenings = {
-  send: (pure: PureSession, pick: number) => pure.send(`message ${pick}`, (['queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'] as const)[pick % 7] ?? 'queue', pick % 10 === 0 ? { clientTools: [{ name: 'where', inputSchema: {} }] } : {}),
+  send: (pure: PureSession, pick: number) => (pick % 23 === 0 ? pure.send(`note ${pick}`, 'queue', { visibility: 'user' }) : pure.send(`message ${pick}`, (['queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'] as const)[pick % 7] ?? 'queue', pick % 10 === 0 ? { clientTools: [{ name: 'where', inputSchema: {} }] } : pick % 19 === 0 ? { visibility: 'model' } : {})),
+  compact,
   stop: (pure: PureSession, pick: number) => {
     const queued = pure.session.queue.at(-1)?.turnId;
     return pure.stop(pick % 5 === 0 ? { holdQueue: true } : pick % 5 === 1 && queued !== undefined ? { turnId: queued } : { keepOperations: pick % 5 === 2 });
@@ -170,7 +200,7 @@ const happenings = {
   },
   redact: (pure: PureSession, pick: number) => {
     const entry = pure.log[pick % pure.log.length];
-    return entry === undefined ? null : pure.command(acceptRedact({ entries: [entry], by: 'ada' }));
+    return entry === undefined ? null : pure.command(acceptRedact({ entries: withSummaries(pure, entry), by: 'ada' }));
   },
   settings: (pure: PureSession, pick: number) => (pick % 9 === 0 ? pure.command(acceptTransfer(pick % 2 === 0 ? 'ada' : 'bob')) : pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {}))),
   state: (pure: PureSession, pick: number) => pure.command(acceptState([pick % 3 === 0 ? { op: 'delete', scopeText: '', key: `key ${pick % 5}` } : { op: 'set', scopeText: '', key: `key ${pick % 5}`, value: pick }], { by: 'api' })),
@@ -196,8 +226,15 @@ const happenings = {
     plan.shown += pieces.length;
     if (pieces.length > 0) pure.show(...pieces);
   },
-  generate: (pure: PureSession, pick: number) => pure.generated(planOf(pure, pick).parts, pick % 29 === 0 ? 'content-filter' : undefined, pick % 7 === 0 ? null : { inputTokens: pick, cachedInputTokens: 1 }),
-  fail: (pure: PureSession, pick: number) => pure.failed({ retryable: pick % 9 > 0 }, (pick % 3) * 700),
+  generate: (pure: PureSession, pick: number) => {
+    if (pure.session.turn?.compaction) return compact(pure, pick);
+    const { parts } = planOf(pure, pick);
+    const finishReason = pick % 29 === 0 ? 'content-filter' : parts.some(({ type }) => type === 'tool-call') ? 'tool-calls' : 'stop';
+    const injected = pick % 4 === 0 ? [{ provider: 'profile', version: `v${pick}`, text: pick % 8 === 0 ? null : `profile ${pick}` }] : [];
+    const attempt = { ...pure.attempt(pick % 7 === 0 ? null : { inputTokens: pick, cachedInputTokens: 1 }), context: { tokens: pick, windowTokens: 1_000 } };
+    return pure.settle({ kind: 'generated', attempt, parts, finishReason, warnings: [], injected });
+  },
+  fail: (pure: PureSession, pick: number) => (pick % 6 > 0 || pure.session.turn?.compaction ? pure.failed({ retryable: pick % 9 > 0 }, (pick % 3) * 700) : pure.settle({ kind: 'failed', attempt: pure.attempt(), error: { code: 'context_overflow', message: 'too long', retryable: false }, retryAfterMs: 0, compacts: true, injected: [{ provider: 'files', version: `${pick}`, text: 'file' }] })),
   early: (pure: PureSession, pick: number) => {
     const step = pure.session.turn?.lastStep;
     const call = step?.openCalls[pick % Math.max(1, step.openCalls.length)];
@@ -233,7 +270,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, compact: 3, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */

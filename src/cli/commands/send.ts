@@ -22,6 +22,7 @@ interface SendOptions extends CommonOptions, TurnOptions {
   readonly whenBusy?: SendInput['whenBusy'];
   readonly steer?: true;
   readonly clientTools?: string;
+  readonly visibility?: SendInput['visibility'];
 }
 
 /** `holdfast send`: says something in a session and shows the answer as it comes. */
@@ -36,6 +37,7 @@ export function sendCommand(): Command {
     .addOption(new Option('--when-busy <what>', 'what becomes of the message while a turn runs').choices(['queue', 'steer', 'interrupt', 'replace', 'reject']))
     .addOption(new Option('--steer', 'join the running turn before its next generation: --when-busy steer').conflicts('whenBusy'))
     .option('--client-tools <file>', 'JSON file with tools that the client runs itself, for this turn: [{"name", "description", "inputSchema"}]')
+    .addOption(new Option('--visibility <who>', 'who sees the message, where not both do: a note that only the user sees is not answered').choices(['user', 'model']))
     .action(run);
 }
 
@@ -46,7 +48,7 @@ async function run(session: string, words: readonly string[], options: SendOptio
   const stop = stopRequest();
   const holdfast = await openForTurn(options.store, options);
   try {
-    const { sessionId, handle } = await send(holdfast, session, { text, messageId: options.messageId, clientTools }, options);
+    const { sessionId, handle } = await send(holdfast, session, { text, messageId: options.messageId, clientTools, visibility: options.visibility }, options);
     if (options.wait) await showTurn(holdfast, { sessionId, store: options.store, streamed: handle, json: options.json === true }, stop);
     else if (options.json === true) await printJson({ sessionId, turnId: handle.id, messageId: handle.messageId ?? null, queued: handle.queued, ...(handle.steers && { steers: handle.steers }) });
     else note(`sent as turn ${handle.id} of session ${sessionId}; a worker does the rest (holdfast dev, serve or worker)`);
@@ -61,7 +63,7 @@ interface SentTurn {
   readonly handle: TurnHandle;
 }
 
-type Message = Pick<SendInput, 'text' | 'messageId' | 'clientTools'>;
+type Message = Pick<SendInput, 'text' | 'messageId' | 'clientTools' | 'visibility'>;
 
 async function send(holdfast: Holdfast, sessionId: string, message: Message, { agent, owner, idempotencyKey, whenBusy, steer, json }: SendOptions): Promise<SentTurn> {
   if (sessionId !== 'new') {

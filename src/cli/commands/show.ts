@@ -4,7 +4,7 @@ import { statusOf } from '../../core/session.ts';
 import { foldTranscript, type TranscriptMessage, type TranscriptPart, type TranscriptToolPart } from '../../core/transcript.ts';
 import { sessionView } from '../../feed/session-view.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
-import { resultLine } from '../event-lines.ts';
+import { compactionLine, resultLine } from '../event-lines.ts';
 import { openExistingStore } from '../open-store.ts';
 import { findSession, readWholeLog } from '../session-reader.ts';
 import { forStdout, oneLine, printJson, printLine } from '../terminal.ts';
@@ -60,6 +60,8 @@ function partLines(part: TranscriptPart): readonly string[] {
       return [`[source ${part.title}]`];
     case 'data-node':
       return [`(in ${part.data.node}${part.data.from === null ? '' : `, from ${part.data.from}`})`];
+    case 'data-compaction':
+      return [compactionLine(part.data)];
     default:
       return callLines(part);
   }

@@ -6,7 +6,7 @@ import type { Session } from '../../core/session.ts';
 /** A turn as the log's visible history has it. */
 export interface LogTurn {
   readonly turnId: string;
-  readonly origin: 'message' | 'greeting' | 'operation';
+  readonly origin: 'message' | 'greeting' | 'operation' | 'compaction';
   /** null: no user message opened it. */
   readonly user: readonly MessagePart[] | null;
   readonly messageId: string | null;

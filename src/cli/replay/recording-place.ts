@@ -46,7 +46,7 @@ export function stepPlaces(recording: Recording, turns: readonly LogTurn[]): Rea
 
 /** Whether a turn of the log is one of the recording's: not opened by a steered message that came too late, or by an operation's result. */
 export function isRecordedTurn(recording: Recording, { origin, user }: Pick<LogTurn, 'origin' | 'user'>): boolean {
-  return origin !== 'operation' && !comesBeside(recording, textOf(user));
+  return origin !== 'operation' && origin !== 'compaction' && !comesBeside(recording, textOf(user));
 }
 
 const operationResult = /^\[operation op_\w+ of the tool ([\w-]+) has ended: /;

@@ -48,8 +48,10 @@ export function forkSession(origin: Session, entries: readonly Entry[], key: New
 /** The entry as the copy has it: its step is at another place there. */
 function copyOf(entry: Entry, seqs: ReadonlyMap<number, number>): EntryDraft {
   const { seq: _seq, v: _version, atMs: _atMs, ...body } = entry;
-  const stepSeq = 'stepSeq' in body ? { stepSeq: seqs.get(body.stepSeq) ?? 0 } : {};
-  return { ...body, ...stepSeq, copied: true } as EntryDraft;
+  const there = (seq: number): number => seqs.get(seq) ?? 0;
+  const stepSeq = 'stepSeq' in body ? { stepSeq: there(body.stepSeq) } : {};
+  const covers = body.kind === 'history-compacted' ? { throughSeq: there(body.throughSeq), keeps: body.keeps.map(there) } : {};
+  return { ...body, ...stepSeq, ...covers, copied: true } as EntryDraft;
 }
 
 /** Calls that have begun in the origin go on there: the copy's model is told that they may have had their effect. */

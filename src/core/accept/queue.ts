@@ -14,6 +14,7 @@ export function acceptQueueEdit(messageId: string, content: Omit<MessageContent,
   return (draft) => {
     const queued = find(draft.session, messageId);
     if ('refused' in queued) return queued;
+    if (content.visibility === 'user') return refuse('invalid_request', 'visibility: a message that waits is to be answered; one that only the person sees does not wait');
     draft.append({ kind: 'queued-message-edited', turnId: queued.turnId, messageId, ...content });
     return queueReply(draft.session);
   };

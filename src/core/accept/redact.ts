@@ -1,8 +1,9 @@
 import type { Entry, MessagePart } from '../entry.ts';
 import { refuse } from '../errors.ts';
+import { summariesOf } from '../history.ts';
 import { canonicalJson } from '../json.ts';
 import { previewOf } from '../project.ts';
-import { isRedactable } from '../redact.ts';
+import { isRedactable, isSummarised } from '../redact.ts';
 import type { EntryRedacted } from '../redaction-entry.ts';
 import type { Session } from '../session.ts';
 import type { Accept } from './transition.ts';
@@ -25,11 +26,14 @@ export interface RedactReply {
   readonly redacted: boolean;
 }
 
-/** Removes the content of an entry for good and leaves a tombstone. Not of the turn that runs: its content is in use. Reads the entries, which somebody else may have redacted since. */
+/** Removes the content of an entry for good and leaves a tombstone. Not of the turn that runs: its content is in use. Reads the entries, which somebody else may have redacted since, and the marks, which say of a summary that has come since. */
 export function acceptRedact({ entries, by, operationIds = [], waits = false, undelivered = null }: RedactCommand): Accept<RedactReply> {
   return (draft, _circumstances, loaded) => {
     const { turn, queue, deliveries } = draft.session;
     const isBeingGiven = undelivered !== null && !deliveries.some(({ operationId }) => operationId === undelivered);
+    const since = entries.some(isSummarised) ? summariesOf(loaded.marks ?? [], Math.min(...entries.map(({ seq }) => seq))) : [];
+    const summary = since.find((seq) => entries.every((entry) => entry.seq !== seq));
+    if (summary !== undefined) return refuse('session_busy', `the history was compacted meanwhile (entry ${summary}); ask again`, { seq: summary });
     let redacted = false;
     for (const read of entries) {
       const entry = loaded.entries?.find(({ seq }) => seq === read.seq) ?? read;

@@ -2,7 +2,7 @@ import type { Draft, Loaded } from '../draft.ts';
 import type { MessageContent } from '../entry.ts';
 import { refuse, type Refusal } from '../errors.ts';
 import { limits } from '../limits.ts';
-import { isAtRest, statusOf } from '../session.ts';
+import { isAtRest, statusOf, type Session } from '../session.ts';
 import { refuseMoreBranches } from './move.ts';
 import { stopTurn } from './stop.ts';
 import { refuseEnded, type Accept } from './transition.ts';
@@ -40,6 +40,7 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
     if (session.archived) return refuse('session_archived', 'the session is archived; unarchive it to send', { status: statusOf(session) });
     const turnId = mintId('turn');
     const reply = (queued: boolean): SendReply => ({ turnId, messageId: message.messageId, revision: draft.session.revision, queued });
+    if (message.visibility === 'user') return sendNote(draft, message, whenBusy, turnId);
     if (isAtRest(session)) {
       if (session.queue.length === 0 || session.queueHeld) {
         draft.startMessage(message, turnId);
@@ -62,7 +63,7 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
         return refused ?? { ...reply(true), steers: { turnId: session.turn?.id ?? turnId } };
       }
       case 'reject':
-        return refuse('session_busy', 'a turn is running and the message asked to be rejected then', { status: statusOf(session), turnId: session.turn?.id });
+        return refuseBusy(session);
       case 'interrupt':
         stopTurn(draft, loaded, { startsNext: false });
         draft.startMessage(message, turnId);
@@ -75,6 +76,18 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
       }
     }
   };
+}
+
+/** What only people see goes into the conversation at once. It changes nothing of what runs, so it cannot be told to. */
+function sendNote(draft: Draft, message: MessageContent, whenBusy: WhenBusy, newTurnId: string): SendReply | Refusal {
+  if (whenBusy !== 'queue' && whenBusy !== 'reject') return refuse('invalid_request', `visibility: a message that only the person sees changes nothing of a turn; whenBusy ${whenBusy} cannot be said of it`);
+  if (whenBusy === 'reject' && !isAtRest(draft.session)) return refuseBusy(draft.session);
+  const turnId = draft.addNote(message, newTurnId);
+  return { turnId, messageId: message.messageId, revision: draft.session.revision, queued: false };
+}
+
+function refuseBusy(session: Session): Refusal {
+  return refuse('session_busy', 'a turn is running and the message asked to be rejected then', { status: statusOf(session), turnId: session.turn?.id });
 }
 
 function enqueue(draft: Draft, message: MessageContent, turnId: string, steer = false): Refusal | null {

@@ -46,7 +46,7 @@ function foldTurnEntry(chat, turn, entry) {
   touch(turn);
   switch (entry.kind) {
     case 'user-message':
-      turn.messages.push({ role: 'user', messageId: entry.messageId, text: textOf(entry.parts), steered: entry.steered === true, content: entry });
+      if (entry.visibility !== 'model') turn.messages.push({ role: 'user', messageId: entry.messageId, text: textOf(entry.parts), steered: entry.steered === true, content: entry });
       chat.seenMessages.add(entry.messageId);
       chat.queuedContents.delete(entry.messageId);
       return;
@@ -66,6 +66,9 @@ function foldTurnEntry(chat, turn, entry) {
       return;
     case 'attempt-lost':
       addBlocks(turn, [{ type: 'note', text: `Attempt ${entry.attempt.number} was lost with its worker. Another one takes over.` }]);
+      return;
+    case 'history-compacted':
+      addBlocks(turn, [{ type: 'note', text: 'The conversation was summarised. From here on the agent sees the summary in place of what came before.' }]);
       return;
     case 'operation-result':
       addBlocks(turn, [{ type: 'note', text: `${entry.toolName}, in the background, has ended.` }]);

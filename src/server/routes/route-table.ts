@@ -2,6 +2,7 @@ import { openApiDocument } from '../openapi-document.ts';
 import type { Route } from '../route.ts';
 import { actionRoutes } from './actions.ts';
 import { agentRoutes } from './agents.ts';
+import { compactionRoutes } from './compaction.ts';
 import { documentationRoutes } from './documentation.ts';
 import { entryRoutes } from './entries.ts';
 import { eventRoutes } from './events.ts';
@@ -25,6 +26,7 @@ export const routeTable: readonly Route[] = [
   ...turnRoutes,
   ...historyRoutes,
   ...nodeRoutes,
+  ...compactionRoutes,
   ...queueRoutes,
   ...actionRoutes,
   ...operationRoutes,

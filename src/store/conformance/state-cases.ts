@@ -230,6 +230,9 @@ export const stateCases: readonly ConformanceCase[] = [
       expect(gone.kind === 'refused' && gone.refusal.refused).toBe('turn_not_found');
       const [first, second] = (await kit.tail(ref)).entries.filter(({ kind }) => kind === 'state-changed').map(({ seq }) => seq);
       expect((await store.state.readLastMarks(place.session, [stateMarks])).toSorted((left, right) => left.seq - right.seq)).toEqual([{ seq: first, mark: 'h.s+k' }, { seq: second, mark: 'h.s+gone' }]);
+      const all = (await kit.tail(ref)).entries.flatMap(({ seq, kind }) => (kind === 'state-changed' ? [seq] : []));
+      expect((await store.state.readMarks(ref, stateMarks)).map(({ seq }) => seq), 'those of what is left as well').toEqual(all);
+      expect(await store.state.readMarks({ ...ref, tenant: 'other' }, stateMarks)).toEqual([]);
       expect(await store.state.readLastMarks(place.session, stateMarksOfKey('gone'))).toEqual([{ seq: second, mark: 'h.s+gone' }]);
       const entries = await store.state.readEntriesAt(ref, [second ?? 0, first ?? 0, 10_000]);
       expect(entries.map(({ seq, kind }) => [seq, kind])).toEqual([[first, 'state-changed'], [second, 'state-changed']]);

@@ -97,6 +97,7 @@ const triesMax = 50;
 /** The part of the port that is about state, on Postgres. */
 export function postgresState({ database, statements, nowMs, use }: PostgresStateOptions): StateStore {
   return {
+    readMarks: ({ tenant, id }, { from, before }) => use(async () => marksOf(await database.run(statements.get('marks', tenant, id, from, before)))),
     readLastMarks: (session, ranges) => use(() => lastMarks(session, ranges, { statements, send: (statement) => database.run(statement) })),
     readEntriesAt: ({ tenant, id }, seqs) => use(async () => (await database.run(statements.get('contents', tenant, id, seqs))).map(entryOf).sort((left, right) => left.seq - right.seq)),
     readKeys: ({ tenant, scopeText }) => use(async () => (await database.run(statements.get('stateKeys', tenant, scopeKeyOf(scopeText), nowMs()))).map(({ key }) => String(key))),

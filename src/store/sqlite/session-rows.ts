@@ -121,9 +121,9 @@ export class SessionRows {
     });
   }
 
-  /** The marks of the history, in the order of the log. */
-  marks({ tenant, id }: SessionRef): readonly Mark[] {
-    return (this.#statements.get('marks').all(tenant, id, historyMarks.from, historyMarks.before) as Mark[]).sort((left, right) => left.seq - right.seq);
+  /** The marks in a range, those of the history by default, in the order of the log. */
+  marks({ tenant, id }: SessionRef, { from, before }: MarkRange = historyMarks): readonly Mark[] {
+    return (this.#statements.get('marks').all(tenant, id, from, before) as Mark[]).sort((left, right) => left.seq - right.seq);
   }
 
   /** Of each mark in these ranges the last one that is visible. */

@@ -91,6 +91,7 @@ export interface SqliteStateOptions {
 /** The part of the port that is about state, on SQLite. */
 export function sqliteState({ rows, sessions, replies, nowMs, run, whenFree }: SqliteStateOptions): StateStore {
   return {
+    readMarks: (ref, range) => whenFree(() => sessions.marks(ref, range)),
     readLastMarks: (session, ranges) => whenFree(() => sessions.lastMarks(session, ranges)),
     readEntriesAt: (ref: SessionRef, seqs) => whenFree(() => sessions.entriesAt(ref, seqs)),
     readKeys: (scope) => whenFree(() => rows.keys(scope, nowMs())),
