@@ -170,4 +170,5 @@ async function randomConversation(chance: SeededRandom, figures: Figures, counts
   }
   for (const { trigger } of ofKind(await session.entries(), 'history-compacted')) count(trigger);
   expect((await session.messages({ limit: 100 })).items.filter(({ role, parts }) => role === 'user' && !JSON.stringify(parts).includes('note ')).map(({ parts }) => (parts[0] as { readonly text: string }).text)).toEqual(turns.map(({ said }) => said));
+  await holdfast.close();
 }
