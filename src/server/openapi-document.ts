@@ -23,7 +23,7 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Entry: entrySchema, EntryPage: replies.entryPageSchema, Queue: replies.queueSchema, QueueChange: replies.queueChangeSchema,
   Action: replies.actionSchema, ActionList: replies.actionListSchema, Resolved: replies.resolvedSchema, WholeResult: replies.wholeResultSchema,
   Operation: replies.operationSchema, OperationPage: replies.operationPageSchema, OperationEnd: replies.operationEndSchema, Event: eventSchema,
-  Moved: replies.movedSchema, Edited: replies.editedSchema, Forked: replies.forkedSchema, BranchPage: replies.branchPageSchema, EffectPage: replies.effectPageSchema,
+  Moved: replies.movedSchema, Edited: replies.editedSchema, Forked: replies.forkedSchema, CompactionBegun: replies.compactedSchema, BranchPage: replies.branchPageSchema, EffectPage: replies.effectPageSchema,
   Transferred: replies.transferredSchema, Redacted: replies.redactedSchema, Transfer: transferInput, RedactEntry: redactInput,
   StateValue: stateValueSchema, StatePage: statePageSchema, StateDeleted: stateDeletedSchema, StateSnapshot: stateSnapshotSchema, SetState: stateSetInput, IncrementState: stateIncrementInput,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,

@@ -91,7 +91,7 @@ describe('with authentication', () => {
           ['GET', '', undefined], ['PATCH', '', { title: 'x' }], ['DELETE', '', undefined], ['POST', '/messages', { text: 'hi' }], ['GET', '/messages', undefined], ['GET', '/entries', undefined], ['GET', '/events', undefined],
           ['GET', '/turns', undefined], ['GET', `/turns/${created.json.turn.turnId}`, undefined], ['POST', '/stop', {}], ['POST', '/end', {}], ['GET', '/queue', undefined], ['PATCH', '/queue/m', { text: 'x' }],
           ['DELETE', '/queue/m', undefined], ['POST', '/queue/m/promote', {}], ['POST', '/queue/hold', {}], ['POST', '/queue/release', {}],
-          ['POST', '/rewind', { turnId: null }], ['POST', '/redo', {}], ['POST', '/edit', { turnId: created.json.turn.turnId, text: 'x' }], ['POST', '/retry', {}], ['POST', '/fork', {}], ['POST', '/redact', { seq: 2 }],
+          ['POST', '/rewind', { turnId: null }], ['POST', '/redo', {}], ['POST', '/edit', { turnId: created.json.turn.turnId, text: 'x' }], ['POST', '/retry', {}], ['POST', '/fork', {}], ['POST', '/compact', {}], ['POST', '/redact', { seq: 2 }],
           ['GET', '/branches', undefined], ['POST', '/branches/br_1/restore', {}], ['GET', '/effects', undefined], ['GET', '/operations', undefined], ['GET', '/actions', undefined],
           ['GET', '/state', undefined], ['GET', '/state/conversation/k', undefined], ['PUT', '/state/conversation/k', { value: 1 }], ['POST', '/state/conversation/k/increment', {}], ['DELETE', '/state/conversation/k', undefined],
         ] as const) {
