@@ -149,7 +149,7 @@ describe('a conversation', () => {
 describe('the server', () => {
   it('lists its agents', async () => {
     const served = await serve({ agent: { version: '3', tools: { look: tool({ description: 'Looks', inputSchema: z.object({}), execute: () => 1 }) } } });
-    expect((await served.request('GET', '/v1/agents')).json).toEqual({ items: [{ name: 'tester', version: '3', greets: false, models: [], tools: [{ name: 'look', description: 'Looks' }] }] });
+    expect((await served.request('GET', '/v1/agents')).json).toEqual({ items: [{ name: 'tester', version: '3', greets: false, models: [], tools: [{ name: 'look', description: 'Looks' }], firstNode: null, nodes: [] }] });
   });
 
   it('says that it lives, and whether it takes work', async () => {

@@ -151,7 +151,8 @@ describe('a tool that takes a transition', () => {
     const { entries } = await run([calling(['move'], ['slow']), 'done'], { move, slow: nodeTool(tries('exit'), { background: 'await' }), pay: nodeTool(() => 'paid') });
     expect(late).not.toBe(null);
     tries('exit')(late as unknown as ToolOptions);
-    expect(Object.fromEntries(Object.entries(Object.groupBy(codes, String)).map(([code, all]) => [code, all?.length]))).toEqual({ entered: 2, invalid_request: 2, node_unknown: 1 });
+    expect(codes.filter((code) => code !== 'invalid_request')).toEqual(['node_unknown', 'entered', 'entered']);
+    expect(codes.length).toBe(5);
     expect(ofKind(entries, 'node-entered').at(-1)?.node).toBe('exit');
     const none = await runTurn({ script: [calling(['move']), 'done'], tools: { move: nodeTool((options) => { codes.push(options.node.name); tries('hall')(options); }) } });
     expect(codes.slice(-2)).toEqual([null, 'nodes_not_used']);

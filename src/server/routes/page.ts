@@ -1,11 +1,14 @@
+import { z } from 'zod';
 import { refuse } from '../../core/errors.ts';
 import { pageFile } from '../page-files.ts';
+import { textParameter } from '../query-parameters.ts';
 import { route, type Call } from '../route.ts';
 
 /** The web page. It is static: all it shows, it asks the API for. */
 export const pageRoutes = [
   route({
-    method: 'GET', path: '/', name: 'page', summary: 'The web page.',
+    method: 'GET', path: '/', name: 'page', summary: 'The web page. `agent`: with which new conversations are begun; default `demo`, or the first there is.',
+    query: z.strictObject({ agent: textParameter.optional() }),
     replies: { 200: { contentType: 'text/html' } },
     handle: async () => fileResponse('index.html'),
   }),
