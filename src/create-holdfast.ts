@@ -109,7 +109,7 @@ export interface Holdfast extends AsyncDisposable {
    * Runs `work` in a transaction of the store's database, begun on the store's pool: your rows, and what is sent or created with it as `{ transaction }`, land together. Committed when `work` resolves, and then the work begins;
    * rolled back when it rejects. Resolves with what `work` does. It is not tried again. It holds one of the pool's connections, at most half of which can be held so (4 of the 10 by default); others wait up to 10 s for
    * their turn, so none is to be begun inside another. Rejects with what `work` rejects with, with the driver's error when the database refuses the commit, and with `StoreError`: `store_unsupported` on a store without
-   * transactions, `store_unavailable`, `transaction_failed` when a statement in it had failed and `work` resolved all the same, `commit_unknown` when the connection broke in the commit: then look whether your rows are there.
+   * transactions, `store_unavailable`, `transaction_conflict` when it lost against another transaction (a deadlock, a serialization failure; `cause` is the driver's error): run it again, `transaction_failed` when a statement in it had failed and `work` resolved all the same, `commit_unknown` when the connection broke in the commit: then look whether your rows are there.
    */
   transaction<Result>(work: (transaction: SqlTransaction) => Promise<Result>): Promise<Result>;
   /**

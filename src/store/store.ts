@@ -119,7 +119,7 @@ export interface Store {
    * Runs `work` in one transaction of the database, in which the caller's own statements and those writes of this port that take a `transaction` take part: all of it lands, or nothing.
    * Rolled back when `work` rejects; whatever uses the transaction afterwards is refused. After the commit what it changed is announced. Not tried again: `work` may have effects elsewhere. The store bounds how many are open
    * at once, so that there are always connections for its own commits; the others wait for their turn. Rejects with what `work` rejected with, with the driver's error when the database refused the commit, and with
-   * `StoreError`: `store_unsupported` where `capabilities.transactions` is false, `store_unavailable` when its turn did not come in time or the database did not answer before `work` was called, `transaction_failed` when a
+   * `StoreError`: `transaction_conflict` when it lost against another transaction (`cause` is what it rejected with), `store_unsupported` where `capabilities.transactions` is false, `store_unavailable` when its turn did not come in time or the database did not answer before `work` was called, `transaction_failed` when a
    * statement had failed in it, so that there was nothing to commit, and `commit_unknown` when the connection broke in the commit.
    */
   transaction<Result>(work: (transaction: StoreTransaction) => Promise<Result>, options?: TransactionOptions): Promise<Result>;

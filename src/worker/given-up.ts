@@ -1,6 +1,7 @@
 import { abandon, type Lease } from '../core/settle.ts';
 import type { HeldSession, SessionRef, UpdateResult } from '../store/store.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
+import { UnheldClaims } from './unheld-claims.ts';
 
 /** What giving up needs of its process's lease. */
 export interface HeldLease {
@@ -12,8 +13,7 @@ export interface HeldLease {
 export class GivenUp {
   readonly #host: WorkerHost;
   readonly #lease: HeldLease;
-  /** Claims that the store said are ours at the last heartbeat and that no run has. */
-  #unheld = new Set<string>();
+  readonly #unheld = new UnheldClaims();
 
   constructor(host: WorkerHost, lease: HeldLease) {
     this.#host = host;
@@ -35,16 +35,9 @@ export class GivenUp {
     }
   }
 
-  /** A claim whose commit came back as an error may have landed all the same: the store says it is ours, and nobody here has it. Seen at two heartbeats, it is given up. */
+  /** At a heartbeat: claims that nobody here has are given up. */
   ofUnheld(held: readonly HeldSession[], runs: Iterable<SessionRun>, onGivenUp: () => void): void {
-    const inHand = new Set([...runs].map(({ ref, lease }) => keyOf(ref, lease.fence)));
-    const before = this.#unheld;
-    this.#unheld = new Set();
-    for (const session of held) {
-      const key = keyOf(session, session.fence);
-      if (inHand.has(key)) continue;
-      this.#unheld.add(key);
-      if (!before.has(key)) continue;
+    for (const session of this.#unheld.seenAgain(held, [...runs].map(({ ref, lease }) => ({ ...ref, fence: lease.fence })))) {
       this.#giveUp(session, { worker: this.#lease.id, fence: session.fence })
         .then(onGivenUp, (error: unknown) => this.#host.log('error', 'abandon-failed', { session: session.id, error: textOf(error) }));
     }
@@ -53,10 +46,6 @@ export class GivenUp {
   #giveUp(ref: SessionRef, lease: Lease): Promise<UpdateResult<null>> {
     return this.#host.store.update({ key: ref, transition: abandon(lease, this.#host.system.clock.nowMs()) });
   }
-}
-
-function keyOf({ tenant, id }: SessionRef, fence: number): string {
-  return `${tenant}\n${id}\n${fence}`;
 }
 
 function textOf(error: unknown): string {

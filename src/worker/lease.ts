@@ -22,7 +22,7 @@ export interface LeaseEvents {
   /** The same, once for each heartbeat. */
   readonly onRenewed: (held: readonly HeldSession[]) => void;
   /** Something may have been taken from this worker: looked for after hints and with each heartbeat. */
-  readonly onCheck: () => Promise<void>;
+  readonly onCheck: (isHeartbeat: boolean) => Promise<void>;
   /** There are dead workers, whose sessions wait for somebody. */
   readonly onDead: () => void;
   /** The data asks for a newer version than this process is. */
@@ -93,7 +93,7 @@ export class WorkerLease {
       const held = await this.#options.store.findHeld(id);
       if (this.#id !== id) return;
       this.#events.onHeld(held, runs);
-      await this.#events.onCheck();
+      await this.#events.onCheck(false);
     });
   }
 
@@ -149,7 +149,7 @@ export class WorkerLease {
     if (renewed.outdated) this.#events.onOutdated();
     this.#events.onHeld(renewed.held, runs);
     this.#events.onRenewed(renewed.held);
-    await this.#events.onCheck();
+    await this.#events.onCheck(true);
   }
 
   #lost(reason: string): void {

@@ -10,6 +10,7 @@ import { recordLate } from './late-result.ts';
 import type { OperationRun } from './operation-run.ts';
 import { runOperation, type OperationEnding } from './run-operation.ts';
 import type { AbortReason, WorkerHost } from './session-run.ts';
+import { UnheldClaims } from './unheld-claims.ts';
 
 export interface OperationRunnerOptions extends WorkerHost {
   readonly agents: ReadonlyMap<string, Agent>;
@@ -37,8 +38,7 @@ export class OperationRunner {
   readonly #onSession: (session: Session) => void;
   readonly #runs = new Map<OperationRun, Promise<void>>();
   readonly #claims: ClaimsInTurn;
-  /** Claims that the store said are ours at the last heartbeat and that no run has. */
-  #unheld = new Set<string>();
+  readonly #unheld = new UnheldClaims();
   #scanning: Promise<void> | null = null;
   #scanAgain = false;
   /** The last look for operations found none to take. */
@@ -98,32 +98,19 @@ export class OperationRunner {
     }
   }
 
-  /** Looks whether something was taken from this worker. A silent tool hears of its cancellation by this at the latest. */
-  async checkHeld(): Promise<void> {
+  /** Looks whether something was taken from this worker. A silent tool hears of its cancellation by this at the latest. At a heartbeat, claims that nobody here has are given back too. */
+  async checkHeld(isHeartbeat: boolean): Promise<void> {
     const runs = [...this.#runs.keys()];
-    if (runs.length === 0) return;
-    const held = new Map((await this.#host.store.findHeldOperations(this.#lease.id)).map(({ id, fence }) => [id, fence]));
-    for (const { operation, lease, abort } of runs) if (held.get(operation.id) !== lease.fence) abort.abort('fence-lost');
-  }
-
-  /** A claim whose commit came back as an error may have landed all the same: the store says it is ours, and nobody here has it. Seen at two heartbeats, it is given back. */
-  giveBackUnheld(): void {
-    this.#giveBackUnheld().catch((error: unknown) => this.#host.log('error', 'give-back-failed', { error: error instanceof Error ? error.message : String(error) }));
-  }
-
-  async #giveBackUnheld(): Promise<void> {
+    if (runs.length === 0 && !isHeartbeat) return;
     const worker = this.#lease.id;
     const held = await this.#host.store.findHeldOperations(worker);
-    const inHand = new Set([...this.#runs.keys()].map(({ operation, lease }) => `${operation.id} ${lease.fence}`));
-    const before = this.#unheld;
-    this.#unheld = new Set();
-    for (const { tenant, id, fence } of held) {
-      const key = `${id} ${fence}`;
-      if (inHand.has(key)) continue;
-      this.#unheld.add(key);
-      if (!before.has(key)) continue;
-      await this.#update(tenant, id, false, releaseOperation({ worker, fence }, false, this.#host.system.clock.nowMs()));
-      this.wake();
+    const fences = new Map(held.map(({ id, fence }) => [id, fence]));
+    for (const { operation, lease, abort } of runs) if (fences.get(operation.id) !== lease.fence) abort.abort('fence-lost');
+    if (!isHeartbeat) return;
+    const inHand = [...this.#runs.keys()].map(({ operation: { tenant, id }, lease: { fence } }) => ({ tenant, id, fence }));
+    for (const { tenant, id, fence } of this.#unheld.seenAgain(held, inHand)) {
+      this.#update(tenant, id, false, releaseOperation({ worker, fence }, false, this.#host.system.clock.nowMs()))
+        .then(() => this.wake(), (error: unknown) => this.#host.log('error', 'give-back-failed', { operation: id, error: error instanceof Error ? error.message : String(error) }));
     }
   }
 

@@ -13,8 +13,6 @@ import { keepWhole } from './whole-result.ts';
 /** So often a call runs whose transaction lost against others; then it ends as failed. */
 const triesMax = 5;
 const pauseMsMax = 50;
-/** SQLSTATEs of a transaction that lost against another: serialization failure, deadlock. Nothing of it was kept. */
-const conflictCodes: ReadonlySet<unknown> = new Set(['40001', '40P01']);
 
 /** How a call in a transaction ended. */
 export type TransactionEnding =
@@ -33,13 +31,11 @@ export interface TransactionCall {
 /** Rejects the transaction's work, so that it is rolled back. */
 class RolledBack extends HoldfastError {
   readonly ending: TransactionEnding;
-  /** What the tool threw, where it did. */
-  readonly thrown: unknown;
 
+  /** `thrown`: by the tool, where it did; the store looks whether it lost against another transaction. */
   constructor(ending: TransactionEnding, thrown?: unknown) {
-    super('transaction_rolled_back', 'what the call wrote is not kept');
+    super('transaction_rolled_back', 'what the call wrote is not kept', { cause: thrown });
     this.ending = ending;
-    this.thrown = thrown;
   }
 }
 
@@ -66,11 +62,12 @@ export async function runInTransaction(host: WorkerHost, run: SessionRun, call: 
 
 /** What one try came to; `again`: nothing of it was kept, and it may go better the next time. */
 async function endingOf(host: WorkerHost, run: SessionRun, call: TransactionCall, error: unknown): Promise<TransactionEnding | 'again'> {
-  if (error instanceof RolledBack) return isConflict(error.thrown) ? 'again' : error.ending;
+  if (error instanceof RolledBack) return error.ending;
   if (run.abort.signal.aborted) return gone(false);
-  if (isConflict(error)) return 'again';
-  if (error instanceof StoreError && error.code === 'store_closed') throw error;
-  if (!(error instanceof StoreError && error.code === 'commit_unknown')) return rolledBack(call, error instanceof Error ? error.message : String(error));
+  const code = error instanceof StoreError ? error.code : null;
+  if (code === 'transaction_conflict') return 'again';
+  if (code === 'store_closed') throw error;
+  if (code !== 'commit_unknown') return rolledBack(call, error instanceof Error ? error.message : String(error));
   const stored = await readOutcome(host, run, call);
   if (stored === 'fence-lost') return gone(true);
   return stored === null ? 'again' : { kind: 'stored', result: stored };
@@ -122,9 +119,4 @@ function gone(isFenceLost: boolean): TransactionEnding {
 function rolledBack({ toolRun: { call } }: TransactionCall, why: string): TransactionEnding {
   const errorText = wellFormedText(`the transaction of ${call.toolName} was not committed, and nothing of it was kept: ${why}`.slice(0, limits.errorTextCharsMax));
   return { kind: 'rolled-back', result: failedCall(call, 'transaction_failed', errorText) };
-}
-
-function isConflict(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  return ('code' in error && conflictCodes.has(error.code)) || isConflict(error.cause);
 }

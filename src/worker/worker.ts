@@ -63,13 +63,10 @@ export class Worker {
     this.#claims = new ClaimsInTurn(options.system.clock, (error) => this.#lookLater(error));
     this.#lease = new WorkerLease({ ...options, agents: [...options.agents.keys()] }, {
       onLost: () => this.#abortAll('fence-lost'),
-      onCheck: () => this.#operations.checkHeld(),
+      onCheck: (isHeartbeat) => this.#operations.checkHeld(isHeartbeat),
       runs: () => [...this.#runs.keys()],
       onHeld: (held, runs) => dropLost(held, runs),
-      onRenewed: (held) => {
-        this.#givenUp.ofUnheld(held, this.#runs.keys(), () => this.wake());
-        this.#operations.giveBackUnheld();
-      },
+      onRenewed: (held) => this.#givenUp.ofUnheld(held, this.#runs.keys(), () => this.wake()),
       onDead: () => this.wake(),
       onOutdated: () => this.#retire(),
     });

@@ -254,6 +254,20 @@ describe('holdfast.transaction', () => {
     expect((await session.entries()).length).toBe(1);
   });
 
+  it.each(['40001', '40P01'])('rejects with transaction_conflict when it lost against another one (%s), also where an error of the callback says that as its cause', async (state) => {
+    const { user, holdfast, session } = await shop();
+    const losing = (wraps: boolean) => holdfast.transaction(async (transaction) => {
+      await transaction.query(insertOrder, ['order-1']);
+      await session.send('go', { transaction });
+      await transaction.query(`DO $$ BEGIN RAISE EXCEPTION SQLSTATE '${state}'; END $$`).catch((error: unknown) => {
+        throw wraps ? new Error('the query builder says so', { cause: error }) : error;
+      });
+    });
+    await expect(losing(false)).rejects.toMatchObject({ code: 'transaction_conflict', cause: { code: state } });
+    await expect(losing(true)).rejects.toMatchObject({ code: 'transaction_conflict', cause: { message: 'the query builder says so' } });
+    expect([await user.orders(), (await session.entries()).length]).toEqual([[], 1]);
+  });
+
   it('cannot be ended from inside, nor used after its end', async () => {
     const { user, holdfast } = await shop();
     const kept = await holdfast.transaction(async (transaction) => {

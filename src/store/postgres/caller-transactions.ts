@@ -2,7 +2,7 @@ import type { System } from '../../core/system.ts';
 import { StoreError } from '../store-error.ts';
 import type { SessionRef, StoreTransaction, TransactionOptions } from '../store.ts';
 import type { Database, PostgresClient } from './open-database.ts';
-import { mayHaveLanded } from './postgres-errors.ts';
+import { isOfConflict, mayHaveLanded } from './postgres-errors.ts';
 import { Places } from './places.ts';
 
 /** How long a rollback may wait for the statement before it; then the connection is thrown away, which rolls back as well. */
@@ -92,6 +92,7 @@ export class CallerTransactions {
       const isUnknown = isCommitting && mayHaveLanded(error);
       this.#ended(transaction, isUnknown);
       isBroken ||= isUnknown || !(await this.#rollBack(client));
+      if (isOfConflict(error)) throw new StoreError('transaction_conflict', 'the transaction lost against another one, and nothing of it was kept: run it again', { cause: error });
       if (!isUnknown) throw error;
       throw new StoreError('commit_unknown', 'the connection broke in the commit of a transaction: read whether it landed before you try again', { cause: error });
     } finally {

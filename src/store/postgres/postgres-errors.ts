@@ -31,6 +31,11 @@ export function isConflict(error: unknown): boolean {
   return conflictCodes.has(codeOf(error));
 }
 
+/** Whether an error, or what is said to have caused it, is that of a transaction that lost: errors of callers often wrap the driver's. */
+export function isOfConflict(error: unknown): boolean {
+  return isConflict(error) || (error instanceof Error && isOfConflict(error.cause));
+}
+
 /** A row with this key is there already; the transaction changed nothing. */
 export function isTaken(error: unknown): boolean {
   return codeOf(error) === '23505';
