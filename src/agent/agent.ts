@@ -2,9 +2,11 @@ import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provid
 import type { AgentRules, ToolRules } from '../core/decide.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
+import type { ModelPrice } from '../core/price.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
+import { pricesOf } from './prices.ts';
 import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
 import type { ToolApproval } from './tool-approval.ts';
@@ -51,6 +53,11 @@ export interface AgentOptions<Context = unknown> {
   readonly state?: StateOptions | false;
   readonly limits?: Partial<AgentLimits>;
   readonly settings?: ModelSettings;
+  /**
+   * What its models ask for a million tokens, by model id, so that the cost of each attempt is recorded with it. All prices of a store are in one currency, whichever it is. Cost is not known of a model that is not in here;
+   * a price that changes changes nothing of what was recorded. Default: none.
+   */
+  readonly prices?: Readonly<Record<string, ModelPrice>>;
 }
 
 /** An agent as the engine uses it: checked, with its defaults filled. Made by {@link agent}. */
@@ -70,12 +77,13 @@ export interface Agent<Context = unknown> {
   readonly state: StatePolicy | null;
   readonly limits: AgentLimits;
   readonly settings: ModelSettings;
+  readonly prices: ReadonlyMap<string, ModelPrice>;
   readonly rules: AgentRules;
 }
 
 /**
  * Declares an agent. Throws `HoldfastError` with code `agent_invalid` for a bad name, a model that is not of the AI SDK's v4
- * specification, a limit that is no positive number, and a tool whose policies cannot go together.
+ * specification, a limit that is no positive number, a price that is negative or no number, and a tool whose policies cannot go together.
  */
 export function agent<Context = unknown>(options: AgentOptions<Context>): Agent {
   const { name, version = '1', model, models = {}, tools = {}, mcp = {} } = options;
@@ -102,6 +110,7 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),
     settings: options.settings ?? {},
+    prices: pricesOf(name, options.prices ?? {}),
     rules: rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined),
   };
 }

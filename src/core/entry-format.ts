@@ -52,6 +52,8 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'operation-result': timeline,
   'late-result': ledger,
   'state-changed': timeline,
+  'late-usage': ledger,
+  'budget-exhausted': ledger,
 };
 
 /** Whether entries of this kind belong to the conversation's history. Unknown kinds do not. */

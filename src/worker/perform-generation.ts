@@ -1,7 +1,8 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
-import { modelOf } from '../agent/agent.ts';
+import { modelOf, type Agent } from '../agent/agent.ts';
 import { callRules } from '../agent/call-needs.ts';
 import { checkInput, modelTools, type CheckedInput } from '../agent/model-tools.ts';
+import { withCost } from '../agent/prices.ts';
 import { isProviderExecuted, type AgentTool } from '../agent/tool.ts';
 import type { AttemptRecord, StepPart, ToolCallPart } from '../core/entry.ts';
 import { wellFormedJson, wellFormedText, type JsonValue } from '../core/json.ts';
@@ -27,15 +28,21 @@ interface Prepared {
   readonly tools: ReadonlyMap<string, AgentTool>;
 }
 
-/** One try at a generation: prepares, calls the model, stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
-export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | null> {
+/** What is known of an attempt that was aborted, because the session is somebody else's or the process goes away. */
+export interface AbortedGeneration {
+  readonly kind: 'aborted';
+  readonly attempt: AttemptRecord;
+}
+
+/** One try at a generation: prepares, calls the model, stores what it says as it says it. Never throws. */
+export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | AbortedGeneration> {
   const { clock } = host.system;
-  const measured = new AttemptMeasure(attempt, run.agent.version);
+  const measured = new AttemptMeasure(attempt, run.agent);
   let prepared: Prepared;
   try {
     prepared = await prepareWithRetries(host, run);
   } catch (error) {
-    if (run.abort.signal.aborted) return null;
+    if (run.abort.signal.aborted) return { kind: 'aborted', attempt: measured.record(clock.nowMs()) };
     return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: { code: 'prepare_failed', message: errorText(error), retryable: false }, retryAfterMs: 0 };
   }
   measured.called(prepared);
@@ -50,8 +57,8 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
     return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: assembler.warnings };
   } catch (error) {
     await writer.close();
-    if (run.abort.signal.aborted) return null;
     measured.answered(assembler);
+    if (run.abort.signal.aborted) return { kind: 'aborted', attempt: measured.record(clock.nowMs()) };
     const failure = providerFailure(deadlines.fault ?? error, prepared.model.provider, clock.nowMs());
     return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0 };
   } finally {
@@ -214,13 +221,17 @@ function withIndexes(parts: readonly StepPart[]): readonly StepPart[] {
 
 /** What is recorded of an attempt (G14). */
 class AttemptMeasure {
+  readonly #prices: Agent['prices'];
   #record: AttemptRecord;
+  #modelAsked: string | undefined;
 
-  constructor(attempt: Attempt, agentVersion: string) {
-    this.#record = { ...attempt, agentVersion, usage: null };
+  constructor(attempt: Attempt, { version, prices }: Agent) {
+    this.#record = { ...attempt, agentVersion: version, usage: null };
+    this.#prices = prices;
   }
 
   called({ model, instructionsHash }: Prepared): void {
+    this.#modelAsked = model.modelId;
     this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash };
   }
 
@@ -239,6 +250,6 @@ class AttemptMeasure {
   }
 
   record(nowMs: number): AttemptRecord {
-    return { ...this.#record, durationMs: Math.max(0, nowMs - this.#record.startedAtMs) };
+    return withCost({ ...this.#record, durationMs: Math.max(0, nowMs - this.#record.startedAtMs) }, this.#prices, this.#modelAsked);
   }
 }
