@@ -15,6 +15,7 @@ import type { OperationEndReply } from './core/operation-transitions.ts';
 import type { System } from './core/system.ts';
 import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
+import { readUsage, type UsageReport } from './feed/usage-view.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
 import { StateHandle, type StateIdentityOptions } from './library/state-handle.ts';
@@ -73,6 +74,13 @@ export interface DrainOptions extends WorkerTuning {
 
 export interface CreateSessionOptions extends CreateInput {}
 
+export interface UsageQuery {
+  readonly owner?: string | undefined;
+  /** As `2026-01-31`. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+}
+
 /** A running Holdfast: sessions, and the same over HTTP. */
 export interface Holdfast extends AsyncDisposable {
   readonly sessions: {
@@ -93,6 +101,8 @@ export interface Holdfast extends AsyncDisposable {
      */
     complete(id: string, completion: { readonly token: string } & ({ readonly output: JsonValue } | { readonly errorText: string })): Promise<OperationEndReply>;
   };
+  /** What an owner has used, or without one all owners together, from one date of UTC to another, both included, at most 366 days. Default: the last 30 days. Throws `RefusedError`: `invalid_request`. */
+  usage(query?: UsageQuery): Promise<UsageReport>;
   /** State beside sessions: of an agent, a subject, an actor. Default owner: the local one. */
   state(of: StateIdentityOptions): StateHandle;
   /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
@@ -184,6 +194,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   return {
     sessions: sessionsOf(handles),
     operations: operationsOf(commands),
+    usage: async ({ owner, ...range } = {}) => found(await readUsage(store, { tenant: localPrincipal.tenant, owner }, range)),
     state: (of) => new StateHandle(commands, of, localPrincipal),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },

@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   effects: async () => (await import('./commands/history.ts')).effectsCommand(),
   operations: async () => (await import('./commands/operations.ts')).operationsCommand(),
   operation: async () => (await import('./commands/operations.ts')).operationCommand(),
+  usage: async () => (await import('./commands/usage.ts')).usageCommand(),
   follow: async () => (await import('./commands/follow.ts')).followCommand(),
   show: async () => (await import('./commands/show.ts')).showCommand(),
   export: async () => (await import('./commands/export.ts')).exportCommand(),
