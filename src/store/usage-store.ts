@@ -34,6 +34,12 @@ export function countOfRow(row: Readonly<Record<string, unknown>>): UsageCount {
   return { attempts, attemptsWithoutUsage, attemptsWithoutCost, inputTokens, outputTokens, cachedInputTokens, reasoningTokens, costMicros };
 }
 
+/** What is kept of an attempt, as the entry that it was recorded by. */
+export function keptEntry(seq: number, body: string): Entry {
+  const kept = Object.entries(JSON.parse(body) as object).filter(([, value]) => value !== null);
+  return { seq, v: 1, ...Object.fromEntries(kept) } as Entry;
+}
+
 /** What is kept of entries when their session is deleted: of those that count, the attempt, and no content. */
 export function keptAttempts(entries: readonly Entry[]): readonly { readonly seq: number; readonly body: string }[] {
   return entries.filter((entry) => countOf(entry) !== null).map((entry) => {
