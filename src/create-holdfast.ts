@@ -15,6 +15,7 @@ import type { OperationEndReply } from './core/operation-transitions.ts';
 import type { System } from './core/system.ts';
 import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
+import { readUsage, type UsageReport } from './feed/usage-view.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
 import { StateHandle, type StateIdentityOptions } from './library/state-handle.ts';
@@ -22,6 +23,7 @@ import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
 import { McpConnections } from './mcp/mcp-connections.ts';
+import { requireBudgets, SpentBudgets, type Budgets } from './store/spent-budgets.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
@@ -37,6 +39,8 @@ export interface HoldfastOptions {
   /** Whether this process does work, and how; false only takes commands and reads. Default: it works. */
   readonly worker?: boolean | WorkerTuning;
   readonly hooks?: Hooks;
+  /** How much owners and tenants may use in a day, a week or a month of UTC; or a function that says so of an owner, which is asked before each generation and does not wait. Every process says the same. Default: as much as they like. */
+  readonly budgets?: Budgets;
   /** Says who sends a request; null refuses it (401). Default: everybody is the one local owner, which is why servers then listen on loopback only. */
   readonly authenticate?: Authenticate;
   readonly log?: Log;
@@ -70,6 +74,13 @@ export interface DrainOptions extends WorkerTuning {
 
 export interface CreateSessionOptions extends CreateInput {}
 
+export interface UsageQuery {
+  readonly owner?: string | undefined;
+  /** As `2026-01-31`. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+}
+
 /** A running Holdfast: sessions, and the same over HTTP. */
 export interface Holdfast extends AsyncDisposable {
   readonly sessions: {
@@ -90,6 +101,8 @@ export interface Holdfast extends AsyncDisposable {
      */
     complete(id: string, completion: { readonly token: string } & ({ readonly output: JsonValue } | { readonly errorText: string })): Promise<OperationEndReply>;
   };
+  /** What an owner has used, or without one all owners together, from one date of UTC to another, both included, at most 366 days. Default: the last 30 days. Throws `RefusedError`: `invalid_request`. */
+  usage(query?: UsageQuery): Promise<UsageReport>;
   /** State beside sessions: of an agent, a subject, an actor. Default owner: the local one. */
   state(of: StateIdentityOptions): StateHandle;
   /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
@@ -143,10 +156,11 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     hookRunner.committed(ref, entries);
   };
   const mcp = new McpConnections({ system, log });
-  const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
+  const budgets = options.budgets === undefined ? undefined : new SpentBudgets(store, requireBudgets(options.budgets));
+  const workerHost = { store, system, agents, log, committed, mcp, budgets, publicUrl: options.publicUrl ?? '' };
   const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });
   const drains = new Drains({ store, system, agents: [...agents.keys()], hooksCalled: () => hookRunner.called() });
-  const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, committed };
+  const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, budgets, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
   const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: () => worker === null || worker.ready, log });
@@ -180,19 +194,13 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   return {
     sessions: sessionsOf(handles),
     operations: operationsOf(commands),
+    usage: async ({ owner, ...range } = {}) => found(await readUsage(store, { tenant: localPrincipal.tenant, owner }, range)),
     state: (of) => new StateHandle(commands, of, localPrincipal),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
     worker,
-    transaction: async (work) => {
-      requireTransactions(store);
-      return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));
-    },
-    wake: () => {
-      commands.work?.wake();
-      store.announce();
-    },
+    ...transactionsOf(commands),
     drain,
     close: () => (closing ??= close()),
     [Symbol.asyncDispose]: () => (closing ??= close()),
@@ -256,6 +264,20 @@ function sessionsOf(handles: HandleHost): Holdfast['sessions'] {
     async list(filter = {}) {
       const page = await commands.store.listSessions({ limit: limits.pageItemsDefault, count: false, ...filter, tenant: localPrincipal.tenant });
       return { ...page, items: page.items.map(sessionView) };
+    },
+  };
+}
+
+function transactionsOf(commands: CommandHost): Pick<Holdfast, 'transaction' | 'wake'> {
+  const { store } = commands;
+  return {
+    transaction: async (work) => {
+      requireTransactions(store);
+      return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));
+    },
+    wake: () => {
+      commands.work?.wake();
+      store.announce();
     },
   };
 }

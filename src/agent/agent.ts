@@ -2,12 +2,14 @@ import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provid
 import type { AgentRules, ToolRules } from '../core/decide.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
+import type { ModelPrice } from '../core/price.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
 import { agentNodesOf, type AgentNodes, type NodeOptions } from './agent-node.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
 import { checkContextProviders, type CompactionOptions, type ContextProvider } from './context-provider.ts';
 import { windowTokensOf } from './context-window.ts';
+import { pricesOf } from './prices.ts';
 import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
 import type { ToolApproval } from './tool-approval.ts';
@@ -62,6 +64,11 @@ export interface AgentOptions<Context = unknown> {
   readonly state?: StateOptions | false;
   readonly limits?: Partial<AgentLimits>;
   readonly settings?: ModelSettings;
+  /**
+   * What its models ask for a million tokens, by model id, so that the cost of each attempt is recorded with it. All prices of a store are in one currency, whichever it is. Cost is not known of a model that is not in here;
+   * a price that changes changes nothing of what was recorded. Default: none.
+   */
+  readonly prices?: Readonly<Record<string, ModelPrice>>;
 }
 
 /** An agent as the engine uses it: checked, with its defaults filled. Made by {@link agent}. */
@@ -85,12 +92,14 @@ export interface Agent<Context = unknown> {
   readonly state: StatePolicy | null;
   readonly limits: AgentLimits;
   readonly settings: ModelSettings;
+  readonly prices: ReadonlyMap<string, ModelPrice>;
   readonly rules: AgentRules;
 }
 
 /**
  * Declares an agent. Throws `HoldfastError` with code `agent_invalid` for a bad name, a model that is not of the AI SDK's v4
- * specification, a limit that is no positive number, a tool whose policies cannot go together, and nodes that do not fit together: an unknown target, tool or first node, an end from which a transition leads, a name that a tool has.
+ * specification, a limit that is no positive number, a price that is negative or no number, a tool whose policies cannot go together, and nodes that do not fit together: an unknown target, tool or first node, an end from which a transition
+ * leads, a name that a tool has.
  */
 export function agent<Context = unknown>(options: AgentOptions<Context>): Agent {
   const { name, version = '1', model, models = {}, tools = {}, mcp = {}, contextProviders = {}, compaction = {} } = options;
@@ -124,6 +133,7 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     contextProviders: new Map(Object.entries(contextProviders)) as Agent['contextProviders'],
     compaction,
     settings: options.settings ?? {},
+    prices: pricesOf(name, options.prices ?? {}),
     rules: { ...rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined), ...(nodes === null ? {} : { nodes: nodes.rules }) },
   };
 }

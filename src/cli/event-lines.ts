@@ -2,7 +2,7 @@ import type { AssistantStep, CallResult, Entry, MessagePart } from '../core/entr
 import type { FeedEvent } from '../core/feed-event.ts';
 import { actionLines, type AnswerPlace } from './action-lines.ts';
 import { OperationLines } from './operation-progress.ts';
-import { oneLine } from './terminal.ts';
+import { money, oneLine } from './terminal.ts';
 
 /** A session's events as a person reads them: text as it comes, everything else a line of its own. */
 export class EventLines {
@@ -97,6 +97,10 @@ function entryLine(entry: Entry): string | null {
       return `(operation ${entry.operationId}: ${entry.toolName} started)`;
     case 'operation-ended':
       return `(operation ${entry.operationId} ${entry.status}${entry.result === undefined ? '' : `: ${outcomeText(entry.result, 160)}`})`;
+    case 'budget-exhausted': {
+      const amount = (value: number): string => (entry.unit === 'cost' ? money(value) : `${value} tokens`);
+      return `(the budget of the ${entry.per} for the ${entry.period} is used up: ${amount(entry.used)} of ${amount(entry.limit)}; it begins anew at ${new Date(entry.resetAtMs).toISOString()})`;
+    }
     case 'late-result':
       return `${resultLine(entry.result)} (came after all)`;
     case 'tool-results':

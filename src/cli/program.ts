@@ -32,6 +32,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   operations: async () => (await import('./commands/operations.ts')).operationsCommand(),
   operation: async () => (await import('./commands/operations.ts')).operationCommand(),
   node: async () => (await import('./commands/node.ts')).nodeCommand(),
+  usage: async () => (await import('./commands/usage.ts')).usageCommand(),
   follow: async () => (await import('./commands/follow.ts')).followCommand(),
   show: async () => (await import('./commands/show.ts')).showCommand(),
   export: async () => (await import('./commands/export.ts')).exportCommand(),

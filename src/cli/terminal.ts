@@ -44,3 +44,8 @@ export function oneLine(text: string, charsMax: number): string {
   const line = printable(text).replace(/\s+/g, ' ').trim();
   return line.length <= charsMax ? line : `${line.slice(0, charsMax - 1)}…`;
 }
+
+/** An amount of money as its millionths, in the currency of the prices. */
+export function money(micros: number): string {
+  return (micros / 1_000_000).toFixed(6);
+}

@@ -7,6 +7,7 @@ import type { Entry } from '../core/entry.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { System } from '../core/system.ts';
+import type { SpentBudgets } from '../store/spent-budgets.ts';
 import type { SessionRef, Store, StoreTransaction } from '../store/store.ts';
 
 /** What commands work with. */
@@ -17,6 +18,8 @@ export interface CommandHost {
   readonly agents: ReadonlyMap<string, Agent>;
   /** The worker of this process, if it has one. */
   readonly work: WorkPort | null;
+  /** Absent: there are none. */
+  readonly budgets?: SpentBudgets | undefined;
   /** Tells of entries after their commit, for hooks. */
   readonly committed: (ref: SessionRef, entries: readonly Entry[]) => void;
 }
@@ -56,8 +59,8 @@ export interface CommandReply<Reply> {
   readonly replayed: boolean;
 }
 
-export function circumstancesOf({ system }: Pick<CommandHost, 'system'>): Circumstances {
-  return { nowMs: system.clock.nowMs(), mintId: system.ids.mint.bind(system.ids) };
+export function circumstancesOf({ system, budgets }: Pick<CommandHost, 'system' | 'budgets'>): Circumstances {
+  return { nowMs: system.clock.nowMs(), mintId: system.ids.mint.bind(system.ids), budgets };
 }
 
 /** A principal with the role `system` reaches every owner of its tenant; any other only its own sessions (G13). */

@@ -1,3 +1,4 @@
+import type { Principal } from '../agent/tool.ts';
 import { acceptTransition, type Accept, type Accepted } from '../core/accept/transition.ts';
 import type { Refusal } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
@@ -38,6 +39,8 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
   const transition: Transition<Accepted<Reply>> = acceptTransition(command.accept, circumstancesOf(host), { expectedRevision: options.expectedRevision, slot: slot ?? undefined, readsOutcomes: command.reads?.outcomes });
   let result: UpdateResult<Accepted<Reply>>;
   try {
+    // What it may lead to begins in the same commit, if the budgets are known then.
+    if (slot !== null) await readBudgets(host, command.sessionId, options.principal);
     result = await host.store.update({
       key: { tenant: options.principal.tenant, id: command.sessionId, owner: ownerScope(options.principal) },
       idempotency: [...requestKeys(host, command, options), ...(command.keys ?? [])],
@@ -61,6 +64,11 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
   if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
   else slot?.release();
   return { reply, httpStatus: command.httpStatus, replayed: false };
+}
+
+async function readBudgets({ budgets }: CommandHost, sessionId: string, principal: Principal): Promise<void> {
+  const owner = ownerScope(principal);
+  await (owner === undefined ? budgets?.readForSession({ tenant: principal.tenant, id: sessionId }) : budgets?.readFor({ tenant: principal.tenant, owner }));
 }
 
 function requestKeys(host: CommandHost, { name, body, httpStatus }: Pick<Command<unknown>, 'name' | 'body' | 'httpStatus'>, { idempotencyKey, principal }: CommandOptions): readonly Idempotency[] {

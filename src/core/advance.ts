@@ -1,6 +1,7 @@
 import { actionIdOf, type OpenAction } from './action.ts';
 import { expiredCall, failedCall } from './call-result.ts';
 import { withWritesMade } from './call-writes.ts';
+import { usageLimit, usageLimitError, type Exhausted } from './budget.ts';
 import { decide, toolRules, type AgentRules, type Decision } from './decide.ts';
 import type { Circumstances, Draft } from './draft.ts';
 import type { CallResult } from './entry.ts';
@@ -9,6 +10,7 @@ import { limits } from './limits.ts';
 import { enterFirstNode, enterNode, finishTurn } from './node.ts';
 import type { Operation } from './operation.ts';
 import type { Attempt, LastStep, OpenCall, Turn } from './session.ts';
+import { countOf, sumCounts } from './usage.ts';
 
 /** The work that a commit leaves to the worker which holds the claim. */
 export type Work =
@@ -25,7 +27,7 @@ export interface CallsWork {
 }
 
 /** What a change needs besides the session: ids, and the operations that live under the keys of its calls. */
-export interface Advancing extends Pick<Circumstances, 'mintId'> {
+export interface Advancing extends Pick<Circumstances, 'mintId' | 'budgets'> {
   readonly keyedOperations?: readonly Operation[] | undefined;
 }
 
@@ -37,7 +39,7 @@ export interface Advancing extends Pick<Circumstances, 'mintId'> {
 export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): Work | null {
   for (let decisions = 0; ; decisions += 1) {
     invariant(decisions < limits.decisionsPerCommitMax, 'what follows from facts comes to an end');
-    const decision = decide(draft.session, rules, draft.outcomes, draft.nowMs);
+    const decision = decide(draft.session, rules, draft.outcomes, draft.nowMs, exhaustedBy(draft, advancing));
     switch (decision.kind) {
       case 'pause':
         for (const result of decision.known) draft.keepOutcome(result);
@@ -53,6 +55,10 @@ export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): 
       case 'fail':
         draft.endTurn('failed', { error: decision.error });
         break;
+      case 'budget-exhausted':
+        if (!withoutBudget(draft, decision.exhausted)) break;
+        release(draft);
+        return null;
       case 'generate':
         return beginAttempt(draft, advancing.mintId);
       case 'compact':
@@ -90,6 +96,30 @@ function openCallsUp(draft: Draft, rules: AgentRules, decision: Extract<Decision
   if (decision.kind === 'open-actions') for (const { call, recovery } of decision.asked) openAction(draft, rules, decision.stepSeq, call, recovery);
   else if (decision.kind === 'expire-actions') for (const action of decision.actions) expireAction(draft, action);
   else for (const call of decision.calls) startOperation(draft, rules, decision.stepSeq, call, advancing);
+}
+
+/** What this commit itself records is used as well. */
+function exhaustedBy({ session, entries, nowMs }: Draft, { budgets }: Advancing): Exhausted | null {
+  return budgets?.exhausted(session, sumCounts(entries.flatMap((entry) => countOf(entry) ?? [])), nowMs) ?? null;
+}
+
+/** Fails the turn, or lets it wait; returns whether it waits. Looked at again later, it says no second time that it does. */
+function withoutBudget(draft: Draft, exhausted: Exhausted): boolean {
+  const { turn } = draft.session;
+  invariant(turn !== null, 'a generation belongs to a turn');
+  const { whenExhausted, resetAtMs } = exhausted;
+  const waits = whenExhausted === 'wait';
+  const { retry } = turn;
+  if (!waits || retry?.reason !== usageLimit || retry.atMs !== resetAtMs) {
+    const { per, unit, period, limit, used } = exhausted;
+    draft.append({
+      kind: 'budget-exhausted', turnId: turn.id, per, unit, period, limit, used, resetAtMs, nextAttempt: turn.stepAttempts + 1,
+      ...(waits ? { retry: { delayMs: resetAtMs - draft.nowMs, atMs: resetAtMs } } : {}),
+    });
+  }
+  if (!waits) draft.endTurn('failed', { error: usageLimitError(exhausted) });
+  else draft.lookAgainAt(Math.min(resetAtMs, draft.nowMs + limits.budgetLookMs));
+  return waits;
 }
 
 function release(draft: Draft): void {

@@ -52,7 +52,7 @@ export function claim(request: ClaimRequest, rules: AgentRules, circumstances: C
       // The turn is parked, not the session: the next one has all its tries.
       draft.set({ crashes: 0 });
     }
-    const work = advance(draft, rules, { mintId: circumstances.mintId, keyedOperations });
+    const work = advance(draft, rules, { mintId: circumstances.mintId, budgets: circumstances.budgets, keyedOperations });
     return draft.done({ fence: draft.session.fence, work });
   };
 }

@@ -1,4 +1,5 @@
 import type { OpenAction } from './action.ts';
+import { usageLimit, type Exhausted } from './budget.ts';
 import type { CallResult, ErrorInfo } from './entry.ts';
 import { invariant } from './errors.ts';
 import { limits } from './limits.ts';
@@ -68,6 +69,8 @@ export type Decision =
   | { readonly kind: 'deliver' }
   | { readonly kind: 'finish'; readonly reason: 'complete' | 'stop_after_tool' | 'max_steps' }
   | { readonly kind: 'fail'; readonly error: ErrorInfo }
+  /** A budget does not allow the next generation: the turn fails, or waits for the budget's next period. */
+  | { readonly kind: 'budget-exhausted'; readonly exhausted: Exhausted }
   /** The conversation is in no node that the agent has: it goes on in the first. */
   | { readonly kind: 'enter-first-node' }
   | { readonly kind: 'generate' }
@@ -76,10 +79,10 @@ export type Decision =
 
 /**
  * What to do next with a session, from committed facts alone, in the order of design section 5. `outcomes` are those of open
- * calls, stored ahead of their step. What is delivered is delivered only where a generation follows that can answer
+ * calls, stored ahead of their step. `exhausted` is the budget that is used up, if one is. What is delivered is delivered only where a generation follows that can answer
  * it; else the turn ends first and it opens the next one.
  */
-export function decide(session: Session, rules: AgentRules, outcomes: readonly CallResult[], nowMs: number): Decision {
+export function decide(session: Session, rules: AgentRules, outcomes: readonly CallResult[], nowMs: number, exhausted: Exhausted | null = null): Decision {
   const { turn } = session;
   if (turn === null) return { kind: 'rest' };
   const { lastStep } = turn;
@@ -90,8 +93,9 @@ export function decide(session: Session, rules: AgentRules, outcomes: readonly C
   if (lastStep !== null && lastStep.calls === 0 && !(delivers && turn.steps < rules.maxSteps && lastStep.finishReason !== 'content-filter')) return finished(lastStep);
   if (turn.steps >= rules.maxSteps) return { kind: 'finish', reason: 'max_steps' };
   if (attemptsSpent(turn)) return { kind: 'fail', error: attemptsSpentError(turn) };
+  if (exhausted !== null) return { kind: 'budget-exhausted', exhausted };
   if (delivers) return { kind: 'deliver' };
-  if (turn.retry !== null && turn.retry.atMs > nowMs) return { kind: 'wait', untilMs: turn.retry.atMs };
+  if (turn.retry !== null && turn.retry.atMs > nowMs && turn.retry.reason !== usageLimit) return { kind: 'wait', untilMs: turn.retry.atMs };
   if (!isInNode(rules.nodes, session.node)) return { kind: 'enter-first-node' };
   return { kind: turn.compaction === null ? 'generate' : 'compact' };
 }

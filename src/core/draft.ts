@@ -1,4 +1,5 @@
 import type { CallResult, Entry, EntryDraft, ErrorInfo, Interval, MessageContent, SessionEnded, TurnEndReason, UserMessage } from './entry.ts';
+import type { KnownBudgets } from './budget.ts';
 import { entryFormats } from './entry-format.ts';
 import { invariant, isRefusal, type Refusal } from './errors.ts';
 import { limits } from './limits.ts';
@@ -77,6 +78,8 @@ export type Transition<Reply> = (loaded: Loaded) => Change<Reply> | Refusal;
 export interface Circumstances {
   readonly nowMs: number;
   readonly mintId: (prefix: 'turn' | 'msg' | 'att' | 'br' | 'op') => string;
+  /** What is known of the budgets; absent: there are none. */
+  readonly budgets?: KnownBudgets | undefined;
 }
 
 /** A change being put together. */
@@ -142,6 +145,13 @@ export class Draft {
   /** Changes what is no entry: fence, claim, attempt, dispatch. */
   set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs' | 'deleteAfterRestMs' | 'deletesAtMs'>>): void {
     this.session = { ...this.session, ...fields, updatedAtMs: this.nowMs };
+  }
+
+  /** Says when somebody looks whether the try that waits may begin earlier. */
+  lookAgainAt(lookAtMs: number): void {
+    const turn = this.session.turn;
+    invariant(turn !== null && turn.retry !== null, 'a try waits');
+    this.set({ turn: { ...turn, retry: { ...turn.retry, lookAtMs } } });
   }
 
   dropChunks(): void {

@@ -56,6 +56,8 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'late-result': ledger,
   'state-changed': timeline,
   'node-entered': timeline,
+  'late-usage': ledger,
+  'budget-exhausted': ledger,
 };
 
 /** Whether entries of this kind belong to the conversation's history. Unknown kinds do not. */

@@ -1,6 +1,7 @@
+import type { AttemptRecord } from './attempt.ts';
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved } from './action.ts';
-import type { Compaction, ContextInjected, ContextSize } from './compaction.ts';
+import type { Compaction, ContextInjected } from './compaction.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { Binding, Identity } from './identity.ts';
 import type { JsonObject } from './json.ts';
@@ -9,6 +10,7 @@ import type { EntryRedacted, Redaction } from './redaction-entry.ts';
 import type { StateChanged } from './state-entry.ts';
 import type { StepPart } from './step-part.ts';
 import type { LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
+import type { BudgetExhausted, LateUsage } from './usage-entry.ts';
 
 /**
  * The entries of a session's log: one immutable fact each. A kind is either *timeline* (it belongs to the
@@ -30,6 +32,7 @@ export interface EntryHead {
   readonly redacted?: Redaction;
 }
 
+export type { AttemptPurpose, AttemptRecord, Usage } from './attempt.ts';
 export type { CallResult, Outcome } from './call-result.ts';
 export type { FilePart, OtherPart, PartialCallPart, ProviderMetadata, ProviderResultPart, ReasoningPart, SourcePart, StepPart, TextPart, ToolCallPart } from './step-part.ts';
 export type { Interval } from './history-entry.ts';
@@ -77,7 +80,9 @@ export type EntryBody =
   | OperationStarted
   | OperationEnded
   | OperationResult
-  | LateResult;
+  | LateResult
+  | LateUsage
+  | BudgetExhausted;
 
 export interface SessionCreated {
   readonly kind: 'session-created';
@@ -159,40 +164,6 @@ export interface AssistantStep {
 
 export type FinishReason = 'stop' | 'length' | 'content-filter' | 'tool-calls' | 'error' | 'interrupted' | 'other';
 
-/** What one try at a generation was and cost (G14). */
-export interface AttemptRecord {
-  readonly id: string;
-  /** 1 for the first try of a step. */
-  readonly number: number;
-  readonly startedAtMs: number;
-  readonly durationMs?: number;
-  /** From the start to the first part. */
-  readonly firstPartMs?: number;
-  readonly provider?: string;
-  readonly model?: string;
-  readonly agentVersion?: string;
-  /** FNV-1a of the instructions as sent, so that a change of them is seen. */
-  readonly instructionsHash?: string;
-  readonly providerResponseId?: string;
-  /** What it was for. Absent: a step of the turn. */
-  readonly purpose?: AttemptPurpose;
-  /** Size of the prompt as it was measured before it was sent, and the model's window. */
-  readonly context?: ContextSize;
-  /** null: not known, and never guessed. */
-  readonly usage: Usage | null;
-}
-
-/** Generations beside a turn's steps: a summary in place of the history before it, a session's title, the label of a turn, what a simulated user says. */
-export type AttemptPurpose = 'compaction' | 'title' | 'turn-summary' | 'simulated-user';
-
-/** Tokens as the provider counted them; absent where it did not say. */
-export interface Usage {
-  readonly inputTokens?: number;
-  readonly outputTokens?: number;
-  readonly cachedInputTokens?: number;
-  readonly reasoningTokens?: number;
-}
-
 /** The results of a step's calls, in call order: each call of the step exactly once (G8). */
 export interface ToolResults {
   readonly kind: 'tool-results';
@@ -212,7 +183,7 @@ export interface TurnEnded {
 
 /** An error as it is stored and shown: never a secret, never a stack. */
 export interface ErrorInfo {
-  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, … */
+  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, `usage_limit`, … */
   readonly code: string;
   readonly message: string;
   readonly provider?: string;

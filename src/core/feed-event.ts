@@ -1,5 +1,6 @@
 import type { Entry } from './entry.ts';
 import type { OpenAction } from './action.ts';
+import { usageLimit } from './budget.ts';
 import { refuse, type Refusal } from './errors.ts';
 import { operationView, type Operation, type OperationView } from './operation.ts';
 import { redactEntry } from './redact.ts';
@@ -100,6 +101,7 @@ export function feedEvents(cursor: FeedCursor, state: FeedState, tail: FeedTail)
     if (entry.kind === 'attempt-failed' && entry.retry !== undefined) {
       emit({ type: 'retry', attempt: entry.attempt.number + 1, reason: entry.error.code, ...entry.retry });
     }
+    if (entry.kind === 'budget-exhausted' && entry.retry !== undefined) emit({ type: 'retry', attempt: entry.nextAttempt, reason: usageLimit, ...entry.retry });
   }
   if (tail.complete && attempt !== null) {
     const seen = at.attemptId === attempt.id ? at.offsets : [];

@@ -86,6 +86,14 @@ export const limits = {
   retryDelayMsMax: 60_000,
   /** The longest `Retry-After` of a provider that is obeyed; a longer one is cut to it. */
   retryAfterMsMax: 3_600_000,
+  /** What was used of budgets is read again before a generation when it was read so long ago. */
+  budgetAgeMsMax: 1_000,
+  /** A turn that waits for a budget is looked at so often, so that it goes on when the budget is raised. */
+  budgetLookMs: 60_000,
+  /** Owners whose usage a process remembers for their budgets. */
+  budgetOwnersMax: 10_000,
+  /** Days that one request may ask the usage of. */
+  usageDaysMax: 366,
   /** Preparing a generation (context, instructions, prompt): tries, and the wait before the second, doubling. */
   prepareTriesMax: 3,
   prepareDelayMsFirst: 200,

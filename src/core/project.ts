@@ -1,23 +1,23 @@
 import type { OpenAction } from './action.ts';
 import type { ContextSize } from './compaction.ts';
+import { usageLimit } from './budget.ts';
 import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart } from './entry.ts';
 import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
 import { cutBefore, isVisible, joined, openAt } from './intervals.ts';
 import { limits } from './limits.ts';
 import type { OpenCall, QueuedMessage, Session, Turn } from './session.ts';
-import { attemptOf, withAttempt } from './usage.ts';
+import { withUsageOf } from './usage.ts';
 
 /** The session after one more entry. A kind of a newer version changes nothing that this version knows of. */
 export function project(session: Session, entry: Entry): Session {
-  const attempt = attemptOf(entry);
   const next: Session = {
     ...session,
     ...(isTimeline(entry) ? { visible: openAt(session.visible, entry.seq, session.timelineSeq), timelineSeq: entry.seq } : {}),
     lastSeq: entry.seq,
     updatedAtMs: Math.max(session.updatedAtMs, entry.atMs),
     revision: entryFormats[entry.kind]?.movesRevision ? entry.seq : session.revision,
-    usage: attempt === null ? session.usage : withAttempt(session.usage, attempt),
+    usage: withUsageOf(session.usage, entry),
   };
   const projection = projections[entry.kind] as ((session: Session, entry: Entry) => Session) | undefined;
   return projection === undefined ? next : projection(next, entry);
@@ -124,6 +124,8 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'late-result': (session) => session,
   'state-changed': (session) => session,
   'node-entered': (session, { node }) => ({ ...session, node }),
+  'late-usage': (session) => session,
+  'budget-exhausted': (session, { retry, nextAttempt }) => (retry === undefined ? session : withTurn(session, (turn) => ({ ...turn, retry: { ...retry, attempt: nextAttempt, reason: usageLimit } }))),
 };
 
 function openedAction(entry: EntryOf<'action-opened'>): OpenAction {

@@ -158,6 +158,8 @@ export interface Retry {
   /** Number of the attempt that comes. */
   readonly attempt: number;
   readonly reason: string;
+  /** When somebody looks whether it may be tried earlier; absent: nobody does. */
+  readonly lookAtMs?: number;
 }
 
 export interface EndedTurn {
@@ -236,7 +238,7 @@ export function dueAtMs(session: Session): number | null {
   if (ended) return deletesAtMs;
   if (turn === null) return endsAtMs === null || deletesAtMs === null ? (endsAtMs ?? deletesAtMs) : Math.min(endsAtMs, deletesAtMs);
   if (claim !== null) return null;
-  if (pauseOf(turn) === null) return turn.retry?.atMs ?? 0;
+  if (pauseOf(turn) === null) return turn.retry?.lookAtMs ?? turn.retry?.atMs ?? 0;
   const expiries = openActions(turn).flatMap(({ expiresAtMs }) => (expiresAtMs === null ? [] : [expiresAtMs]));
   return expiries.length === 0 ? null : Math.min(...expiries);
 }

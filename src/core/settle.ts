@@ -55,8 +55,8 @@ export function settleGeneration(lease: Lease, outcome: GenerationOutcome, rules
   };
 }
 
-function advancing({ keyedOperations }: Loaded, { mintId }: Circumstances): Advancing {
-  return { mintId, keyedOperations };
+function advancing({ keyedOperations }: Loaded, { mintId, budgets }: Circumstances): Advancing {
+  return { mintId, keyedOperations, budgets };
 }
 
 /** A summary of what has been redacted meanwhile might say it: it is thrown away and made again. */
@@ -126,6 +126,16 @@ export function recordLateResult(turnId: string, stepSeq: number, result: CallRe
     if (call !== undefined && runsAgain && !isTimedOut) return refuse('fence_lost', 'the call is open and somebody else works on it');
     const draft = new Draft(session, nowMs);
     draft.append({ kind: 'late-result', turnId, stepSeq, result: withoutWrites(result) });
+    return draft.done(null);
+  };
+}
+
+/** What an attempt used is known after all, though its worker lost the session and somebody else recorded it without. */
+export function recordLateUsage(turnId: string, attempt: AttemptRecord, nowMs: number): Transition<null> {
+  return ({ session }) => {
+    if (session.turn?.attempt?.id === attempt.id) return refuse('fence_lost', 'the attempt is in flight, and is recorded by whoever has the session');
+    const draft = new Draft(session, nowMs);
+    draft.append({ kind: 'late-usage', turnId, late: attempt });
     return draft.done(null);
   };
 }

@@ -1,10 +1,15 @@
 import type { ContextSize } from '../core/compaction.ts';
-import type { Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
+import type { AttemptRecord, Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
 import { openActions, statusOf, type Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { viewsOf, type ActionView } from './action-view.ts';
 
 const pageEntries = 200;
+
+export interface TurnUsage extends Usage {
+  /** In millionths of the currency of the agent's prices. Absent: not known of any attempt. */
+  readonly costMicros?: number;
+}
 
 /** A turn as clients see it. */
 export interface TurnView {
@@ -19,8 +24,8 @@ export interface TurnView {
   /** Text of its last generation. */
   readonly text: string;
   readonly steps: number;
-  /** Sum over its attempts whose usage is known. */
-  readonly usage: Usage;
+  /** Sum over its attempts whose usage is known; of the cost, over those whose cost is. */
+  readonly usage: TurnUsage;
   readonly messageId: string | null;
   readonly startedAtMs: number | null;
   readonly endedAtMs: number | null;
@@ -93,7 +98,7 @@ export async function findMessageTurn(store: Store, session: Session, messageId:
 
 /** What waits for a turn names the turn that it is to open; what came too late for one changes nothing of it. */
 function belongsToTurn(entry: Entry): entry is Entry & { readonly turnId: string } {
-  return 'turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited' && entry.kind !== 'late-result';
+  return 'turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited' && entry.kind !== 'late-result' && entry.kind !== 'late-usage';
 }
 
 /** Whether the entry is the first of its turn. */
@@ -121,6 +126,10 @@ export function foldTurn(turnId: string, entries: readonly Entry[]): TurnView {
 /** The turn after one more entry of its session; entries of other turns, and of none, change nothing. */
 export function turnAfter(turn: TurnView, entry: Entry): TurnView {
   if (!belongsToTurn(entry) || entry.turnId !== turn.id) return turn;
+  return afterEntry('attempt' in entry ? { ...turn, usage: addUsage(turn.usage, entry.attempt) } : turn, entry);
+}
+
+function afterEntry(turn: TurnView, entry: Entry): TurnView {
   switch (entry.kind) {
     case 'user-message':
       // Others may join it.
@@ -128,13 +137,7 @@ export function turnAfter(turn: TurnView, entry: Entry): TurnView {
     case 'turn-started':
       return { ...turn, startedAtMs: entry.atMs };
     case 'assistant-step':
-      return {
-        ...turn, steps: turn.steps + 1, context: entry.attempt.context ?? turn.context, usage: addUsage(turn.usage, entry.attempt.usage),
-        text: entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join(''),
-      };
-    case 'attempt-failed':
-    case 'history-compacted':
-      return { ...turn, usage: addUsage(turn.usage, entry.attempt.usage) };
+      return { ...turn, steps: turn.steps + 1, context: entry.attempt.context ?? turn.context, text: entry.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('') };
     case 'turn-ended':
       return { ...turn, status: 'ended', reason: entry.reason, error: entry.error ?? null, endedAtMs: entry.atMs };
     default:
@@ -142,9 +145,10 @@ export function turnAfter(turn: TurnView, entry: Entry): TurnView {
   }
 }
 
-function addUsage(sum: Usage, usage: Usage | null): Usage {
-  if (usage === null) return sum;
-  const names = ['inputTokens', 'outputTokens', 'cachedInputTokens', 'reasoningTokens'] as const;
-  const added = names.flatMap((name) => (sum[name] === undefined && usage[name] === undefined ? [] : [[name, (sum[name] ?? 0) + (usage[name] ?? 0)] as const]));
-  return Object.fromEntries(added) as Usage;
+const summed = ['inputTokens', 'outputTokens', 'cachedInputTokens', 'reasoningTokens', 'costMicros'] as const;
+
+function addUsage(sum: TurnUsage, { usage, costMicros }: AttemptRecord): TurnUsage {
+  const more: TurnUsage = { ...usage, ...(costMicros === undefined ? {} : { costMicros }) };
+  const added = summed.flatMap((name) => (sum[name] === undefined && more[name] === undefined ? [] : [[name, (sum[name] ?? 0) + (more[name] ?? 0)] as const]));
+  return Object.fromEntries(added) as TurnUsage;
 }

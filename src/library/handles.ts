@@ -35,6 +35,7 @@ import { readActions, type ActionView } from '../feed/action-view.ts';
 import { readQueue, type QueuedMessageView } from '../feed/queue-view.ts';
 import { sessionView, type SessionView } from '../feed/session-view.ts';
 import { readTranscript, type TranscriptPage } from '../feed/transcript-page.ts';
+import { readSessionUsage, type SessionUsage } from '../feed/usage-view.ts';
 import { readWholeResult } from '../feed/whole-result.ts';
 import type { BranchPage, EntryRange, SessionRef } from '../store/store.ts';
 import { found, shuttingDown, value, type CallOptions, type HandleHost, type SendOptions } from './handle-host.ts';
@@ -277,6 +278,11 @@ export class SessionHandle {
   /** A page of the visible conversation, the latest by default. `limit` at most 100, default 50. */
   async messages(options: { readonly before?: number; readonly limit?: number } = {}): Promise<TranscriptPage> {
     return readTranscript(this.#host.commands.store, await this.#session(), { before: options.before, limit: Math.min(options.limit ?? 50, 100) });
+  }
+
+  /** What the session has used, in all, by model and by purpose; and its attempts after a seq, in their order, `limit` at most 100. Throws `RefusedError`: `session_not_found`. */
+  async usage({ after, limit = limits.pageItemsDefault }: { readonly after?: number | undefined; readonly limit?: number } = {}): Promise<SessionUsage> {
+    return readSessionUsage(this.#host.commands.store, await this.#session(), { after, limit: Math.min(limit, limits.pageItemsMax) });
   }
 
   /** The log: entries after a seq, at most 500 at once. */

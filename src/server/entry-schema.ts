@@ -45,7 +45,7 @@ export const compactionTrigger = z.enum(['manual', 'threshold', 'overflow']);
 const attempt = z.object({
   id: z.string(), number: z.int(), startedAtMs: z.number(), durationMs: z.exactOptional(z.number()), firstPartMs: z.exactOptional(z.number()),
   provider: optionalText, model: optionalText, agentVersion: optionalText, instructionsHash: optionalText, providerResponseId: optionalText, usage: usage.nullable(),
-  purpose: z.exactOptional(z.enum(['compaction', 'title', 'turn-summary', 'simulated-user'])), context: z.exactOptional(contextSize),
+  purpose: z.exactOptional(z.enum(['compaction', 'title', 'turn-summary', 'simulated-user'])), costMicros: tokens, context: z.exactOptional(contextSize),
 });
 
 const stepPart = z.union([
@@ -148,6 +148,11 @@ export const entrySchema = z.discriminatedUnion('kind', [
     deliveryTurnId: optionalText,
   }),
   z.object({ ...head, kind: z.literal('operation-result'), turnId, operationId: z.string(), ...namedCall, result: callResult }),
+  z.object({ ...head, kind: z.literal('late-usage'), turnId, late: attempt }),
+  z.object({
+    ...head, kind: z.literal('budget-exhausted'), turnId, per: z.enum(['owner', 'tenant']), unit: z.enum(['tokens', 'cost']), period: z.enum(['day', 'week', 'month']), limit: z.number(), used: z.number(),
+    resetAtMs: z.number(), nextAttempt: z.int(), retry: z.exactOptional(z.object({ delayMs: z.number(), atMs: z.number() })),
+  }),
   z.object({ ...head, kind: z.literal('late-result'), turnId, stepSeq: z.int(), result: callResult }),
   z.object({
     ...head, kind: z.literal('state-changed'), scope: z.literal('conversation'), key: z.string(), value: z.exactOptional(json), deleted: yes, expiresAtMs: z.exactOptional(z.number()),

@@ -6,6 +6,7 @@ import { entrySchema, errorInfo } from './entry-schema.ts';
 import { eventSchema } from './event-schema.ts';
 import { problemCodes, problemPath, problemTable, type ProblemCode } from './problem-table.ts';
 import * as replies from './reply-schemas.ts';
+import { sessionUsageSchema, usageReportSchema } from './usage-schemas.ts';
 import { stateDeletedSchema, statePageSchema, stateSnapshotSchema, stateValueSchema } from './state-schemas.ts';
 import { nothing, type ReplyShape, type Route } from './route.ts';
 
@@ -26,6 +27,7 @@ const names: Readonly<Record<string, z.ZodType>> = {
   Moved: replies.movedSchema, Edited: replies.editedSchema, Forked: replies.forkedSchema, CompactionBegun: replies.compactedSchema, BranchPage: replies.branchPageSchema, EffectPage: replies.effectPageSchema,
   Transferred: replies.transferredSchema, Redacted: replies.redactedSchema, Transfer: transferInput, RedactEntry: redactInput,
   StateValue: stateValueSchema, StatePage: statePageSchema, StateDeleted: stateDeletedSchema, StateSnapshot: stateSnapshotSchema, SetState: stateSetInput, IncrementState: stateIncrementInput,
+  SessionUsage: sessionUsageSchema, UsageReport: usageReportSchema,
   AgentPage: replies.agentPageSchema, Health: replies.healthSchema, Error: errorInfo, Problem: problemSchema,
   CreateSession: createInput, SendMessage: sendInput, EditMessage: queueEditInput, ChangeSession: settingsInput, StopTurn: stopInput, EndSession: endInput, EnterNode: enterNodeInput,
   Rewind: rewindInput, EditTurn: editInput, RetryTurn: retryInput, Fork: forkInput, RestoreBranch: restoreInput,

@@ -31,7 +31,7 @@ export const sessionSchema = z.object({
   queue: z.object({ held: z.boolean(), count: z.int() }), actions: z.object({ count: z.int() }), operations: z.object({ count: z.int() }), turns: z.int(),
   branches: z.object({ count: z.int() }), redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
   forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(), node: z.string().nullable(),
-  usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
+  usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int(), costMicros: z.exactOptional(z.int()) }),
   context: contextSize.nullable(),
 }) satisfies z.ZodType<SessionView>;
 
@@ -99,7 +99,7 @@ export const wholeResultSchema = z.unknown().describe('Any JSON value: the whole
 
 export const turnSchema = z.object({
   id: z.string(), status: z.enum(['queued', 'running', 'requires_action', 'waiting', 'ended']), reason: turnEndReason.nullable(), error: errorInfo.nullable(), text: z.string(),
-  steps: z.int(), usage, messageId: z.string().nullable(), startedAtMs: z.int().nullable(), endedAtMs: z.int().nullable(),
+  steps: z.int(), usage: usage.extend({ costMicros: z.exactOptional(z.int()) }), messageId: z.string().nullable(), startedAtMs: z.int().nullable(), endedAtMs: z.int().nullable(),
   actions: z.array(actionSchema), context: contextSize.nullable(),
 }) satisfies z.ZodType<TurnView>;
 

@@ -1,6 +1,7 @@
 import type { CallResult, Entry } from '../core/entry.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
+import type { UsageCount } from '../core/usage.ts';
 import type { AnnouncedWorker } from './store.ts';
 
 /**
@@ -48,6 +49,10 @@ export interface StoreSnapshot {
   countSessions(): Promise<number>;
   /** All sessions of all tenants, each with its whole log and what its work in hand refers to. */
   sessions(): AsyncIterable<SessionRows>;
+  /** What was counted, by tenant and day (`dayOf`). */
+  usage(): Promise<readonly { readonly tenant: string; readonly day: number; readonly count: UsageCount }[]>;
+  /** The attempts of sessions that were deleted, as entries without content. */
+  keptAttempts(): AsyncIterable<{ readonly tenant: string; readonly entry: Entry }>;
 }
 
 export interface StrayRows {

@@ -15,6 +15,7 @@ import { readCases } from './conformance/read-cases.ts';
 import { stateCases } from './conformance/state-cases.ts';
 import { transactionCases } from './conformance/transaction-cases.ts';
 import { updateCases } from './conformance/update-cases.ts';
+import { usageCases } from './conformance/usage-cases.ts';
 import { workerCases } from './conformance/worker-cases.ts';
 
 export type { ConformanceCase, Expectation, OpenConformanceStore, OpenedStore, TestApi, Traits } from './conformance/kit.ts';
@@ -43,6 +44,7 @@ const groups: readonly (readonly [name: string, cases: readonly ConformanceCase[
   ['owners and tenants', ownershipCases],
   ['lists', listCases],
   ['deleting, closing, reopening', deleteCases],
+  ['usage', usageCases],
   ['workers', workerCases],
   ['outbox and hints', outboxCases],
   ['transactions of callers', transactionCases],

@@ -11,6 +11,7 @@ import type { StateWrite } from '../core/state.ts';
 import type { StreamSegment } from '../core/stream-parts.ts';
 import type { Idempotency, SessionRef } from './session-ref.ts';
 import type { StateStore } from './state-store.ts';
+import type { UsageStore } from './usage-store.ts';
 import type { AnnouncedWorker, Claimable, ClaimableQuery, DeadWorkers, HeldSession, Renewal, WorkerRow } from './worker-row.ts';
 
 export type { Idempotency, SessionRef } from './session-ref.ts';
@@ -26,6 +27,7 @@ export interface Store {
   readonly name: string;
   readonly capabilities: StoreCapabilities;
   readonly state: StateStore;
+  readonly usage: UsageStore;
 
   /** Brings the schema up to date. Safe to call from many processes at once and again. Rejects with code `store_unsupported` when the data asks for a newer version of Holdfast than this. */
   migrate(): Promise<void>;

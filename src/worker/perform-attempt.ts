@@ -4,7 +4,7 @@ import type { ErrorInfo } from '../core/entry.ts';
 import type { Attempt } from '../core/session.ts';
 import type { GenerationOutcome } from '../core/settle.ts';
 import { performCompaction } from './perform-compaction.ts';
-import { AttemptMeasure, errorText, performGeneration, prepareWithRetries, type Prepared } from './perform-generation.ts';
+import { AttemptMeasure, errorText, performGeneration, prepareWithRetries, type AbortedGeneration, type Prepared } from './perform-generation.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 
 /** How much of the window stays word for word at the end of a history that is compacted by itself. */
@@ -14,17 +14,17 @@ const gainShareMin = 0.1;
 
 /**
  * One try at what the turn needs next: the step that the decision asked for or, where the prompt has grown over its agent's share of the window, first a summary in place of the history before it. Never
- * throws; null when the run was aborted meanwhile.
+ * throws.
  */
-export async function performAttempt(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | null> {
+export async function performAttempt(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | AbortedGeneration> {
   const { clock } = host.system;
-  const measured = new AttemptMeasure(attempt, run.agent.version);
+  const measured = new AttemptMeasure(attempt, run.agent);
   const failed = (error: ErrorInfo): GenerationOutcome => ({ kind: 'failed', attempt: measured.record(clock.nowMs()), error, retryAfterMs: 0 });
   let prepared: Prepared;
   try {
     prepared = await prepareWithRetries(host, run);
   } catch (error) {
-    if (run.abort.signal.aborted) return null;
+    if (run.abort.signal.aborted) return { kind: 'aborted', attempt: measured.record(clock.nowMs()) };
     return failed({ code: 'prepare_failed', message: errorText(error), retryable: false });
   }
   const { size } = prepared;
@@ -35,7 +35,7 @@ export async function performAttempt(host: WorkerHost, run: SessionRun, attempt:
   if (asked?.trigger === 'manual') return failed({ code: 'nothing_to_compact', message: 'there is nothing in the history that a summary could stand for', retryable: false });
   if (asked !== null || size.tokens > size.windowTokens) return failed(overflow(size, run.history.isFreshlyCompacted));
   const outcome = await performGeneration(host, run, attempt, prepared, measured);
-  return outcome?.kind === 'failed' ? afterFailure(run, outcome, size) : outcome;
+  return outcome.kind === 'failed' ? afterFailure(run, outcome, size) : outcome;
 }
 
 function isOver({ agent }: SessionRun, { tokens, windowTokens }: ContextSize): boolean {

@@ -11,7 +11,7 @@ import { classifyFailure } from '../core/retry.ts';
 import type { Attempt } from '../core/session.ts';
 import type { GenerationOutcome } from '../core/settle.ts';
 import { StreamDeadlines } from './deadlines.ts';
-import { AttemptMeasure, hashText, readStream, type Prepared } from './perform-generation.ts';
+import { AttemptMeasure, hashText, readStream, type AbortedGeneration, type Prepared } from './perform-generation.ts';
 import { providerFailure } from './provider-failure.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 import { StreamAssembler } from './stream-assembler.ts';
@@ -34,16 +34,15 @@ export interface Compacting {
 }
 
 /**
- * Has a summary written of what the plan covers, piece by piece where it is too long for one prompt, each with the summary of those before it. Nothing of it is shown as an answer. Never throws; null when the
- * run was aborted meanwhile.
+ * Has a summary written of what the plan covers, piece by piece where it is too long for one prompt, each with the summary of those before it. Nothing of it is shown as an answer. Never throws.
  */
-export async function performCompaction(host: WorkerHost, run: SessionRun, { prepared, plan, trigger, asked }: Compacting, attempt: Attempt): Promise<GenerationOutcome | null> {
+export async function performCompaction(host: WorkerHost, run: SessionRun, { prepared, plan, trigger, asked }: Compacting, attempt: Attempt): Promise<GenerationOutcome | AbortedGeneration> {
   const { clock } = host.system;
   const { agent, history } = run;
   const { size } = prepared;
   const model = agent.compaction.model ?? prepared.model;
   const instructions = agent.compaction.instructions ?? compactionInstructions;
-  const measured = new AttemptMeasure({ ...attempt, purpose: 'compaction' }, agent.version);
+  const measured = new AttemptMeasure({ ...attempt, purpose: 'compaction' }, agent);
   measured.called({ model, size, instructionsHash: hashText(instructions) });
   const usages: (Usage | null)[] = [];
   const writer: Writer = {
@@ -65,8 +64,8 @@ export async function performCompaction(host: WorkerHost, run: SessionRun, { pre
       },
     };
   } catch (error) {
-    if (run.abort.signal.aborted) return null;
     const record = measured.record(clock.nowMs());
+    if (run.abort.signal.aborted) return { kind: 'aborted', attempt: record };
     if (error instanceof HoldfastError && ownFailures.has(error.code)) return { kind: 'failed', attempt: record, error: { code: error.code, message: error.message, retryable: false }, retryAfterMs: 0 };
     const failure = providerFailure(error, model.provider, clock.nowMs());
     return { kind: 'failed', attempt: record, error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0 };

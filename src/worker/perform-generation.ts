@@ -1,10 +1,11 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
-import { modelOf, windowOf, type StepScope } from '../agent/agent.ts';
+import { modelOf, windowOf, type Agent, type StepScope } from '../agent/agent.ts';
 import { toolsInNode, type AgentNode, type Instructions } from '../agent/agent-node.ts';
 import { contextMessages } from '../agent/prompt.ts';
 import { estimatedTokens } from '../agent/context-size.ts';
 import { callRules } from '../agent/call-needs.ts';
 import { checkInput, modelTools, type CheckedInput } from '../agent/model-tools.ts';
+import { withCost } from '../agent/prices.ts';
 import { isProviderExecuted, type AgentTool } from '../agent/tool.ts';
 import type { ContextSize } from '../core/compaction.ts';
 import type { AttemptRecord, StepPart, ToolCallPart, Usage } from '../core/entry.ts';
@@ -35,8 +36,14 @@ export interface Prepared extends DueContext {
   readonly tools: ReadonlyMap<string, AgentTool>;
 }
 
-/** Calls the model and stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
-export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt, prepared: Prepared, measured: AttemptMeasure): Promise<GenerationOutcome | null> {
+/** What is known of an attempt that was aborted, because the session is somebody else's or the process goes away. */
+export interface AbortedGeneration {
+  readonly kind: 'aborted';
+  readonly attempt: AttemptRecord;
+}
+
+/** Calls the model and stores what it says as it says it. Never throws. */
+export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt, prepared: Prepared, measured: AttemptMeasure): Promise<GenerationOutcome | AbortedGeneration> {
   const { clock } = host.system;
   const { injected } = prepared;
   measured.called(prepared);
@@ -51,8 +58,8 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
     return { kind: 'generated', attempt: measured.record(clock.nowMs()), parts: withIndexes(parts), finishReason: assembler.finish?.reason ?? 'other', warnings: [...assembler.warnings, ...prepared.warnings], injected };
   } catch (error) {
     await writer.close();
-    if (run.abort.signal.aborted) return null;
     measured.answered(assembler);
+    if (run.abort.signal.aborted) return { kind: 'aborted', attempt: measured.record(clock.nowMs()) };
     const failure = providerFailure(deadlines.fault ?? error, prepared.model.provider, clock.nowMs());
     return { kind: 'failed', attempt: measured.record(clock.nowMs()), error: classifyFailure(failure), retryAfterMs: failure.retryAfterMs ?? 0, injected };
   } finally {
@@ -241,13 +248,17 @@ function withIndexes(parts: readonly StepPart[]): readonly StepPart[] {
 
 /** What is recorded of an attempt (G14). */
 export class AttemptMeasure {
+  readonly #prices: Agent['prices'];
   #record: AttemptRecord;
+  #modelAsked: string | undefined;
 
-  constructor(attempt: Attempt, agentVersion: string) {
-    this.#record = { ...attempt, agentVersion, usage: null };
+  constructor(attempt: Attempt, { version, prices }: Agent) {
+    this.#record = { ...attempt, agentVersion: version, usage: null };
+    this.#prices = prices;
   }
 
   called({ model, instructionsHash, size }: Pick<Prepared, 'model' | 'instructionsHash' | 'size'>): void {
+    this.#modelAsked = model.modelId;
     this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash, context: size };
   }
 
@@ -267,6 +278,6 @@ export class AttemptMeasure {
   }
 
   record(nowMs: number): AttemptRecord {
-    return { ...this.#record, durationMs: Math.max(0, nowMs - this.#record.startedAtMs) };
+    return withCost({ ...this.#record, durationMs: Math.max(0, nowMs - this.#record.startedAtMs) }, this.#prices, this.#modelAsked);
   }
 }

@@ -5,6 +5,7 @@ import type { UpdateRequest, UpdateResult } from '../store/store.ts';
 import { catchUp } from './history-cache.ts';
 import { performCalls } from './perform-calls.ts';
 import { performAttempt } from './perform-attempt.ts';
+import { recordUsageLate } from './late-usage.ts';
 import type { SessionRun, WorkerHost } from './session-run.ts';
 
 /**
@@ -21,6 +22,7 @@ export async function runSession(host: WorkerHost, run: SessionRun, firstWork: W
     }
     const performed: Performed = work.kind === 'generate' ? await generate(host, run, work) : await call(host, run, work);
     if (performed.kind === 'aborted') return giveBack(host, run, performed.handOver);
+    await host.budgets?.readFor(run.session);
     const result: UpdateResult<Work | null> = await host.store.update({ key: run.ref, reads: performed.reads, transition: performed.transition });
     if (result.kind !== 'committed') return performed.recordLost?.();
     run.session = result.session;
@@ -35,11 +37,16 @@ type Performed =
   | { readonly kind: 'done'; readonly transition: Transition<Work | null>; readonly reads: NonNullable<UpdateRequest<Work | null>['reads']>; readonly recordLost?: () => void }
   | { readonly kind: 'aborted'; readonly handOver: HandOver };
 
-async function generate(host: WorkerHost, run: SessionRun, { attempt }: Extract<Work, { kind: 'generate' }>): Promise<Performed> {
+async function generate(host: WorkerHost, run: SessionRun, { turnId, attempt }: Extract<Work, { kind: 'generate' }>): Promise<Performed> {
   const outcome = await performAttempt(host, run, attempt);
-  if (outcome === null) return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: { ...attempt, usage: null } } };
+  // Whoever took the session recorded the attempt, and could not know what it used.
+  const recordLost = (): void => recordUsageLate(host, run.ref, turnId, outcome.attempt);
+  if (outcome.kind === 'aborted') {
+    if (run.abort.signal.reason === 'fence-lost') recordLost();
+    return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: outcome.attempt } };
+  }
   return {
-    kind: 'done', reads: operationKeys(outcome),
+    kind: 'done', reads: operationKeys(outcome), recordLost,
     transition: settleGeneration(run.lease, outcome, run.agent.rules, { ...circumstances(host), random: host.system.random.next() }),
   };
 }
@@ -57,9 +64,8 @@ function operationKeys(outcome: GenerationOutcome): { readonly operationKeys?: r
   return keys.length === 0 ? {} : { operationKeys: keys };
 }
 
-function circumstances(host: WorkerHost) {
-  const { clock, ids } = host.system;
-  return { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) };
+function circumstances({ system: { clock, ids }, budgets }: WorkerHost) {
+  return { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids), budgets };
 }
 
 function unbegun(work: Work): HandOver {

@@ -5,6 +5,7 @@ import type { Entry, EntryOf } from '../core/entry.ts';
 import type { Lease } from '../core/settle.ts';
 import type { Session } from '../core/session.ts';
 import type { System } from '../core/system.ts';
+import type { SpentBudgets } from '../store/spent-budgets.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import type { McpConnections } from '../mcp/mcp-connections.ts';
 import type { Log } from './log.ts';
@@ -20,6 +21,8 @@ export interface WorkerHost {
   readonly mcp: McpConnections;
   /** Before the path of an address that somebody outside is given; '' where it is not known. */
   readonly publicUrl: string;
+  /** Absent: there are none. */
+  readonly budgets?: SpentBudgets | undefined;
   /** Tells of entries after their commit, for hooks. */
   readonly committed: (ref: SessionRef, entries: readonly Entry[]) => void;
 }

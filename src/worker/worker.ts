@@ -304,12 +304,13 @@ export class Worker {
   }
 
   async #claimAs(solo: boolean, ref: Claimable, agent: Agent, deadWorkers: readonly string[]): Promise<'needs-solo' | 'done'> {
-    const { store, system: { clock, ids } } = this.#host;
+    const { store, system: { clock, ids }, budgets } = this.#host;
+    await budgets?.readForSession(ref);
     const request = { worker: this.#lease.id, solo, isDead: (worker: string) => deadWorkers.includes(worker) };
     const result = await store.update({
       key: ref,
       reads: { outcomes: true },
-      transition: this.#notUnderstood.guarding(claim(request, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) })),
+      transition: this.#notUnderstood.guarding(claim(request, agent.rules, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids), budgets })),
     });
     if (result.kind === 'refused') return result.refusal.details?.['solo'] === true ? 'needs-solo' : 'done';
     if (result.kind === 'committed') {

@@ -27,7 +27,7 @@ describe('the command line', () => {
     const cwd = await folder();
     const help = await runCli(['--help'], { cwd });
     expect(help.code).toBe(0);
-    for (const name of ['dev', 'serve', 'worker', 'sessions', 'send', 'actions', 'approve', 'deny', 'answer', 'stop', 'queue', 'rewind', 'redo', 'edit', 'retry', 'fork', 'branches', 'restore', 'effects', 'operations', 'operation', 'follow', 'show', 'export', 'import', 'migrate', 'doctor']) expect(help.stdout).toContain(`  ${name} `);
+    for (const name of ['dev', 'serve', 'worker', 'sessions', 'send', 'actions', 'approve', 'deny', 'answer', 'stop', 'queue', 'rewind', 'redo', 'edit', 'retry', 'fork', 'branches', 'restore', 'effects', 'operations', 'operation', 'usage', 'follow', 'show', 'export', 'import', 'migrate', 'doctor']) expect(help.stdout).toContain(`  ${name} `);
     const manifest = JSON.parse(await readFile(path.join(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string };
     expect(await runCli(['--version'], { cwd })).toMatchObject({ code: 0, stdout: `${manifest.version}\n` });
   });

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { createHoldfast } from '../../src/create-holdfast.ts';
 import { openDatabase, type Database } from '../../src/store/sqlite/open-database.ts';
 import { temporaryDatabase } from '../support/open-holdfast.ts';
 import { runCli, runCliJson, type CliResult } from '../support/run-cli.ts';
@@ -56,6 +57,19 @@ describe('the doctor', () => {
   ])('finds %s', async (_what, codes, message, change) => {
     const found = await examined(change);
     expect(found).toEqual({ code: 1, codes, messages: expect.stringContaining(message) as string });
+  });
+
+  it('warns of counters of usage that are not what the logs say, and of nothing where sessions were deleted', async () => {
+    const { cwd } = await damaged(() => undefined);
+    await using holdfast = await createHoldfast({ agents: [], store: `sqlite:${path.join(cwd, 'holdfast.db')}`, worker: false });
+    const { items: [session] } = await holdfast.sessions.list();
+    const warnings = async () => ((await runCliJson(['doctor'], { cwd })) as unknown as readonly { ok: boolean; warnings: readonly { code: string; message: string }[] }[])[0]?.warnings.filter(({ code }) => code === 'usage_differs');
+    await (await holdfast.sessions.get(session?.id ?? '')).delete();
+    expect(await warnings()).toEqual([]);
+    const database = await openDatabase(path.join(cwd, 'holdfast.db'));
+    database.exec('UPDATE usage_counter SET attempts = attempts + 1');
+    database.close();
+    expect(await warnings()).toEqual([{ code: 'usage_differs', message: expect.stringMatching(/^the counters of tenant default on \d{4}-\d\d-\d\d have attempts 3; the logs have 2$/) as string }]);
   });
 
   it('finds work that nobody will ever look at', async () => {

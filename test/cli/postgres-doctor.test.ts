@@ -22,7 +22,7 @@ describe('the doctor on Postgres', () => {
   it('finds nothing wrong with a store that is in order, and says what the server is like', async () => {
     const { findings, warnings, checks, sessions } = await examined(async () => undefined);
     expect({ findings, warnings, sessions }).toEqual({ findings: [], warnings: [], sessions: 1 });
-    expect(checks.map(({ name, ok, warns }) => [name, ok, warns])).toEqual(['Node.js', 'Postgres', 'durability', 'hints', 'vacuum', 'schema', 'stray rows', 'workers', 'sessions'].map((name) => [name, true, false]));
+    expect(checks.map(({ name, ok, warns }) => [name, ok, warns])).toEqual(['Node.js', 'Postgres', 'durability', 'hints', 'vacuum', 'schema', 'stray rows', 'workers', 'sessions', 'usage'].map((name) => [name, true, false]));
     const details = new Map(checks.map(({ name, detail }) => [name, detail]));
     expect(details.get('Postgres')).toMatch(/^\d+[\d.]*.*, transactions are read committed by default$/);
     expect(details.get('durability')).toBe('synchronous_commit is on');
@@ -34,7 +34,7 @@ describe('the doctor on Postgres', () => {
     const cli = await postgresCli();
     await runCliJson(['send', 'new', 'hello'], cli.options);
     const { code, stdout } = await runCli(['doctor'], cli.options);
-    expect([code, stdout.endsWith('ok   sessions    1 agree with their logs\nnothing is wrong\n')]).toEqual([0, true]);
+    expect([code, stdout.endsWith('ok   sessions    1 agree with their logs\nok   usage       the counters of 1 day agree with the logs\nnothing is wrong\n')]).toEqual([0, true]);
     expect(await runCliJson(['doctor'], cli.options)).toMatchObject([{ ok: true, findings: [], warnings: [], sessions: 1 }]);
     await cli.query('DELETE FROM {schema}.entry WHERE seq = 2');
     const damaged = await runCli(['doctor'], cli.options);

@@ -5,6 +5,7 @@ import { entryFormats, isTimeline } from '../../src/core/entry-format.ts';
 import { isVisible, wholeLog } from '../../src/core/intervals.ts';
 import { isLive, type Operation } from '../../src/core/operation.ts';
 import { awaitedOperations, dueAtMs, openActions, type Session } from '../../src/core/session.ts';
+import { counterChanges, sumCounts } from '../../src/core/usage.ts';
 import { unansweredIn } from '../support/answered-prompt.ts';
 import { foldLog, toldByLog } from '../support/log-fold.ts';
 import { happen, happeningsOf, newborn, type Happening } from '../support/random-history.ts';
@@ -102,7 +103,12 @@ describe('whatever happens to a session', () => {
       const attempts = log.flatMap((entry) => ('attempt' in entry && !('scripted' in entry) ? [entry.attempt] : []));
       expect(new Set(attempts.map(({ id }) => id)).size).toBe(attempts.length);
       expect(session.usage.attempts).toBe(attempts.length);
-      expect(session.usage.inputTokens).toBe(attempts.reduce((sum, { usage }) => sum + (usage?.inputTokens ?? 0), 0));
+      const known = [...attempts, ...log.flatMap((entry) => (entry.kind === 'late-usage' ? [entry.late] : []))];
+      expect(session.usage.inputTokens).toBe(known.reduce((sum, { usage }) => sum + (usage?.inputTokens ?? 0), 0));
+      expect(session.usage.costMicros ?? 0).toBe(known.reduce((sum, { costMicros = 0 }) => sum + costMicros, 0));
+      const counted = sumCounts(counterChanges(session, log).map(({ count }) => count));
+      expect([counted.attempts, counted.inputTokens, counted.costMicros]).toEqual([session.usage.attempts, session.usage.inputTokens, session.usage.costMicros ?? 0]);
+      expect(counted.attemptsWithoutUsage).toBe(attempts.length - new Set(known.filter(({ usage }) => usage !== null).map(({ id }) => id)).size);
     })), runs);
   });
 

@@ -3,7 +3,9 @@ import type { CallResult, Entry } from '../../src/core/entry.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import { isLive } from '../../src/core/operation.ts';
 import { readSession } from '../../src/store/postgres/session-rows.ts';
+import { countOf, sumCounts } from '../../src/core/usage.ts';
 import type { SessionRef } from '../../src/store/store.ts';
+import { countOfRow, keptEntry } from '../../src/store/usage-store.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 type Columns = Readonly<Record<string, string | number | null>>;
@@ -33,12 +35,20 @@ export async function faultsOfSchema(client: Client, schema: string, acknowledge
       const own = (rows: readonly Row[]): readonly Row[] => rows.filter((other) => other['tenant'] === row['tenant'] && other['session_id'] === row['id']);
       return faultsOfSession(row, { entries: own(entries), chunks: own(chunks), outcomes: own(outcomes), operations: own(operations), branches: own(branches) });
     }),
+    ...faultsOfUsage(entries, await table('usage_kept'), await table('usage_counter')),
     ...acknowledged.flatMap(({ ref, marks }) => {
       if (!known.has(`${ref.tenant}\n${ref.id}`)) return [];
       const log = entries.filter((row) => row['tenant'] === ref.tenant && row['session_id'] === ref.id).map(entryOf);
       return marks.flatMap((mark) => faultsOfMark(log, mark));
     }),
   ];
+}
+
+/** What was counted is what the logs record, and what is kept of those that are gone (G14). */
+function faultsOfUsage(entries: readonly Row[], kept: readonly Row[], counters: readonly Row[]): readonly string[] {
+  const recorded = [...entries.map(entryOf), ...kept.map((row) => keptEntry(Number(row['seq']), String(row['body'])))];
+  const [logged, counted] = [sumCounts(recorded.flatMap((entry) => countOf(entry) ?? [])), sumCounts(counters.map(countOfRow))];
+  return JSON.stringify(logged) === JSON.stringify(counted) ? [] : [`the logs record ${JSON.stringify(logged)}, the counters have ${JSON.stringify(counted)}`];
 }
 
 interface Beside {

@@ -5,6 +5,7 @@ import { createSession, type CreateCommand } from '../../src/core/accept/create.
 import { acceptTransition, type Accept } from '../../src/core/accept/transition.ts';
 import { actionIdOf, type ActionAnswer } from '../../src/core/action.ts';
 import type { Work } from '../../src/core/advance.ts';
+import type { Exhausted } from '../../src/core/budget.ts';
 import { claim, type ClaimRequest } from '../../src/core/claim.ts';
 import type { AgentRules, ToolRules } from '../../src/core/decide.ts';
 import type { Change, StoredOutcome, Transition } from '../../src/core/draft.ts';
@@ -68,6 +69,8 @@ export class PureSession {
   nowMs = 1_000;
   /** For the jitter of retries. */
   random = 0.5;
+  /** The budget that is used up. */
+  exhausted: Exhausted | null = null;
   rules: AgentRules;
   /** What the last claim or settlement left to be done. */
   work: Work | null = null;
@@ -89,7 +92,7 @@ export class PureSession {
   }
 
   get circumstances(): SettleCircumstances {
-    return { nowMs: this.nowMs, random: this.random, mintId: (prefix) => this.mint(prefix) };
+    return { nowMs: this.nowMs, random: this.random, mintId: (prefix) => this.mint(prefix), budgets: { isKnown: () => true, exhausted: () => this.exhausted } };
   }
 
   mint(prefix: string): string {

@@ -22,7 +22,7 @@ import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
 } from '../../src/core/operation-transitions.ts';
 import { isSummarised } from '../../src/core/redact.ts';
-import { recordLateResult } from '../../src/core/settle.ts';
+import { recordLateResult, recordLateUsage } from '../../src/core/settle.ts';
 import { streamedPartsOf, type StreamSegment } from '../../src/core/stream-parts.ts';
 import { callPart, givenAnswer, PureSession, rulesWith, textPart } from './pure-session.ts';
 
@@ -256,6 +256,17 @@ const happenings = {
     const { index, toolCallId, toolName } = call;
     return pure.apply(recordLateResult(step.turnId, step.seq, { index, toolCallId, toolName, outcome: 'done', output: 'late' }, pure.nowMs));
   },
+  /** A budget is used up, or is not any more: its next period has begun, or it was raised. */
+  budget: (pure: PureSession, pick: number) => {
+    pure.exhausted = pick % 3 > 0 ? null : {
+      per: 'owner', unit: 'tokens', period: 'day', limit: 10, used: 10 + (pick % 7), resetAtMs: pure.nowMs + 400 + pick, whenExhausted: pick % 2 === 0 ? 'wait' : 'fail',
+    };
+  },
+  lateUsage: (pure: PureSession, pick: number) => {
+    const known = new Set(pure.entries('late-usage').map(({ late }) => late.id));
+    const given = pure.log.flatMap((entry) => (entry.kind === 'attempt-lost' || entry.kind === 'attempt-stopped' ? [entry] : [])).findLast(({ attempt }) => !known.has(attempt.id));
+    return given === undefined ? null : pure.apply(recordLateUsage(given.turnId, { ...given.attempt, usage: { inputTokens: pick }, ...(pick % 2 === 0 ? { costMicros: pick } : {}) }, pure.nowMs));
+  },
   results: (pure: PureSession, pick: number) => {
     const calls = pure.session.turn?.lastStep?.openCalls ?? [];
     return pure.results(Object.fromEntries(calls.map(({ index, toolName }) => {
@@ -270,7 +281,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, compact: 3, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, compact: 3, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1, lateUsage: 1, budget: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */

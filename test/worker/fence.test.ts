@@ -95,10 +95,10 @@ async function everything({ other, session }: Bench) {
   return { entries: await session.entries(), row: await other.store.readSession(key), outcomes, chunks };
 }
 
-/** All but the real results of calls that were given up: they are kept beside, and change nothing. */
+/** All but the real results of calls that were given up, and the usage of attempts that were: they are kept beside, and change nothing. */
 function withoutLate({ entries, row, ...rest }: Awaited<ReturnType<typeof everything>>) {
-  const { lastSeq: _seq, updatedAtMs: _at, ...kept } = row ?? { lastSeq: 0, updatedAtMs: 0 };
-  return { ...rest, row: kept, entries: entries.filter(({ kind }) => kind !== 'late-result') };
+  const { lastSeq: _seq, updatedAtMs: _at, usage: _usage, ...kept } = row ?? { lastSeq: 0, updatedAtMs: 0, usage: null };
+  return { ...rest, row: kept, entries: entries.filter(({ kind }) => kind !== 'late-result' && kind !== 'late-usage') };
 }
 
 describe('work whose claim was superseded (G4)', () => {
@@ -112,7 +112,11 @@ describe('work whose claim was superseded (G4)', () => {
     const before = await everything(bench);
     bench.late.open();
     await bench.system.settle();
-    expect(withoutLate(await everything(bench))).toEqual(withoutLate(before));
+    const after = await everything(bench);
+    expect(withoutLate(after)).toEqual(withoutLate(before));
+    // What the provider asks for it is asked for all the same (G14).
+    const used = after.entries.flatMap((entry) => (entry.kind === 'late-usage' ? [entry.late.usage] : []));
+    expect(used).toEqual(what === 'a finished generation' ? [{ inputTokens: 10, outputTokens: 5, cachedInputTokens: 0, reasoningTokens: 0 }] : []);
     expect(bench.answers).toEqual([what === 'live output' || what === 'an outcome ahead of its step' ? 'fence-lost' : expect.objectContaining({ kind: 'refused' })]);
     // What depended on that commit did not happen, and the worker has let go.
     expect(bench.ran).not.toContain('pay 3');

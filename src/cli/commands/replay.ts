@@ -111,10 +111,11 @@ async function replay(options: ReplayOptions, json: boolean): Promise<void> {
 
 /** The report for a person: what was done, what was found, the first differences in detail. */
 export function describeReport({ summary, differences, shortfalls, notes, passed }: ReplayReport): string {
-  const { conversations, turns, toolCalls, mismatches, lost, duplicated, unknown, kills, killsInModel, killsInTool, seconds, turnsPerSecond, actions, operations, steered, late, pauses, terminations } = summary;
+  const { conversations, turns, toolCalls, mismatches, lost, duplicated, unknown, kills, killsInModel, killsInTool, seconds, turnsPerSecond, actions, operations, steered, late, attempts, attemptsLost, pauses, terminations } = summary;
   return [
     `${conversations} conversations, ${turns} turns, ${toolCalls} tool calls in ${seconds.toFixed(1)} s: ${turnsPerSecond} turns/s`,
     ...(actions + operations + steered > 0 ? [`${actions} answers from outside, ${operations} operations, ${steered} steered messages`] : []),
+    `${attempts} generations recorded${attemptsLost > 0 ? `, ${attemptsLost} of them lost with their process` : ''}`,
     ...(late > 0 ? [`${late} results came after their calls had been given up`] : []),
     ...(kills > 0 || shortfalls.length > 0 ? [`${kills} kills, ${killsInModel} in a generation, ${killsInTool} in a tool; ${unknown} calls ended unknown by them`] : []),
     ...(pauses + terminations > 0 ? [`${pauses} processes paused, ${terminations} connections ended`] : []),

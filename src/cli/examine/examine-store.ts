@@ -3,6 +3,7 @@ import type { Problem, SchemaVersions, StoreSnapshot } from '../../store/adminis
 import { StoreError } from '../../store/store-error.ts';
 import { openAdministration } from '../open-store.ts';
 import { examineSession } from './examine-session.ts';
+import { examineUsage, UsageTally } from './examine-usage.ts';
 import { examineWorkers } from './examine-workers.ts';
 import type { Finding } from './finding.ts';
 
@@ -76,11 +77,15 @@ async function examineRows(snapshot: StoreSnapshot, { latest }: SchemaVersions, 
   const total = await snapshot.countSessions();
   progress.onSessions(total);
   const findings: Finding[] = [];
+  const logged = new UsageTally();
   for await (const { columns, session, entries, ...work } of snapshot.sessions()) {
+    for (const entry of entries) logged.add(session.tenant, entry);
     findings.push(...examineSession({ columns, session }, entries, work));
     progress.onSession();
   }
   report.add('sessions', `${total} agree with their logs`, { findings });
+  const usage = await examineUsage(snapshot, logged);
+  report.add('usage', usage.detail, { warnings: usage.warnings });
   return total;
 }
 

@@ -47,6 +47,8 @@ function onceOnly(entry: Entry): readonly string[] {
     case 'attempt-lost':
     case 'attempt-stopped':
       return [`attempt ${entry.attempt.id}`];
+    case 'late-usage':
+      return [`usage of attempt ${entry.late.id}, come late`];
     case 'action-opened':
     case 'action-resolved':
       return [`${entry.kind} ${entry.actionId}`];
@@ -105,6 +107,9 @@ function attemptFindings(entries: readonly Entry[], session: Session, run: RunEv
     } else if (entry.kind === 'attempt-stopped') {
       counted(entry, entry.attempt);
       mismatch(`entry ${entry.seq} says that an attempt was stopped, and nobody stopped it`, 'no stop', entry.attempt.id);
+    } else if (entry.kind === 'late-usage') {
+      const given = entries.find((each) => each.kind === 'attempt-lost' && each.attempt.id === entry.late.id && each.attempt.usage === null);
+      if (given === undefined) mismatch(`entry ${entry.seq} says what an attempt used that no entry says was lost`, 'no usage', entry.late.id);
     } else if (entry.kind === 'turn-ended') {
       next = 1;
     }

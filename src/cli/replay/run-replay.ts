@@ -2,9 +2,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
+import { dayOf } from '../../core/calendar.ts';
 import type { Entry } from '../../core/entry.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import type { Operation } from '../../core/operation.ts';
+import { addCounts, countOf, noCount, sumCounts } from '../../core/usage.ts';
+import { checkCounters } from './check-counters.ts';
 import { compareConversation } from './compare.ts';
 import { RunEvidence, type Difference, type Kill, type Pause } from './evidence.ts';
 import { ExecutionJournal, readJournals, type JournalLine } from './execution-journal.ts';
@@ -14,7 +17,7 @@ import type { KillCounts } from './kill-run.ts';
 import { atOnce, killPlan, type KillPlan } from './pace.ts';
 import { readRecordings, type Recording } from './recording.ts';
 import { replayAgents } from './replay-agents.ts';
-import { sendConversation, type SentConversation } from './send-conversation.ts';
+import { ownerOf, sendConversation, type SentConversation } from './send-conversation.ts';
 import { whileStoreRefuses } from './while-store-refuses.ts';
 import { WorkerPool } from './worker-pool.ts';
 
@@ -68,6 +71,9 @@ export interface ReplaySummary extends FaultCounts {
   readonly steered: number;
   /** Results that came after their calls had been given up. */
   readonly late: number;
+  /** Generations that the logs record, and those of them that died with their process. */
+  readonly attempts: number;
+  readonly attemptsLost: number;
 }
 
 export interface ReplayReport {
@@ -224,22 +230,28 @@ class ReplayRun {
 
   async #report(holdfast: Holdfast, sent: readonly SentConversation[], seconds: number, journal: readonly JournalLine[], { kills, pauses, counts }: { readonly kills: readonly Kill[]; readonly pauses: readonly Pause[]; readonly counts: FaultCounts }): Promise<ReplayReport> {
     const run = new RunEvidence(journal, kills, pauses);
+    let used = noCount;
+    let attemptsLost = 0;
     const totals = { turns: 0, toolCalls: 0, unknown: 0, actions: 0, operations: 0, steered: 0, late: 0 };
     const differences = [...this.#differences, ...sent.flatMap(({ problems }) => problems)];
     for (const { sessionId, ...known } of sent) {
       const session = sessionId === null ? null : await whileStoreRefuses(() => holdfast.store.readSession({ tenant: 'default', id: sessionId }));
       const entries = session === null ? [] : await whileStoreRefuses(() => wholeLog(holdfast, session.id));
       const operations = session === null ? [] : await whileStoreRefuses(() => allOperations(holdfast, session.id));
+      used = addCounts(used, sumCounts(entries.flatMap((entry) => countOf(entry) ?? [])));
+      attemptsLost += entries.filter(({ kind }) => kind === 'attempt-lost').length;
       const comparison = compareConversation({ ...known, session, entries, operations }, run);
       for (const name of Object.keys(totals) as (keyof typeof totals)[]) totals[name] += comparison[name];
       differences.push(...comparison.differences);
     }
+    const today = dayOf(holdfast.store.nowMs());
+    differences.push(...checkCounters(await whileStoreRefuses(() => holdfast.store.usage.readDays({ tenant: 'default', owner: ownerOf(this.#runId), fromDay: today - 30, toDay: today + 1 })), used));
     const count = (name: Difference['count']): number => differences.filter((difference) => difference.count === name).length;
     const { turns, toolCalls, unknown, ...beside } = totals;
     const { pauses: paused, terminations, ...killed } = counts;
     const summary: ReplaySummary = {
       conversations: sent.length, turns, toolCalls, mismatches: count('mismatches'), lost: count('lost'), duplicated: count('duplicated'), unknown, ...killed,
-      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside, pauses: paused, terminations,
+      seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside, attempts: used.attempts, attemptsLost, pauses: paused, terminations,
     };
     const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed, this.#options.thresholds ?? killThresholds);
     return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };

@@ -40,6 +40,11 @@ export interface SentConversation {
   readonly problems: readonly Difference[];
 }
 
+/** Who has a run's sessions, so that what they use is counted apart from all else in the store. */
+export function ownerOf(runId: string): string {
+  return `replay-${runId}`;
+}
+
 /**
  * Sends a conversation's user messages one after another, each with an idempotency key, waiting for each turn's end, and reads the log as it grows. Where the conversation
  * needs one, a person answers its actions meanwhile. Never throws: what goes wrong is a problem of the conversation, which then ends here.
@@ -79,7 +84,7 @@ class Sending {
     const { place, turns } = this.#recording;
     const greets = turns[0]?.user === null;
     const name = `replay-${runId}-${place}`;
-    const session = await whileStoreRefuses(() => holdfast.sessions.create({ agent: agentName(runId, greets), externalId: name, metadata: { run: runId, conversation: place } }, { idempotencyKey: name }));
+    const session = await whileStoreRefuses(() => holdfast.sessions.create({ agent: agentName(runId, greets), owner: ownerOf(runId), externalId: name, metadata: { run: runId, conversation: place } }, { idempotencyKey: name }));
     this.sessionId = session.id;
     if (!needsPerson(this.#recording)) return this.#runTurns(session, name);
     const leaving = new AbortController();

@@ -36,6 +36,9 @@ export interface DeleteReply {
 export function deleteTransition(nowMs: number): Transition<DeleteReply> {
   return ({ session }): Change<DeleteReply> => {
     const draft = new Draft(session, nowMs);
+    // What it was is gone with the session; that it was, and what is not known of its usage, stays counted.
+    const { turn } = session;
+    if (turn !== null && turn.attempt !== null) draft.append({ kind: 'attempt-stopped', turnId: turn.id, attempt: { ...turn.attempt, durationMs: draft.nowMs - turn.attempt.startedAtMs, usage: null } });
     draft.set({ fence: session.fence + 1, claim: null, operations: [] });
     return draft.done({ deleted: true }, true);
   };

@@ -41,13 +41,15 @@ export function acceptTransition<Reply>(accept: Accept<Reply>, circumstances: Ci
     const reply = accept(draft, circumstances, loaded);
     if (isRefusal(reply)) return reply;
     const goesOn = options.readsOutcomes === true || (draft.session.turn?.lastStep?.openCalls.length ?? 0) === 0;
-    return draft.done({ reply, claimed: claimIfReady(draft, goesOn ? options.slot : undefined, { mintId: circumstances.mintId, keyedOperations: loaded.keyedOperations }) });
+    return draft.done({ reply, claimed: claimIfReady(draft, goesOn ? options.slot : undefined, { mintId: circumstances.mintId, budgets: circumstances.budgets, keyedOperations: loaded.keyedOperations }) });
   };
 }
 
 export function claimIfReady(draft: Draft, slot: WorkerSlot | undefined, advancing: Advancing): Claimed | null {
   const { session } = draft;
   if (slot === undefined || statusOf(session) !== 'ready' || session.crashes > 0 || session.turn?.retry) return null;
+  // Whether there is some left of a budget, its worker finds out first.
+  if (advancing.budgets?.isKnown(session) === false) return null;
   const rules = slot.rulesOf(session);
   return rules === undefined ? null : claimInPlace(draft, slot.worker, rules, advancing);
 }

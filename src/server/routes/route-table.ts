@@ -16,6 +16,7 @@ import { queueRoutes } from './queue.ts';
 import { sessionRoutes } from './sessions.ts';
 import { stateRoutes } from './state.ts';
 import { turnRoutes } from './turns.ts';
+import { usageRoutes } from './usage.ts';
 
 /** Every route there is: what the app serves and what the OpenAPI document says. Of two that fit, the first answers. */
 export const routeTable: readonly Route[] = [
@@ -31,6 +32,7 @@ export const routeTable: readonly Route[] = [
   ...actionRoutes,
   ...operationRoutes,
   ...stateRoutes,
+  ...usageRoutes,
   ...agentRoutes,
   ...healthRoutes,
   ...documentationRoutes(() => openApiDocument(routeTable)),

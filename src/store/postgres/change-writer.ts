@@ -11,6 +11,7 @@ import type { Idempotency } from '../store.ts';
 import type { Dialect } from './dialect.ts';
 import type { Statement } from './open-database.ts';
 import { changingValues } from './session-rows.ts';
+import { countPart, countText, groupCountText, keepingStatements, type CountPart } from './usage-rows.ts';
 
 /** A reply to keep under a key, with the commit. */
 export interface ReplyToKeep {
@@ -37,7 +38,8 @@ export interface Write<Reply> {
 /** A part of what a commit writes besides the session's row: rows to insert, or what belongs to the session and goes. */
 type Part =
   | { readonly kind: 'insert'; readonly name: string; readonly table: string; readonly columns: string; readonly types: readonly string[]; readonly rows: readonly (readonly unknown[])[]; readonly conflict?: string; readonly isTenants?: true }
-  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly of?: readonly string[] };
+  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly of?: readonly string[] }
+  | CountPart;
 
 type Bind = (value: unknown, type: string) => string;
 
@@ -89,7 +91,7 @@ export class ChangeWriter {
     const rows = sorted.map(({ from, commitId, change: { session } }) => [session.id, from, commitId, ...changingValues(session)]);
     const arrays = ['text', 'text', 'text', ...changingTypes].map((type, place) => bind(rows.map((row) => row[place]), `${type}[]`));
     const parts = mergedParts(sorted.map((write) => ({ id: write.change.session.id, parts: this.#parts(write) })));
-    const others = parts.map((part) => `, ${part.name} AS (${part.kind === 'drop'
+    const others = parts.map((part) => `, ${part.name} AS (${part.kind === 'count' ? groupCountText(this.#schema, part, bind) : part.kind === 'drop'
       ? `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = ANY(${bind(part.ids, 'text[]')}) AND session_id IN (SELECT id FROM held)`
       : `INSERT INTO ${this.#schema}.${part.table} (tenant, session_id, ${part.columns}) SELECT $1, given.* FROM unnest(${['text', ...part.types].map((type, place) => bind(part.rows.map((row) => row[place]), `${type}[]`)).join(', ')})
           AS given (session_id, ${part.columns}) WHERE given.session_id IN (SELECT id FROM held) ${part.conflict ?? ''}`})`);
@@ -120,6 +122,7 @@ export class ChangeWriter {
 
   /** `held` has the session's tenant and id if the commit is made from what the row is, and nothing otherwise: so each part guards itself, and none lands alone. */
   #partText(part: Part, bind: Bind, held: string): string {
+    if (part.kind === 'count') return countText(this.#schema, part, bind, held);
     if (part.kind === 'drop') {
       const only = part.column === undefined ? '' : ` AND ${part.column} = ANY(${bind(part.of, 'text[]')})`;
       return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = $2${only} AND EXISTS (SELECT 1 FROM ${held})`;
@@ -176,16 +179,20 @@ export class ChangeWriter {
       { kind: 'insert', name: 'replies', table: 'idempotency', columns: replyColumns, types: replyTypes, rows: replies.filter(({ sessionId }) => sessionId !== '').map(replyValues) },
       { kind: 'insert', name: 'creations', table: 'idempotency', columns: replyColumns, types: replyTypes, rows: replies.filter(({ sessionId }) => sessionId === '').map(replyValues), isTenants: true },
       { kind: 'insert', name: 'events', table: 'outbox', columns: 'seq, kind, at_ms', types: ['bigint', 'text', 'bigint'], rows: events.map(({ seq, kind, atMs }) => [seq, kind, atMs]) },
+      // After the session's row, so that whoever waits for a counter has nothing that its holder waits for.
+      countPart(session, entries),
     ];
     return all.filter((part) => part.kind === 'drop' || part.rows.length > 0);
   }
 
   /** Everything that is the session's, the session last; its row is locked. */
-  #deletion<Reply>({ change: { session: { tenant, id } }, replies }: Write<Reply>): readonly Statement[] {
+  #deletion<Reply>({ change: { session, entries }, replies }: Write<Reply>): readonly Statement[] {
+    const { tenant, id } = session;
     const tables = ['entry', 'chunk', 'outcome', 'operation', 'whole_result', 'branch', 'idempotency', 'outbox'];
     const removal = (table: string, column: string): Statement => ({ name: `delete_${table}`, text: `DELETE FROM ${this.#schema}.${table} WHERE tenant = $1 AND ${column} = $2`, values: [tenant, id] });
     return [
       { text: 'SELECT 1 AS held' },
+      ...keepingStatements(this.#schema, session, entries),
       ...tables.map((table) => removal(table, 'session_id')),
       ...replies.map(({ key, reply }): Statement => ({
         name: 'keep_deletion',
@@ -215,7 +222,7 @@ function mergedParts(writes: readonly { readonly id: string; readonly parts: rea
       const before = merged.get(part.name);
       const ids = [...(before?.ids ?? []), id];
       if (part.kind === 'drop') merged.set(part.name, { ...part, ids });
-      else merged.set(part.name, { ...part, ids, rows: [...(before?.kind === 'insert' ? before.rows : []), ...part.rows.map((row) => [id, ...row])] });
+      else merged.set(part.name, { ...part, ids, rows: [...(before !== undefined && before.kind !== 'drop' ? before.rows : []), ...part.rows.map((row) => [id, ...row])] });
     }
   }
   // One order of parts for one name of the statement.

@@ -191,6 +191,41 @@ const migrations: readonly string[] = [
   CREATE INDEX entry_mark_seq ON {schema}.entry (tenant, session_id, mark, seq) WHERE mark IS NOT NULL;
   DROP INDEX {schema}.entry_mark;
   `,
+  `
+  -- What the attempts of an owner's sessions used, day by day; it stays when sessions go.
+  CREATE TABLE {schema}.usage_counter (
+    tenant text COLLATE "C" NOT NULL,
+    day integer NOT NULL,
+    owner text COLLATE "C" NOT NULL,
+    shard smallint NOT NULL,
+    attempts bigint NOT NULL,
+    attempts_without_usage bigint NOT NULL,
+    attempts_without_cost bigint NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    cached_input_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    cost_micros bigint NOT NULL,
+    PRIMARY KEY (tenant, day, owner, shard)
+  ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+  -- Attempts of sessions that were deleted.
+  CREATE TABLE {schema}.usage_kept (
+    tenant text COLLATE "C" NOT NULL,
+    session_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    body text NOT NULL,
+    PRIMARY KEY (tenant, session_id, seq)
+  );
+  -- What has been recorded until now; whose session it was then, nobody knows any more.
+  INSERT INTO {schema}.usage_counter
+    SELECT tenant, day, owner, 0, count(*), count(*) FILTER (WHERE coalesce(usage, 'null') = 'null'), count(*), coalesce(sum((usage::json ->> 'inputTokens')::bigint), 0), coalesce(sum((usage::json ->> 'outputTokens')::bigint), 0),
+      coalesce(sum((usage::json ->> 'cachedInputTokens')::bigint), 0), coalesce(sum((usage::json ->> 'reasoningTokens')::bigint), 0), 0
+    FROM (SELECT entry.tenant, session.owner, floor((entry.body::json ->> 'atMs')::numeric / 86400000)::integer AS day,
+        (entry.body::json #> '{attempt,usage}')::text AS usage
+      FROM {schema}.entry JOIN {schema}.session ON session.tenant = entry.tenant AND session.id = entry.session_id
+      WHERE json_typeof(entry.body::json -> 'attempt') = 'object' AND entry.body::json -> 'copied' IS NULL) AS attempt
+    GROUP BY tenant, day, owner;
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

@@ -26,6 +26,7 @@ import { postgresState, sweepState } from './state-rows.ts';
 import { Statements, type StatementName } from './statements.ts';
 import { StoreClock } from './store-clock.ts';
 import { ExpiredReplies } from './stored-replies.ts';
+import { postgresUsage } from './usage-rows.ts';
 
 /** Sessions that a process knows without reading. */
 const knownSessionsMax = 1_024;
@@ -82,6 +83,7 @@ class PostgresStore implements Store {
   readonly name = 'postgres';
   readonly capabilities;
   readonly state;
+  readonly usage;
   readonly #database: Database;
   readonly #schema: string;
   readonly #statements: Statements;
@@ -122,6 +124,7 @@ class PostgresStore implements Store {
     this.#sessions = new SessionWrites(writing);
     this.#operations = new OperationRows(writing);
     this.state = postgresState({ database, statements: this.#statements, nowMs: () => this.nowMs(), use: (verb) => this.#use(verb) });
+    this.usage = postgresUsage({ database, statements: this.#statements, use: (verb) => this.#use(verb) });
     this.capabilities = { processLocks: false, durable: true, transactions: true, hintsOfOthers: dialect.notify };
   }
 

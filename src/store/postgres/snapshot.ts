@@ -3,6 +3,7 @@ import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import { strayConditions, type Columns, type SessionRows, type StoreSnapshot, type StrayRows, type WaitingWork } from '../administration.ts';
 import type { AnnouncedWorker, SessionRef } from '../store.ts';
+import { countColumns, countOfRow, keptEntry } from '../usage-store.ts';
 import { entryOf, outcomesOf, readSession } from './session-rows.ts';
 
 const pageSessions = 200;
@@ -57,6 +58,22 @@ export class PostgresSnapshot implements StoreSnapshot {
       const end = rows.at(-1);
       if (end === undefined || rows.length < pageSessions) return;
       last = { tenant: String(end['tenant']), id: String(end['id']) };
+    }
+  }
+
+  async usage(): ReturnType<StoreSnapshot['usage']> {
+    const rows = await this.#rows(`SELECT tenant, day, ${countColumns.map((column) => `sum(${column})::bigint AS ${column}`).join(', ')} FROM ${this.#schema}.usage_counter GROUP BY tenant, day`);
+    return rows.map((row) => ({ tenant: String(row['tenant']), day: Number(row['day']), count: countOfRow(row) }));
+  }
+
+  async *keptAttempts(): AsyncGenerator<{ readonly tenant: string; readonly entry: Entry }, void, void> {
+    let last: readonly (string | number | null)[] = ['', '', 0];
+    for (;;) {
+      const rows = await this.#rows(`SELECT tenant, session_id, seq, body FROM ${this.#schema}.usage_kept WHERE (tenant, session_id, seq) > ($1, $2, $3) ORDER BY tenant, session_id, seq LIMIT $4`, [...last, pageEntries]);
+      for (const row of rows) yield { tenant: String(row['tenant']), entry: keptEntry(Number(row['seq']), String(row['body'])) };
+      const end = rows.at(-1);
+      if (end === undefined || rows.length < pageEntries) return;
+      last = [end['tenant'] ?? '', end['session_id'] ?? '', end['seq'] ?? 0];
     }
   }
 

@@ -1,3 +1,4 @@
+import { countColumns } from '../usage-store.ts';
 import type { Dialect } from './dialect.ts';
 
 /** The database's time in milliseconds since the epoch; a test may give another as $1. */
@@ -177,14 +178,25 @@ function workTexts() {
   } as const;
 }
 
-export type StatementName = keyof ReturnType<typeof sessionTexts> | keyof ReturnType<typeof workTexts> | keyof ReturnType<typeof stateTexts>;
+const sums = countColumns.map((column) => `sum(${column})::bigint AS ${column}`).join(', ');
+
+/** The statements that read what was counted. */
+const usageTexts = {
+  // From day to day, so that of a day with many owners only one is looked at.
+  usageOfOwner: `SELECT asked.day, counted.* FROM generate_series($2::integer, $3::integer) AS asked (day),
+    LATERAL (SELECT count(*) AS shards, ${sums} FROM {schema}.usage_counter WHERE tenant = $1 AND day = asked.day AND owner = $4) AS counted WHERE counted.shards > 0 ORDER BY asked.day`,
+  usageOfTenant: `SELECT day, ${sums} FROM {schema}.usage_counter WHERE tenant = $1 AND day >= $2 AND day <= $3 GROUP BY day ORDER BY day`,
+  countKept: "SELECT count(*) AS count FROM {schema}.usage_kept WHERE tenant = $1 AND session_id = $2 AND json_typeof(body::json -> 'attempt') = 'object'",
+} as const;
+
+export type StatementName = keyof typeof usageTexts | keyof ReturnType<typeof sessionTexts> | keyof ReturnType<typeof workTexts> | keyof ReturnType<typeof stateTexts>;
 
 /** The fixed statements for one schema on one engine. All database traffic can be read in this file and in `change-writer.ts`. */
 export class Statements {
   readonly #texts: Readonly<Record<StatementName, string>>;
 
   constructor(schema: string, dialect: Dialect) {
-    const all = Object.entries({ ...sessionTexts(dialect), ...workTexts(), ...stateTexts(dialect) }).map(([name, text]) => [name, text.replaceAll('{schema}', schema)]);
+    const all = Object.entries({ ...sessionTexts(dialect), ...workTexts(), ...stateTexts(dialect), ...usageTexts }).map(([name, text]) => [name, text.replaceAll('{schema}', schema)]);
     this.#texts = Object.fromEntries(all) as Record<StatementName, string>;
   }
 

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
+import type { Entry } from '../../core/entry.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { System } from '../../core/system.ts';
 import { strayConditions, type Columns, type EngineCheck, type SchemaVersions, type SessionRows as ExaminedRows, type StoreAdministration, type StoreSnapshot, type StrayRows, type WaitingWork } from '../administration.ts';
 import { StoreError } from '../store-error.ts';
 import type { AnnouncedWorker, SessionRef } from '../store.ts';
+import { countColumns, countOfRow, keptEntry } from '../usage-store.ts';
 import { schemaVersionLatest } from './migrations.ts';
 import { openDatabase, type Database } from './open-database.ts';
 import { readSession, SessionRows } from './session-rows.ts';
@@ -107,6 +109,22 @@ class SqliteSnapshot implements StoreSnapshot {
       for (const row of rows) yield this.#withWork(row);
       last = rows.at(-1) ?? last;
       if (rows.length < pageSessions) return;
+    }
+  }
+
+  usage(): ReturnType<StoreSnapshot['usage']> {
+    const rows = this.#database.prepare(`SELECT tenant, day, ${countColumns.map((column) => `sum(${column}) AS ${column}`).join(', ')} FROM usage_counter GROUP BY tenant, day`).all() as Record<string, unknown>[];
+    return Promise.resolve(rows.map((row) => ({ tenant: String(row['tenant']), day: Number(row['day']), count: countOfRow(row) })));
+  }
+
+  async *keptAttempts(): AsyncGenerator<{ readonly tenant: string; readonly entry: Entry }, void, void> {
+    const statement = this.#database.prepare('SELECT tenant, session_id, seq, body FROM usage_kept WHERE (tenant, session_id, seq) > (?, ?, ?) ORDER BY tenant, session_id, seq LIMIT ?');
+    let last = { tenant: '', session_id: '', seq: 0 };
+    for (;;) {
+      const rows = statement.all(last.tenant, last.session_id, last.seq, pageEntries) as { tenant: string; session_id: string; seq: number; body: string }[];
+      for (const { tenant, seq, body } of rows) yield { tenant, entry: keptEntry(seq, body) };
+      last = rows.at(-1) ?? last;
+      if (rows.length < pageEntries) return;
     }
   }
 

@@ -8,6 +8,7 @@ import type { OperationRows } from './operation-rows.ts';
 import type { SessionRows } from './session-rows.ts';
 import type { StateRows } from './state-rows.ts';
 import type { PreparedStatements } from './statements.ts';
+import type { UsageRows } from './usage-rows.ts';
 
 /** Writes what a transition changes of a session, whoever asked for it, inside whatever transaction is open. */
 export class ChangeWriter {
@@ -15,13 +16,15 @@ export class ChangeWriter {
   readonly #rows: SessionRows;
   readonly #operations: OperationRows;
   readonly #state: StateRows;
+  readonly #usage: UsageRows;
   readonly #outboxKinds: ReadonlySet<EntryKind>;
 
-  constructor(statements: PreparedStatements, rows: SessionRows, operations: OperationRows, state: StateRows, outboxKinds: readonly EntryKind[]) {
+  constructor(statements: PreparedStatements, rows: SessionRows, operations: OperationRows, state: StateRows, usage: UsageRows, outboxKinds: readonly EntryKind[]) {
     this.#statements = statements;
     this.#rows = rows;
     this.#operations = operations;
     this.#state = state;
+    this.#usage = usage;
     this.#outboxKinds = new Set(outboxKinds);
   }
 
@@ -29,7 +32,9 @@ export class ChangeWriter {
   write<Reply>(before: Session | null, change: Change<Reply>): readonly Entry[] {
     const { session, operations = [], cancels = [], outcomes = [] } = change;
     const { tenant, id } = session;
+    this.#usage.count(session, change.entries);
     if (change.deletesSession) {
+      this.#usage.keep(session, change.entries);
       this.#rows.delete(session);
       return [];
     }

@@ -171,6 +171,40 @@ const migrations: readonly string[] = [
   );
   CREATE INDEX state_expiry ON state (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
   `,
+  `
+  -- What the attempts of an owner's sessions used, day by day; it stays when sessions go.
+  CREATE TABLE usage_counter (
+    tenant TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempts_without_usage INTEGER NOT NULL,
+    attempts_without_cost INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cached_input_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost_micros INTEGER NOT NULL,
+    PRIMARY KEY (tenant, day, owner, shard)
+  ) WITHOUT ROWID;
+  -- Attempts of sessions that were deleted.
+  CREATE TABLE usage_kept (
+    tenant TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, session_id, seq)
+  ) WITHOUT ROWID;
+  -- What has been recorded until now; whose session it was then, nobody knows any more.
+  INSERT INTO usage_counter
+    SELECT tenant, day, owner, 0, count(*), sum(usage IS NULL), count(*), coalesce(sum(json_extract(usage, '$.inputTokens')), 0), coalesce(sum(json_extract(usage, '$.outputTokens')), 0),
+      coalesce(sum(json_extract(usage, '$.cachedInputTokens')), 0), coalesce(sum(json_extract(usage, '$.reasoningTokens')), 0), 0
+    FROM (SELECT entry.tenant, session.owner, CAST(json_extract(entry.body, '$.atMs') AS INTEGER) / 86400000 AS day, json_extract(entry.body, '$.attempt.usage') AS usage
+      FROM entry JOIN session ON session.tenant = entry.tenant AND session.id = entry.session_id
+      WHERE json_type(entry.body, '$.attempt') = 'object' AND json_type(entry.body, '$.copied') IS NULL)
+    GROUP BY tenant, day, owner;
+  `,
 ];
 
 /** The schema version that this version of Holdfast works with. */

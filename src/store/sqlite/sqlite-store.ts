@@ -19,6 +19,7 @@ import { SessionRows } from './session-rows.ts';
 import { sqliteState, StateRows } from './state-rows.ts';
 import { PreparedStatements } from './statements.ts';
 import { StoredReplies } from './stored-replies.ts';
+import { sqliteUsage, UsageRows } from './usage-rows.ts';
 import { WorkerLocks } from './worker-lock.ts';
 
 export interface SqliteStoreOptions {
@@ -48,6 +49,7 @@ class SqliteStore implements Store {
   readonly name = 'sqlite';
   readonly capabilities;
   readonly state;
+  readonly usage;
   readonly #database: Database;
   readonly #statements: PreparedStatements;
   readonly #rows: SessionRows;
@@ -68,7 +70,9 @@ class SqliteStore implements Store {
     this.#operations = new OperationRows(this.#statements);
     this.#replies = new StoredReplies(this.#statements);
     this.#stateRows = new StateRows(this.#statements, this.#rows);
-    this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, this.#stateRows, outboxKinds);
+    const usageRows = new UsageRows(this.#statements);
+    this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, this.#stateRows, usageRows, outboxKinds);
+    this.usage = sqliteUsage(usageRows, (read) => this.#whenFree(read));
     this.#locks = locks;
     this.#system = system;
     this.#hints = new ChangeHints({ database, clock: system.clock, pollMs: path === ':memory:' ? null : pollMs });

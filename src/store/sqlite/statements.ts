@@ -1,4 +1,7 @@
+import { countColumns } from '../usage-store.ts';
 import type { Database, Statement } from './open-database.ts';
+
+const sums = countColumns.map((column) => `sum(${column}) AS ${column}`).join(', ');
 
 /** Every statement of the store, so that all database traffic can be read in one place. */
 const statements = {
@@ -104,6 +107,16 @@ const statements = {
   deleteExpiredState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ? AND expires_at_ms <= ?',
   sweepState: 'DELETE FROM state WHERE rowid IN (SELECT rowid FROM state WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)',
   clearState: 'DELETE FROM state WHERE tenant = ? AND scope_key = ?',
+
+  countUsage: `INSERT INTO usage_counter (tenant, day, owner, shard, ${countColumns.join(', ')}) VALUES (?, ?, ?, ?, ${countColumns.map(() => '?').join(', ')})
+    ON CONFLICT (tenant, day, owner, shard) DO UPDATE SET ${countColumns.map((column) => `${column} = ${column} + excluded.${column}`).join(', ')}`,
+  keepAttempts: `INSERT INTO usage_kept (tenant, session_id, seq, body) SELECT tenant, session_id, seq,
+      json_object('kind', json_extract(body, '$.kind'), 'atMs', json_extract(body, '$.atMs'), 'attempt', json_extract(body, '$.attempt'), 'late', json_extract(body, '$.late'))
+    FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
+  keepAttempt: 'INSERT INTO usage_kept (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
+  countKept: "SELECT count(*) FROM usage_kept WHERE tenant = ? AND session_id = ? AND json_type(body, '$.attempt') = 'object'",
+  usageOfOwner: `SELECT day, ${sums} FROM json_each(?) AS asked JOIN usage_counter ON tenant = ? AND day = asked.value AND owner = ? GROUP BY day ORDER BY day`,
+  usageOfTenant: `SELECT day, ${sums} FROM usage_counter WHERE tenant = ? AND day >= ? AND day <= ? GROUP BY day ORDER BY day`,
 
   insertOutbox: 'INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) VALUES (?, ?, ?, ?, ?)',
   outboxUntil: 'SELECT tenant, session_id, seq, kind FROM outbox WHERE at_ms <= ? ORDER BY at_ms LIMIT ?',

@@ -1,0 +1,79 @@
+import type { Entry } from '../../core/entry.ts';
+import { counterChanges } from '../../core/usage.ts';
+import type { SessionRef } from '../store.ts';
+import { countColumns, countOfRow, countValues, keptAttempts, type UsageStore } from '../usage-store.ts';
+import type { Database, Statement } from './open-database.ts';
+import type { Statements } from './statements.ts';
+
+/** What a commit adds to counters of usage, each of them once. */
+export interface CountPart {
+  readonly kind: 'count';
+  readonly name: 'usage';
+  readonly rows: readonly (readonly unknown[])[];
+}
+
+type Bind = (value: unknown, type: string) => string;
+
+const keyColumns = ['day', 'owner', 'shard'] as const;
+const columns = [...keyColumns, ...countColumns].join(', ');
+const types = ['integer', 'text', 'smallint', ...countColumns.map(() => 'bigint')];
+const adds = `ON CONFLICT (tenant, day, owner, shard) DO UPDATE SET ${countColumns.map((column) => `${column} = counter.${column} + excluded.${column}`).join(', ')}`;
+
+export function countPart(session: { readonly id: string; readonly owner: string }, entries: readonly Entry[]): CountPart {
+  return { kind: 'count', name: 'usage', rows: counterChanges(session, entries).map(({ day, owner, shard, count }) => [day, owner, shard, ...countValues(count)]) };
+}
+
+/** Adds to the counters, if `held` has the session. They are taken in one order by everybody. */
+export function countText(schema: string, { rows }: CountPart, bind: Bind, held: string): string {
+  return `INSERT INTO ${schema}.usage_counter AS counter (tenant, ${columns}) SELECT held.tenant, given.* FROM ${held}, unnest(${arrays(rows, types, bind)}) AS given (${columns})
+    ORDER BY ${keyColumns.map((column) => `given.${column}`).join(', ')} ${adds}`;
+}
+
+/** The same for the sessions of a group that are held: a counter that several of them add to is changed once. */
+export function groupCountText(schema: string, { rows }: CountPart, bind: Bind): string {
+  const keys = keyColumns.map((column) => `given.${column}`).join(', ');
+  return `INSERT INTO ${schema}.usage_counter AS counter (tenant, ${columns})
+    SELECT $1, ${keys}, ${countColumns.map((column) => `sum(given.${column})::bigint`).join(', ')} FROM unnest(${arrays(rows, ['text', ...types], bind)}) AS given (session_id, ${columns})
+    WHERE given.session_id IN (SELECT id FROM held) GROUP BY ${keys} ORDER BY ${keys} ${adds}`;
+}
+
+function arrays(rows: readonly (readonly unknown[])[], arrayTypes: readonly string[], bind: Bind): string {
+  return arrayTypes.map((type, place) => bind(rows.map((row) => row[place]), `${type}[]`)).join(', ');
+}
+
+/** Counts what a deletion records, and keeps the attempts of the session that it deletes, whose row is locked. */
+export function keepingStatements(schema: string, session: SessionRef & { readonly owner: string }, entries: readonly Entry[]): readonly Statement[] {
+  const { tenant, id } = session;
+  const part = countPart(session, entries);
+  const kept = keptAttempts(entries);
+  const values: unknown[] = [tenant];
+  return [
+    ...(part.rows.length === 0 ? [] : [{ name: 'count_deletion', text: countText(schema, part, (value, type) => `$${values.push(value)}::${type}`, '(SELECT $1::text AS tenant) AS held'), values }]),
+    {
+      name: 'keep_attempts',
+      text: `INSERT INTO ${schema}.usage_kept (tenant, session_id, seq, body) SELECT tenant, session_id, seq,
+          json_build_object('kind', body::json -> 'kind', 'atMs', body::json -> 'atMs', 'attempt', body::json -> 'attempt', 'late', body::json -> 'late')::text
+        FROM ${schema}.entry WHERE tenant = $1 AND session_id = $2 AND body::json -> 'copied' IS NULL AND (json_typeof(body::json -> 'attempt') = 'object' OR body::json ->> 'kind' = 'late-usage')
+        UNION ALL SELECT $1, $2, given.* FROM unnest($3::bigint[], $4::text[]) AS given`,
+      values: [tenant, id, kept.map(({ seq }) => seq), kept.map(({ body }) => body)],
+    },
+  ];
+}
+
+export interface PostgresUsageOptions {
+  readonly database: Database;
+  readonly statements: Statements;
+  /** Every verb: none after closing. */
+  readonly use: <Result>(verb: () => Promise<Result>) => Promise<Result>;
+}
+
+/** The part of the port that is about usage, on Postgres. */
+export function postgresUsage({ database, statements, use }: PostgresUsageOptions): UsageStore {
+  return {
+    readDays: ({ tenant, owner, fromDay, toDay }) => use(async () => {
+      const statement = owner === undefined ? statements.get('usageOfTenant', tenant, fromDay, toDay) : statements.get('usageOfOwner', tenant, fromDay, toDay, owner);
+      return (await database.run(statement)).map((row) => ({ day: Number(row['day']), count: countOfRow(row) }));
+    }),
+    countKept: ({ tenant, id }) => use(async () => Number((await database.run(statements.get('countKept', tenant, id)))[0]?.['count'])),
+  };
+}
