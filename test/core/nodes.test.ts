@@ -418,6 +418,18 @@ describe('the present node', () => {
     expect(pure.session.node).toBe(null);
   });
 
+  it('is in the transcript where a turn changes it, and makes no message by itself', () => {
+    const pure = inHouse('go');
+    enter(pure, 'desk');
+    pure.stop();
+    expect(foldTranscript(pure.log, pure.session.visible).map(({ role }) => role)).toEqual(['user']);
+    pure.send('and back');
+    pure.claim();
+    pure.generated([goTo(0, 'desk', 'hall')]);
+    pure.generated([textPart('done')]);
+    expect(foldTranscript(pure.log, pure.session.visible).at(-1)?.parts.map(({ type }) => type)).toEqual(['step-start', 'tool-go_to_hall', 'data-node', 'step-start', 'text']);
+  });
+
   it('stays when why it was entered is redacted', () => {
     const pure = inHouse();
     enter(pure, 'desk', { reason: 'secret' });
