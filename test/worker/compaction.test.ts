@@ -273,6 +273,21 @@ describe('a compaction', () => {
     expect(ofKind(await session.entries(), 'history-compacted')[0]).toMatchObject({ summary: 'in short', attempt: { model: 'writer' } });
   });
 
+  it('makes pieces smaller that the provider finds too long: it counts otherwise than the estimate', async () => {
+    const realMax = 450;
+    const model = countingModel(answering, ({ prompt, number }) => (promptTokens(prompt) > realMax ? [{ error: new Error('maximum context length exceeded') }] : `summary ${number}`));
+    const { session } = await open(sqlite, { model, limits: { ...small, compactAtShare: null } });
+    await talk(session, 5);
+    const before = model.calls.length;
+    expect((await (await session.compact()).result).reason).toBe('complete');
+    const sizes = model.calls.slice(before).map(({ prompt }) => promptTokens(prompt));
+    expect(sizes[0]).toBeGreaterThan(realMax);
+    expect(sizes.at(-1)).toBeLessThanOrEqual(realMax);
+    const [compacted] = ofKind(await session.entries(), 'history-compacted');
+    // What the provider refused it did not count: the sum is not known.
+    expect(compacted?.attempt.usage).toBe(null);
+  });
+
   it('that comes to nothing fails its turn with compaction_empty, and leaves the history as it is', async () => {
     const model = countingModel(answering, () => [{ text: ' \n' }]);
     const { session } = await open(sqlite, { model });
