@@ -7,6 +7,7 @@ import { tool } from '../../src/index.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
 import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel, type ScriptedCall, type ScriptedGeneration, type ScriptedItem } from '../../src/testing/scripted-model.ts';
+import { startChild } from '../support/child-process.ts';
 import { asksForSummary, promptTokens, userTexts } from '../support/checked-prompts.ts';
 import { openHoldfast } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
@@ -236,6 +237,28 @@ describe.each(stores)('a history that grows too long on $name', (kind) => {
     expect(ofKind(entries, 'history-compacted').map(({ summary }) => summary)).toEqual(['what was said']);
     expect(ofKind(entries, 'attempt-lost')).toMatchObject([{ attempt: { purpose: 'compaction', usage: null } }]);
     expect((await session.get()).usage.attempts).toBe(4);
+  });
+});
+
+describe.each(stores)('after kill -9 of a worker in the middle of a summary on $name', (kind) => {
+  it.each(['asked for', 'at the threshold'])('another one makes it, once, and the turn completes (%s)', async (how) => {
+    const url = await kind.newUrl();
+    const child = startChild('test/worker/children/compaction-process.ts', { url, leaseMs: 1_000, ...small });
+    await child.hears('ready');
+    const watcher = await openHoldfast({ agents: [agent({ name: 'tester', model: scriptedModel([]) })], store: url, worker: false });
+    const { id } = await watcher.sessions.create({ agent: 'tester' });
+    const session = await watcher.sessions.get(id);
+    for (const text of ['one', 'two']) await (await session.send(filler(text, how === 'asked for' ? 10 : 150))).result;
+    const turn = how === 'asked for' ? await session.compact() : await session.send(filler('three', 150));
+    await child.hears('summarising');
+    await child.signal('SIGKILL');
+    await openHoldfast({ agents: [agent({ name: 'tester', model: countingModel(() => 'yes'), limits: small })], store: url, worker: { leaseMs: 1_000 } });
+    expect((await turn.result).reason).toBe('complete');
+    const entries = await session.entries();
+    expect(ofKind(entries, 'history-compacted').map(({ summary }) => summary)).toEqual(['what was said']);
+    expect(ofKind(entries, 'attempt-lost').map(({ attempt }) => attempt.usage)).toEqual([null]);
+    expect(JSON.stringify(entries)).not.toContain('half a summ');
+    expect((await session.messages()).items.filter(({ role }) => role === 'user')).toHaveLength(how === 'asked for' ? 2 : 3);
   });
 });
 
