@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { acceptCompact } from '../src/core/accept/compact.ts';
 import { acceptEnd } from '../src/core/accept/end.ts';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../src/core/accept/queue.ts';
 import { acceptSend, type SendCommand } from '../src/core/accept/send.ts';
@@ -120,6 +121,8 @@ const commands: readonly (readonly [name: string, happening: Happening])[] = [
   ['send, interrupting', send('interrupt')],
   ['send, replacing', send('replace')],
   ['send, rejected when busy', send('reject')],
+  ['send, a note', (pure) => pure.send('hi', 'queue', { visibility: 'user' })],
+  ['compact', (pure) => pure.command(acceptCompact({}))],
   ['stop', (pure) => pure.stop()],
   ['stop, holding the queue', (pure) => pure.stop({ holdQueue: true })],
   ['stop, keeping operations', (pure) => pure.stop({ keepOperations: true })],
@@ -148,6 +151,8 @@ const work: readonly (readonly [name: string, happening: Happening])[] = [
   ['an answer that starts an operation and waits for it', startingAwaited],
   ['an answer that starts an operation', startingDetached],
   ['an answer refused by the provider', (pure) => pure.generated([], 'content-filter')],
+  ['a summary', (pure) => pure.settle({ kind: 'compacted', attempt: pure.attempt(), redactions: 0, compaction: { summary: 'so far', throughSeq: 2, keeps: [], trigger: 'threshold', tokensBefore: 9, tokensAfter: 3, windowTokens: 10 } })],
+  ['a prompt that is too long', (pure) => pure.settle({ kind: 'failed', attempt: pure.attempt(), error: { code: 'context_overflow', message: 'too long', retryable: false }, retryAfterMs: 0, compacts: true })],
   ['a failure that may pass', (pure) => pure.failed()],
   ['a failure that will not pass', (pure) => pure.failed({ retryable: false })],
   ['results of calls', (pure) => pure.results()],

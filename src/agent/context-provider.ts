@@ -1,4 +1,5 @@
 import { HoldfastError } from '../core/errors.ts';
+import { limits } from '../core/limits.ts';
 
 /**
  * What the model is to know beside the conversation: files, skills, who the user is. Before a generation its version is compared with the one that the visible history holds; another one is
@@ -21,6 +22,8 @@ export interface CompactionOptions<Model> {
 
 /** Throws `agent_invalid` for a name that could not be told apart in a prompt, and for what is no provider. */
 export function checkContextProviders(agentName: string, providers: Readonly<Record<string, ContextProvider<never>>>): void {
+  const { length } = Object.keys(providers);
+  if (length > limits.contextProvidersMax) throw new HoldfastError('agent_invalid', `agent ${agentName} has ${length} context providers; it may have ${limits.contextProvidersMax}`);
   for (const [name, provider] of Object.entries(providers)) {
     if (!/^[\w.-]{1,64}$/.test(name)) throw new HoldfastError('agent_invalid', `the context provider ${JSON.stringify(name)} of agent ${agentName} may have letters, digits, _, - and . in its name, at most 64`);
     if (typeof provider.version !== 'function' || typeof provider.load !== 'function') throw new HoldfastError('agent_invalid', `the context provider ${name} of agent ${agentName} needs the functions version and load`);

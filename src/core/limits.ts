@@ -7,6 +7,8 @@ export const limits = {
   bodyBytesMax: 1_000_000,
   /** How deep objects and arrays may nest in a request body. */
   bodyDepthMax: 64,
+  /** Context providers of one agent. */
+  contextProvidersMax: 32,
   /** Context of a provider: its version in characters. Its text is cut as a tool result is. */
   contextVersionCharsMax: 255,
   /** What is asked for with a compaction. */
@@ -146,7 +148,7 @@ export interface AgentLimits {
   readonly toolResultBytesMax: number;
   /** What the model takes in, in tokens. Default null: as the model's name says, see `agent/context-window.ts`, else 128,000. */
   readonly contextWindowTokens: number | null;
-  /** Over this share of the window the history is compacted before the next generation; at most 1. Default 0.7; null: only when it is asked for, or when the provider refuses the prompt. */
+  /** Over this share of the window the history is compacted before the next generation; at most 1. Default 0.7; null: only when it would not fit, when the provider refuses it, or when somebody asks. */
   readonly compactAtShare: number | null;
   /** A context provider: its version, and its text. Default 10,000. */
   readonly contextTimeoutMs: number;

@@ -11,9 +11,9 @@ const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered', 'context-injected', 'history-compacted',
 ]);
 
-/** Whether an entry of this kind has content that can be removed. */
-export function isRedactable({ kind }: Pick<Entry, 'kind'>): boolean {
-  return redactable.has(kind);
+/** Whether an entry has content that can be removed. */
+export function isRedactable(entry: Entry): boolean {
+  return redactable.has(entry.kind) || (entry.kind === 'turn-started' && (entry.instructions !== undefined || entry.redacted !== undefined));
 }
 
 const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
@@ -57,6 +57,10 @@ export function redactEntry(entry: Entry, redaction: Redaction): Entry {
       return whole.deleted === true ? whole : { ...whole, value: redactedText };
     case 'node-entered':
       return whole.reason === undefined ? whole : { ...whole, reason: redactedText };
+    case 'turn-started': {
+      const { instructions: _instructions, ...rest } = whole;
+      return rest;
+    }
     case 'context-injected':
       return whole.text === null ? whole : { ...whole, text: redactedText };
     case 'history-compacted': {

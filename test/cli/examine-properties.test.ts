@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import type { Entry, EntryOf } from '../../src/core/entry.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../src/core/operation.ts';
 import { dueAtMs, statusOf, type Session } from '../../src/core/session.ts';
 import { happen, happeningsOf, newborn } from '../support/random-history.ts';
+import { callPart, PureSession } from '../support/pure-session.ts';
 import { seedOf } from '../support/seed.ts';
 
 function columnsOf(session: Session) {
@@ -27,4 +29,20 @@ it('finds nothing wrong with a session, whatever happened to it', () => {
       expect(examineSession({ columns: columnsOf(session), session }, log, { operations: [...operations.values()].filter(isLive).map(rowOf), outcomes: pure.storedOutcomes() })).toEqual([]);
     }
   }), { seed: seedOf('the doctor'), numRuns: 60 });
+});
+
+it.each<[string, Partial<EntryOf<'history-compacted'>>, string]>([
+  ['comes after it', { throughSeq: 99 }, 'entry 6 stands for the history up to entry 99, which is not before it'],
+  ['is between calls and their results', { throughSeq: 3 }, 'entry 6 stands for the history up to entry 3, which comes between calls and their results (entry 4)'],
+  ['does not hold what the summary keeps', { keeps: [3] }, 'entry 6 keeps entry 3, which is no message that it stands for'],
+])('finds a summary of a history that %s', (_what, fault, message) => {
+  const pure = new PureSession({ text: 'go' });
+  pure.claim();
+  pure.generated([callPart(0, 'look')]);
+  pure.results();
+  pure.send('note', 'queue', { visibility: 'user' });
+  pure.settle({ kind: 'compacted', attempt: pure.attempt(), redactions: 0, compaction: { summary: 'so far', throughSeq: 4, keeps: [2], trigger: 'threshold', tokensBefore: 9, tokensAfter: 3, windowTokens: 10 } });
+  const found = (log: readonly Entry[]) => examineSession({ columns: columnsOf(pure.session), session: pure.session }, log, { operations: [], outcomes: [] });
+  expect(found(pure.log)).toEqual([]);
+  expect(found(pure.log.map((entry) => (entry.kind === 'history-compacted' ? { ...entry, ...fault } : entry)))).toEqual([{ code: 'compaction', message, sessionId: 'ses_1' }]);
 });

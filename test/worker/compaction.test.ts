@@ -7,6 +7,7 @@ import { tool } from '../../src/index.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
 import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel, type ScriptedCall, type ScriptedGeneration, type ScriptedItem } from '../../src/testing/scripted-model.ts';
+import { startChild } from '../support/child-process.ts';
 import { asksForSummary, promptTokens, userTexts } from '../support/checked-prompts.ts';
 import { openHoldfast } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
@@ -239,6 +240,28 @@ describe.each(stores)('a history that grows too long on $name', (kind) => {
   });
 });
 
+describe.each(stores)('after kill -9 of a worker in the middle of a summary on $name', (kind) => {
+  it.each(['asked for', 'at the threshold'])('another one makes it, once, and the turn completes (%s)', async (how) => {
+    const url = await kind.newUrl();
+    const child = startChild('test/worker/children/compaction-process.ts', { url, leaseMs: 1_000, ...small });
+    await child.hears('ready');
+    const watcher = await openHoldfast({ agents: [agent({ name: 'tester', model: scriptedModel([]) })], store: url, worker: false });
+    const { id } = await watcher.sessions.create({ agent: 'tester' });
+    const session = await watcher.sessions.get(id);
+    for (const text of ['one', 'two']) await (await session.send(filler(text, how === 'asked for' ? 10 : 150))).result;
+    const turn = how === 'asked for' ? await session.compact() : await session.send(filler('three', 150));
+    await child.hears('summarising');
+    await child.signal('SIGKILL');
+    await openHoldfast({ agents: [agent({ name: 'tester', model: countingModel(() => 'yes'), limits: small })], store: url, worker: { leaseMs: 1_000 } });
+    expect((await turn.result).reason).toBe('complete');
+    const entries = await session.entries();
+    expect(ofKind(entries, 'history-compacted').map(({ summary }) => summary)).toEqual(['what was said']);
+    expect(ofKind(entries, 'attempt-lost').map(({ attempt }) => attempt.usage)).toEqual([null]);
+    expect(JSON.stringify(entries)).not.toContain('half a summ');
+    expect((await session.messages()).items.filter(({ role }) => role === 'user')).toHaveLength(how === 'asked for' ? 2 : 3);
+  });
+});
+
 const [sqlite] = stores;
 
 describe('a compaction', () => {
@@ -271,6 +294,21 @@ describe('a compaction', () => {
     expect(userTexts(call?.prompt ?? [])[0]).toMatch(new RegExp(`^${compactionRequestHead.replace('.', '\\.')}`));
     expect([call?.options.tools, call?.options.toolChoice]).toEqual([undefined, undefined]);
     expect(ofKind(await session.entries(), 'history-compacted')[0]).toMatchObject({ summary: 'in short', attempt: { model: 'writer' } });
+  });
+
+  it('makes pieces smaller that the provider finds too long: it counts otherwise than the estimate', async () => {
+    const realMax = 450;
+    const model = countingModel(answering, ({ prompt, number }) => (promptTokens(prompt) > realMax ? [{ error: new Error('maximum context length exceeded') }] : `summary ${number}`));
+    const { session } = await open(sqlite, { model, limits: { ...small, compactAtShare: null } });
+    await talk(session, 5);
+    const before = model.calls.length;
+    expect((await (await session.compact()).result).reason).toBe('complete');
+    const sizes = model.calls.slice(before).map(({ prompt }) => promptTokens(prompt));
+    expect(sizes[0]).toBeGreaterThan(realMax);
+    expect(sizes.at(-1)).toBeLessThanOrEqual(realMax);
+    const [compacted] = ofKind(await session.entries(), 'history-compacted');
+    // What the provider refused it did not count: the sum is not known.
+    expect(compacted?.attempt.usage).toBe(null);
   });
 
   it('that comes to nothing fails its turn with compaction_empty, and leaves the history as it is', async () => {

@@ -22,6 +22,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
     ...columnFindings(columns, session).map((message) => found('row_mismatch', message)),
     ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
     ...callFindings(session, entries).map((message) => found('call_results', message)),
+    ...compactionFindings(entries).map((message) => found('compaction', message)),
     ...stuckFindings(columns, session).map((message) => found('stuck', message)),
     ...examineWork(session, entries, work),
   ];
@@ -91,6 +92,21 @@ function callFindings(session: Session, entries: readonly Entry[]): readonly str
     if (calls.length > 0 && session.turn?.lastStep?.seq !== seq) messages.push(`the calls ${calls.join(', ')} of step ${seq} have no result`);
   }
   return messages;
+}
+
+/** A summary stands for what is before it, with calls and their results on one side; what it keeps are messages (G8). */
+function compactionFindings(entries: readonly Entry[]): readonly string[] {
+  return entries.flatMap((entry): readonly string[] => {
+    if (entry.kind !== 'history-compacted') return [];
+    const { seq, throughSeq, keeps } = entry;
+    const split = entries.find((each) => each.kind === 'tool-results' && each.seq < seq && each.stepSeq <= throughSeq && each.seq > throughSeq);
+    const notKept = keeps.find((kept) => kept > throughSeq || entries[kept - 1]?.kind !== 'user-message');
+    return [
+      ...(throughSeq > 0 && throughSeq < seq ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which is not before it`]),
+      ...(split === undefined ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which comes between calls and their results (entry ${split.seq})`]),
+      ...(notKept === undefined ? [] : [`entry ${seq} keeps entry ${notKept}, which is no message that it stands for`]),
+    ];
+  });
 }
 
 function callIndexes(step: EntryOf<'assistant-step'>): readonly number[] {

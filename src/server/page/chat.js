@@ -65,7 +65,8 @@ export function firstTextOf(chat) {
 /** @param {Chat} chat @param {import('../../core/session.ts').QueuedMessage} message */
 function queuedMessage({ queuedContents }, { messageId, steer }) {
   const content = queuedContents.get(messageId) ?? null;
-  return { messageId, text: content === null ? '…' : textOf(content.parts), steer: steer === true, content };
+  const text = content === null ? '…' : content.visibility === 'model' ? '(only for the agent)' : textOf(content.parts);
+  return { messageId, text, steer: steer === true, content };
 }
 
 /** @param {StreamedPart} part @returns {Block} */
