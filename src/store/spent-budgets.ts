@@ -2,11 +2,14 @@ import { decisive, exhaustedBy, periodDays, type Budget, type DayCount, type Exh
 import { dayOf } from '../core/calendar.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
-import { noCount, type UsageCount } from '../core/usage.ts';
+import type { UsageCount } from '../core/usage.ts';
 import type { SessionKey, Store } from './store.ts';
 
 /** The budgets of an owner, or of all. Asked again and again: what it says may change while the process runs. */
 export type Budgets = readonly Budget[] | ((owner: { readonly tenant: string; readonly owner: string }) => readonly Budget[]);
+
+/** How old what is known may be. A tenant's sum may be that old when it is read, and is remembered as long again. */
+const ageMsMax = { owner: limits.budgetAgeMsMax, tenant: limits.budgetAgeMsMax / 2 } as const;
 
 /** The same, if they are budgets. Throws `HoldfastError` with code `options_invalid`. */
 export function requireBudgets(budgets: Budgets): Budgets {
@@ -34,15 +37,13 @@ interface Read {
 
 /**
  * What was used of budgets, as this process reads it: for each owner and tenant whose sessions it works on at most once in `limits.budgetAgeMsMax`, and only what their budgets ask for. So a process begins no generation by what
- * is older than that. Days of a tenant that are over are read once.
+ * is older than that.
  */
 export class SpentBudgets implements KnownBudgets {
   readonly #store: Store;
   readonly #budgets: Budgets;
   readonly #reads = new Map<string, Read>();
   readonly #reading = new Map<string, Promise<void>>();
-  /** Days of tenants that are over for good. */
-  readonly #over = new Map<string, DayCount>();
 
   constructor(store: Store, budgets: Budgets) {
     this.#store = store;
@@ -55,7 +56,7 @@ export class SpentBudgets implements KnownBudgets {
     const budgets = this.#budgetsOf(session);
     await Promise.all((['owner', 'tenant'] as const).map(async (per) => {
       const ofThem = budgets.filter((budget) => budget.per === per);
-      if (ofThem.length > 0 && !this.#isKnown(keyOf(session, per), nowMs)) await this.#read(session, per, ofThem, nowMs);
+      if (ofThem.length > 0 && !this.#isKnown(session, per, nowMs)) await this.#read(session, per, ofThem, nowMs);
     }));
   }
 
@@ -67,7 +68,7 @@ export class SpentBudgets implements KnownBudgets {
 
   isKnown(session: Subject): boolean {
     const nowMs = this.#store.nowMs();
-    return this.#budgetsOf(session).every(({ per }) => this.#isKnown(keyOf(session, per), nowMs));
+    return this.#budgetsOf(session).every(({ per }) => this.#isKnown(session, per, nowMs));
   }
 
   exhausted(session: Subject, more: UsageCount, nowMs: number): Exhausted | null {
@@ -78,9 +79,9 @@ export class SpentBudgets implements KnownBudgets {
     return typeof this.#budgets === 'function' ? this.#budgets({ tenant, owner }) : this.#budgets;
   }
 
-  #isKnown(key: string, nowMs: number): boolean {
-    const read = this.#reads.get(key);
-    return read !== undefined && nowMs >= read.atMs && nowMs - read.atMs < limits.budgetAgeMsMax;
+  #isKnown(session: Subject, per: Budget['per'], nowMs: number): boolean {
+    const read = this.#reads.get(keyOf(session, per));
+    return read !== undefined && nowMs >= read.atMs && nowMs - read.atMs < ageMsMax[per];
   }
 
   #read(session: Subject, per: Budget['per'], budgets: readonly Budget[], nowMs: number): Promise<void> {
@@ -97,21 +98,7 @@ export class SpentBudgets implements KnownBudgets {
   async #readDays({ tenant, owner }: Subject, per: Budget['per'], budgets: readonly Budget[], nowMs: number): Promise<readonly DayCount[]> {
     const today = dayOf(nowMs);
     const fromDay = Math.min(...budgets.map(({ period }) => periodDays(period, nowMs).fromDay));
-    // A commit that began yesterday may land today.
-    const toDay = today + 1;
-    if (per === 'owner') return this.#store.usage.readDays({ tenant, owner, fromDay, toDay });
-    const over: DayCount[] = [];
-    for (let day = fromDay; day < today - 1 && over.length === day - fromDay; day += 1) {
-      const known = this.#over.get(`${tenant}\n${day}`);
-      if (known !== undefined) over.push(known);
-    }
-    const read = await this.#store.usage.readDays({ tenant, fromDay: fromDay + over.length, toDay });
-    const days = [...over, ...read];
-    for (let day = fromDay; day < today - 1; day += 1) {
-      this.#over.set(`${tenant}\n${day}`, days.find((each) => each.day === day) ?? { day, count: noCount });
-    }
-    forgetOldest(this.#over);
-    return days;
+    return this.#store.usage.readDays({ tenant, owner: per === 'owner' ? owner : undefined, fromDay, toDay: today + 1, lateMs: ageMsMax.tenant });
   }
 }
 

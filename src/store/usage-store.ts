@@ -12,10 +12,15 @@ export interface UsageQuery {
   readonly toDay: number;
 }
 
-/** The part of the port that is about usage. It is counted in the commits that record attempts, so what is read here is never late. */
+export interface UsageRead extends UsageQuery {
+  /** What all owners used may be so old, in milliseconds. Default 0: as of now. */
+  readonly lateMs?: number;
+}
+
+/** The part of the port that is about usage. It is counted in the commits that record attempts, so what is read of an owner is never late. */
 export interface UsageStore {
   /** What was counted on each day, in order; days on which nothing was are left out. */
-  readDays(query: UsageQuery): Promise<readonly DayCount[]>;
+  readDays(query: UsageRead): Promise<readonly DayCount[]>;
   /** How many attempts of a session that was deleted are kept. They have no content. */
   countKept(ref: SessionRef): Promise<number>;
 }

@@ -259,7 +259,7 @@ export class Schedule {
   }
 }
 
-const tables = ['session', 'entry', 'chunk', 'outcome', 'idempotency', 'operation', 'whole_result', 'branch', 'outbox', 'worker', 'usage_counter', 'usage_kept'];
+const tables = ['session', 'entry', 'chunk', 'outcome', 'idempotency', 'operation', 'whole_result', 'branch', 'outbox', 'worker', 'usage_counter', 'usage_kept', 'usage_total'];
 
 type SendOptions = Partial<Omit<UpdateRequest<Accepted<SendReply>>, 'key' | 'transition'>> & { readonly whenBusy?: Parameters<typeof acceptSend>[0]['whenBusy']; readonly messageId?: string; readonly expectedRevision?: number };
 

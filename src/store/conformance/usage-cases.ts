@@ -177,6 +177,45 @@ export const usageCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'what all owners used is summed as of now, or as late as it may be',
+    run: async (kit) => {
+      const read = async (lateMs?: number) => (await kit.store.usage.readDays({ tenant: 'acme', fromDay: dayOf(kit.nowMs), toDay: dayOf(kit.nowMs), ...(lateMs === undefined ? {} : { lateMs }) })).map(({ count }) => count.attempts);
+      await attempt(kit);
+      kit.expect([await read(), await read(500)]).toEqual([[1], [1]]);
+      await attempt(kit, { owner: 'bob' });
+      kit.expect(await read(500)).toEqual([1]);
+      kit.nowMs += 499;
+      kit.expect(await read(500)).toEqual([1]);
+      kit.nowMs += 1;
+      kit.expect(await read(500)).toEqual([2]);
+      await attempt(kit);
+      kit.expect([await read(), await read(500)]).toEqual([[3], [3]]);
+    },
+  },
+  {
+    name: 'a day that is over is summed for good an hour later, and not before',
+    run: async (kit) => {
+      const day = dayOf(kit.nowMs);
+      const [midday, read] = [kit.nowMs, async () => (await kit.store.usage.readDays({ tenant: 'acme', fromDay: day - 3, toDay: day + 3 })).map(({ count }) => count.attempts)];
+      const late = async () => {
+        const nowMs = kit.nowMs;
+        kit.nowMs = midday;
+        await attempt(kit);
+        kit.nowMs = nowMs;
+      };
+      await attempt(kit);
+      kit.nowMs = (day + 1) * 86_400_000 + 3_599_999;
+      kit.expect(await read()).toEqual([1]);
+      await late();
+      kit.expect(await read()).toEqual([2]);
+      kit.nowMs += 1;
+      await late();
+      kit.expect(await read()).toEqual([3]);
+      await late();
+      kit.expect([await read(), (await counted(kit, 'ada'))['-1']?.attempts]).toEqual([[3], 4]);
+    },
+  },
+  {
     name: 'counters are there after the store is opened again',
     when: ({ reopens }) => reopens,
     run: async (kit) => {

@@ -208,6 +208,21 @@ const migrations: readonly string[] = [
     cost_micros bigint NOT NULL,
     PRIMARY KEY (tenant, day, owner, shard)
   ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+  -- Sums of counters over all owners, as of a time.
+  CREATE TABLE {schema}.usage_total (
+    tenant text COLLATE "C" NOT NULL,
+    day integer NOT NULL,
+    as_of_ms bigint NOT NULL,
+    attempts bigint NOT NULL,
+    attempts_without_usage bigint NOT NULL,
+    attempts_without_cost bigint NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    cached_input_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    cost_micros bigint NOT NULL,
+    PRIMARY KEY (tenant, day)
+  ) WITH (fillfactor = 50);
   -- Attempts of sessions that were deleted.
   CREATE TABLE {schema}.usage_kept (
     tenant text COLLATE "C" NOT NULL,

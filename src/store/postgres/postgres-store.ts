@@ -124,7 +124,7 @@ class PostgresStore implements Store {
     this.#sessions = new SessionWrites(writing);
     this.#operations = new OperationRows(writing);
     this.state = postgresState({ database, statements: this.#statements, nowMs: () => this.nowMs(), use: (verb) => this.#use(verb) });
-    this.usage = postgresUsage({ database, statements: this.#statements, use: (verb) => this.#use(verb) });
+    this.usage = postgresUsage({ database, statements: this.#statements, nowMs: () => this.nowMs(), use: (verb) => this.#use(verb) });
     this.capabilities = { processLocks: false, durable: true, transactions: true, hintsOfOthers: dialect.notify };
   }
 

@@ -186,6 +186,10 @@ const usageTexts = {
   usageOfOwner: `SELECT asked.day, counted.* FROM generate_series($2::integer, $3::integer) AS asked (day),
     LATERAL (SELECT count(*) AS shards, ${sums} FROM {schema}.usage_counter WHERE tenant = $1 AND day = asked.day AND owner = $4) AS counted WHERE counted.shards > 0 ORDER BY asked.day`,
   usageOfTenant: `SELECT day, ${sums} FROM {schema}.usage_counter WHERE tenant = $1 AND day >= $2 AND day <= $3 GROUP BY day ORDER BY day`,
+  usageTotals: 'SELECT * FROM {schema}.usage_total WHERE tenant = $1 AND day >= $2 AND day <= $3',
+  keepUsageTotals: `INSERT INTO {schema}.usage_total AS total (tenant, day, as_of_ms, ${countColumns.join(', ')})
+    SELECT $1, given.* FROM unnest($2::integer[], $3::bigint[], ${countColumns.map((_, place) => `$${place + 4}::bigint[]`).join(', ')}) AS given (day, as_of_ms, ${countColumns.join(', ')}) ORDER BY given.day
+    ON CONFLICT (tenant, day) DO UPDATE SET as_of_ms = excluded.as_of_ms, ${countColumns.map((column) => `${column} = excluded.${column}`).join(', ')} WHERE total.as_of_ms <= excluded.as_of_ms`,
   countKept: "SELECT count(*) AS count FROM {schema}.usage_kept WHERE tenant = $1 AND session_id = $2 AND json_typeof(body::json -> 'attempt') = 'object'",
 } as const;
 

@@ -1,9 +1,11 @@
+import type { DayCount } from '../../core/budget.ts';
 import type { Entry } from '../../core/entry.ts';
 import { counterChanges } from '../../core/usage.ts';
 import type { SessionRef } from '../store.ts';
 import { countColumns, countOfRow, countValues, keptAttempts, type UsageStore } from '../usage-store.ts';
-import type { Database, Statement } from './open-database.ts';
-import type { Statements } from './statements.ts';
+import { tenantDays, type TotalRows } from '../usage-totals.ts';
+import type { Database, Row, Statement } from './open-database.ts';
+import type { StatementName, Statements } from './statements.ts';
 
 /** What a commit adds to counters of usage, each of them once. */
 export interface CountPart {
@@ -63,17 +65,31 @@ export function keepingStatements(schema: string, session: SessionRef & { readon
 export interface PostgresUsageOptions {
   readonly database: Database;
   readonly statements: Statements;
+  readonly nowMs: () => number;
   /** Every verb: none after closing. */
   readonly use: <Result>(verb: () => Promise<Result>) => Promise<Result>;
 }
 
 /** The part of the port that is about usage, on Postgres. */
-export function postgresUsage({ database, statements, use }: PostgresUsageOptions): UsageStore {
-  return {
-    readDays: ({ tenant, owner, fromDay, toDay }) => use(async () => {
-      const statement = owner === undefined ? statements.get('usageOfTenant', tenant, fromDay, toDay) : statements.get('usageOfOwner', tenant, fromDay, toDay, owner);
-      return (await database.run(statement)).map((row) => ({ day: Number(row['day']), count: countOfRow(row) }));
-    }),
-    countKept: ({ tenant, id }) => use(async () => Number((await database.run(statements.get('countKept', tenant, id)))[0]?.['count'])),
+export function postgresUsage({ database, statements, nowMs, use }: PostgresUsageOptions): UsageStore {
+  const run = (name: StatementName, ...values: readonly unknown[]): Promise<readonly Row[]> => database.run(statements.get(name, ...values));
+  const totals: TotalRows = {
+    readTotals: async ({ tenant, fromDay, toDay }) => (await run('usageTotals', tenant, fromDay, toDay)).map((row) => ({ ...dayCount(row), asOfMs: Number(row['as_of_ms']) })),
+    sumDays: async ({ tenant, fromDay, toDay }) => (await run('usageOfTenant', tenant, fromDay, toDay)).map(dayCount),
+    keepTotals: async (tenant, summed) => {
+      const values = summed.map(({ count }) => countValues(count));
+      await run('keepUsageTotals', tenant, summed.map(({ day }) => day), summed.map(({ asOfMs }) => asOfMs), ...countColumns.map((_, place) => values.map((row) => row[place])));
+    },
   };
+  return {
+    readDays: ({ owner, ...query }) => use(async () => {
+      if (owner === undefined) return tenantDays(query, nowMs(), totals);
+      return (await run('usageOfOwner', query.tenant, query.fromDay, query.toDay, owner)).map(dayCount);
+    }),
+    countKept: ({ tenant, id }) => use(async () => Number((await run('countKept', tenant, id))[0]?.['count'])),
+  };
+}
+
+function dayCount(row: Row): DayCount {
+  return { day: Number(row['day']), count: countOfRow(row) };
 }

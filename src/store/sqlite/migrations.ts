@@ -188,6 +188,21 @@ const migrations: readonly string[] = [
     cost_micros INTEGER NOT NULL,
     PRIMARY KEY (tenant, day, owner, shard)
   ) WITHOUT ROWID;
+  -- Sums of counters over all owners, as of a time.
+  CREATE TABLE usage_total (
+    tenant TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    as_of_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    attempts_without_usage INTEGER NOT NULL,
+    attempts_without_cost INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cached_input_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    cost_micros INTEGER NOT NULL,
+    PRIMARY KEY (tenant, day)
+  ) WITHOUT ROWID;
   -- Attempts of sessions that were deleted.
   CREATE TABLE usage_kept (
     tenant TEXT NOT NULL,

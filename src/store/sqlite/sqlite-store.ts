@@ -72,7 +72,7 @@ class SqliteStore implements Store {
     this.#stateRows = new StateRows(this.#statements, this.#rows);
     const usageRows = new UsageRows(this.#statements);
     this.#writer = new ChangeWriter(this.#statements, this.#rows, this.#operations, this.#stateRows, usageRows, outboxKinds);
-    this.usage = sqliteUsage(usageRows, (read) => this.#whenFree(read));
+    this.usage = sqliteUsage({ rows: usageRows, nowMs: () => this.nowMs(), run: (write) => this.#group.run(write), whenFree: (read) => this.#whenFree(read) });
     this.#locks = locks;
     this.#system = system;
     this.#hints = new ChangeHints({ database, clock: system.clock, pollMs: path === ':memory:' ? null : pollMs });

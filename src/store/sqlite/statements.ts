@@ -115,8 +115,13 @@ const statements = {
     FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
   keepAttempt: 'INSERT INTO usage_kept (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
   countKept: "SELECT count(*) FROM usage_kept WHERE tenant = ? AND session_id = ? AND json_type(body, '$.attempt') = 'object'",
-  usageOfOwner: `SELECT day, ${sums} FROM json_each(?) AS asked JOIN usage_counter ON tenant = ? AND day = asked.value AND owner = ? GROUP BY day ORDER BY day`,
+  // From day to day, so that of a day with many owners only one is looked at.
+  usageOfOwner: `SELECT day, ${sums} FROM json_each(?) AS asked CROSS JOIN usage_counter ON tenant = ? AND day = asked.value AND owner = ? GROUP BY day ORDER BY day`,
   usageOfTenant: `SELECT day, ${sums} FROM usage_counter WHERE tenant = ? AND day >= ? AND day <= ? GROUP BY day ORDER BY day`,
+
+  usageTotals: 'SELECT * FROM usage_total WHERE tenant = ? AND day >= ? AND day <= ?',
+  keepUsageTotal: `INSERT INTO usage_total (tenant, day, as_of_ms, ${countColumns.join(', ')}) VALUES (?, ?, ?, ${countColumns.map(() => '?').join(', ')})
+    ON CONFLICT (tenant, day) DO UPDATE SET as_of_ms = excluded.as_of_ms, ${countColumns.map((column) => `${column} = excluded.${column}`).join(', ')} WHERE as_of_ms <= excluded.as_of_ms`,
 
   insertOutbox: 'INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) VALUES (?, ?, ?, ?, ?)',
   outboxUntil: 'SELECT tenant, session_id, seq, kind FROM outbox WHERE at_ms <= ? ORDER BY at_ms LIMIT ?',

@@ -3,6 +3,7 @@ import type { Entry } from '../../core/entry.ts';
 import { counterChanges } from '../../core/usage.ts';
 import type { SessionRef } from '../store.ts';
 import { countOfRow, countValues, keptAttempts, type UsageQuery, type UsageStore } from '../usage-store.ts';
+import { tenantDays, type DayTotal, type TotalRows } from '../usage-totals.ts';
 import type { PreparedStatements } from './statements.ts';
 
 /** Counting what attempts used, and reading it, inside whatever transaction is open. */
@@ -24,11 +25,21 @@ export class UsageRows {
     for (const { seq, body } of keptAttempts(recorded)) this.#statements.get('keepAttempt').run(tenant, id, seq, body);
   }
 
-  days({ tenant, owner, fromDay, toDay }: UsageQuery): readonly DayCount[] {
-    const rows = owner === undefined
-      ? this.#statements.get('usageOfTenant').all(tenant, fromDay, toDay)
-      : this.#statements.get('usageOfOwner').all(JSON.stringify(Array.from({ length: toDay - fromDay + 1 }, (_, place) => fromDay + place)), tenant, owner);
-    return (rows as Record<string, unknown>[]).map((row) => ({ day: Number(row['day']), count: countOfRow(row) }));
+  ofOwner(owner: string, { tenant, fromDay, toDay }: UsageQuery): readonly DayCount[] {
+    const days = Array.from({ length: toDay - fromDay + 1 }, (_, place) => fromDay + place);
+    return (this.#statements.get('usageOfOwner').all(JSON.stringify(days), tenant, owner) as Row[]).map(dayCount);
+  }
+
+  ofTenant({ tenant, fromDay, toDay }: UsageQuery): readonly DayCount[] {
+    return (this.#statements.get('usageOfTenant').all(tenant, fromDay, toDay) as Row[]).map(dayCount);
+  }
+
+  totals({ tenant, fromDay, toDay }: UsageQuery): readonly DayTotal[] {
+    return (this.#statements.get('usageTotals').all(tenant, fromDay, toDay) as Row[]).map((row) => ({ ...dayCount(row), asOfMs: Number(row['as_of_ms']) }));
+  }
+
+  keepTotals(tenant: string, totals: readonly DayTotal[]): void {
+    for (const { day, asOfMs, count } of totals) this.#statements.get('keepUsageTotal').run(tenant, day, asOfMs, ...countValues(count));
   }
 
   countKept({ tenant, id }: SessionRef): number {
@@ -36,7 +47,29 @@ export class UsageRows {
   }
 }
 
+type Row = Readonly<Record<string, unknown>>;
+
+function dayCount(row: Row): DayCount {
+  return { day: Number(row['day']), count: countOfRow(row) };
+}
+
+export interface SqliteUsageOptions {
+  readonly rows: UsageRows;
+  readonly nowMs: () => number;
+  /** Runs a write in the group's transaction. */
+  readonly run: <Result>(write: () => Result) => Promise<Result>;
+  readonly whenFree: <Result>(read: () => Result) => Promise<Result>;
+}
+
 /** The part of the port that is about usage, on SQLite. */
-export function sqliteUsage(rows: UsageRows, whenFree: <Result>(read: () => Result) => Promise<Result>): UsageStore {
-  return { readDays: (query) => whenFree(() => rows.days(query)), countKept: (ref) => whenFree(() => rows.countKept(ref)) };
+export function sqliteUsage({ rows, nowMs, run, whenFree }: SqliteUsageOptions): UsageStore {
+  const totals: TotalRows = {
+    readTotals: (query) => whenFree(() => rows.totals(query)),
+    sumDays: (query) => whenFree(() => rows.ofTenant(query)),
+    keepTotals: (tenant, summed) => run(() => rows.keepTotals(tenant, summed)),
+  };
+  return {
+    readDays: ({ owner, ...query }) => (owner === undefined ? tenantDays(query, nowMs(), totals) : whenFree(() => rows.ofOwner(owner, query))),
+    countKept: (ref) => whenFree(() => rows.countKept(ref)),
+  };
 }
