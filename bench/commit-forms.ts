@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { benchAgent } from '../src/cli/bench/bench-agent.ts';
-import { median } from '../src/cli/bench/postgres-bench.ts';
+import { median } from '../src/cli/bench/turn-bench.ts';
 import { PostgresFloor } from '../src/cli/bench/postgres-floor.ts';
 import { measureTurns } from '../src/cli/bench/turn-bench.ts';
 import { createHoldfast, type Holdfast } from '../src/create-holdfast.ts';
@@ -68,12 +68,11 @@ async function measureOne(holdfast: Holdfast, probe: PostgresProbe, concurrency:
   await probe.forgetStatements();
   const from = await probe.logPlace();
   const cpuBefore = process.cpuUsage();
-  const { turnsPerSecond, turnMs } = await measureTurns(holdfast, concurrency, forMs);
+  const { turns, turnsPerSecond, turnMs } = await measureTurns(holdfast, concurrency, forMs);
   const cpu = process.cpuUsage(cpuBefore);
   const to = await probe.logPlace();
   const statements = (await probe.statements()).filter(({ text }) => !text.startsWith('SELECT pg_notify')).reduce((calls, statement) => calls + statement.calls, 0);
   const { commits, bytes } = await probe.logTotals(from, to);
-  const turns = (turnsPerSecond * forMs) / 1000;
   return {
     turnsPerSecond, p50Ms: turnMs.p50,
     statements: statements / turns, commits: commits / turns, logBytes: bytes / turns, cpuMs: (cpu.user + cpu.system) / 1000 / turns,

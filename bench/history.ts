@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command } from 'commander';
+import { median } from '../src/cli/bench/turn-bench.ts';
 import { createHoldfast, type Holdfast } from '../src/create-holdfast.ts';
 import { agent, type SessionHandle } from '../src/index.ts';
 import { scriptedModel } from '../src/testing/scripted-model.ts';
@@ -117,7 +118,7 @@ async function took(rounds: number, ...works: readonly (() => Promise<unknown>)[
       times[place]?.push(performance.now() - startedAtMs);
     }
   }
-  return times.map((each) => ({ medianMs: each.toSorted((left, right) => left - right)[Math.floor(each.length / 2)] ?? 0, fastestMs: Math.min(...each) }));
+  return times.map((each) => ({ medianMs: median(each), fastestMs: Math.min(...each) }));
 }
 
 /** As both stores keep it. */

@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto';
-import pg from 'pg';
+import { benchSchema } from '../src/cli/bench/bench-schema.ts';
 import { postgresUrlParts } from '../src/store-url.ts';
 import { measureClaimLatency, type ClaimLatency } from './claim-latency.ts';
 import { measureFanOut, type FanOut } from './fan-out.ts';
@@ -26,15 +25,8 @@ export async function measureProcesses(url: string): Promise<ProcessFigures> {
 
 /** What a measurement leaves behind, of processes that were killed above all, must not be work for the next one. */
 async function inOwnSchema<Result>(connectionString: string, measure: (schema: string) => Promise<Result>): Promise<Result> {
-  const schema = `holdfast_bench_${randomBytes(6).toString('hex')}`;
-  try {
-    return await measure(schema);
-  } finally {
-    const client = new pg.Client({ connectionString });
-    await client.connect();
-    await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
-    await client.end();
-  }
+  await using schema = await benchSchema(connectionString);
+  return await measure(schema.name);
 }
 
 /** As people read it. */

@@ -24,6 +24,7 @@ import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
 import { McpConnections } from './mcp/mcp-connections.ts';
 import { requireBudgets, SpentBudgets, type Budgets } from './store/spent-budgets.ts';
+import { servesStore } from './store/outdated.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
@@ -163,7 +164,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, budgets, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
-  const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: () => worker === null || worker.ready, log });
+  const app = createApp({ commands, feed, waiters, authenticate: options.authenticate ?? null, localPrincipal, isReady: worker === null ? servesStore(store, system.clock, pollMs) : async () => worker.ready, log });
   const sweeper = new Sweeper(store, system, log);
   let closing: Promise<void> | null = null;
   const close = async (): Promise<void> => {

@@ -4,7 +4,7 @@ import type { Store } from '../store/store.ts';
 import { openStoreUrl } from '../store-url.ts';
 import { realSystem } from '../system.ts';
 import { loadAgents } from './load-agents.ts';
-import { requireServer } from './open-store.ts';
+import { requireServer, requireStore } from './open-store.ts';
 import { logToStderr } from './serve-until-stopped.ts';
 
 /** What commands take that show a turn, and do its work if nobody else does. */
@@ -25,10 +25,10 @@ export function withTurnOptions(command: Command): Command {
     .option('--worker', 'do the work here even if another process works on this store');
 }
 
-/** Opens a store to go on with a turn. Whoever works on the store already is the one to do it: it has its own models and settings. */
-export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions): Promise<Holdfast> {
+/** Opens a store to go on with a turn; one that is not there yet only for a new session. Whoever works on the store already is the one to do it: it has its own models and settings. */
+export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions, { isNew = false }: { readonly isNew?: boolean } = {}): Promise<Holdfast> {
+  await (isNew ? requireServer(store) : requireStore(store));
   const { agents } = await loadAgents(module);
-  await requireServer(store);
   const opened = await openStoreUrl(store, { system: realSystem(), outboxKinds: [] });
   try {
     await opened.migrate();

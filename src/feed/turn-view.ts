@@ -1,5 +1,6 @@
 import type { ContextSize } from '../core/compaction.ts';
 import type { AttemptRecord, Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
+import { isVisible, visibleBefore } from '../core/intervals.ts';
 import { openActions, statusOf, type Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { viewsOf, type ActionView } from './action-view.ts';
@@ -43,22 +44,22 @@ export async function readTurn(store: Store, session: Session, turnId: string, a
   return entries.length === 0 ? null : viewTurn(session, turnId, entries);
 }
 
-/** Turns in their order, the last `limit` of them before a seq; `nextCursor` for those before. */
+/** The turns of the visible history in their order, the last `limit` of them before a seq; `nextCursor` for those before. */
 export async function listTurns(store: Store, session: Session, { before, limit }: { readonly before?: number | undefined; readonly limit: number }): Promise<{ readonly items: readonly TurnView[]; readonly nextCursor: number | null }> {
   const byTurn = new Map<string, Entry[]>();
-  let fromSeq = before ?? session.lastSeq + 1;
-  while (fromSeq > 1 && byTurn.size <= limit) {
-    const page = await store.readEntries(session, { beforeSeq: fromSeq, limit: pageEntries });
-    if (page.length === 0) break;
+  const { visible } = session;
+  let beforeSeq = visibleBefore(visible, before ?? session.lastSeq + 1);
+  while (beforeSeq !== null && byTurn.size <= limit) {
+    const page = await store.readEntries(session, { beforeSeq, limit: pageEntries });
     for (const entry of page.toReversed()) {
-      if (belongsToTurn(entry)) byTurn.set(entry.turnId, [entry, ...(byTurn.get(entry.turnId) ?? [])]);
+      if (belongsToTurn(entry) && isVisible(visible, entry.seq)) byTurn.set(entry.turnId, [entry, ...(byTurn.get(entry.turnId) ?? [])]);
     }
-    fromSeq = page[0]?.seq ?? 1;
+    beforeSeq = visibleBefore(visible, page[0]?.seq ?? 0);
   }
   // The one beyond the limit may have been read in part.
   const turns = [...byTurn].slice(0, limit).reverse();
   const firstSeq = turns[0]?.[1][0]?.seq ?? 1;
-  return { items: turns.map(([turnId, entries]) => viewTurn(session, turnId, entries)), nextCursor: byTurn.size > limit || fromSeq > 1 ? firstSeq : null };
+  return { items: turns.map(([turnId, entries]) => viewTurn(session, turnId, entries)), nextCursor: byTurn.size > limit ? firstSeq : null };
 }
 
 /** The entries of one turn, as far as the session as it was read knows of them. */

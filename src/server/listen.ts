@@ -1,5 +1,5 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { HoldfastError } from '../core/errors.ts';
@@ -35,6 +35,9 @@ export interface Listener {
   readonly close: () => Promise<void>;
 }
 
+/** So long, in milliseconds, closing waits for a first request on a connection on which nothing has come yet. */
+const unaskedMs = 250;
+
 /**
  * Serves HTTP. Rejects with `HoldfastError` code `listen_refused` when it would serve other machines without asking who they are, and with Node's
  * error where the address cannot be had (`EADDRINUSE`, `EACCES`, …).
@@ -48,7 +51,13 @@ export async function listen({ fetch, host = '127.0.0.1', port, authenticated = 
     return sendEventStream(response, env.outgoing as ServerResponse) ? RESPONSE_ALREADY_SENT : response;
   }, { hostname: host, errorHandler: answerMalformed, overrideGlobalObjects: false });
   const open = new Set<ServerResponse>();
+  const unasked = new Set<Socket>();
+  server.on('connection', (socket) => {
+    unasked.add(socket);
+    socket.once('close', () => unasked.delete(socket));
+  });
   server.on('request', (incoming, outgoing) => {
+    unasked.delete(incoming.socket);
     open.add(outgoing);
     outgoing.shouldKeepAlive &&= !closing.signal.aborted;
     outgoing.once('close', () => {
@@ -68,8 +77,13 @@ export async function listen({ fetch, host = '127.0.0.1', port, authenticated = 
     // A reply that has not begun says that its connection ends with it.
     for (const outgoing of open) if (!outgoing.headersSent) outgoing.shouldKeepAlive = false;
     closing.abort();
+    // Browsers keep connections in reserve on which nothing may ever be asked: to Node these are not idle, and it would wait for them.
+    const cancelUnasked = clock.after(Math.min(graceMs, unaskedMs), () => {
+      for (const socket of unasked) if (socket.bytesRead === 0) socket.destroy();
+    });
     const cancelGrace = clock.after(graceMs, () => server.closeAllConnections());
     await closed;
+    cancelUnasked();
     cancelGrace();
   };
   let closed: Promise<void> | null = null;

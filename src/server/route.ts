@@ -15,7 +15,7 @@ export interface RouteHost {
   readonly feed: Feed;
   /** Waits until a turn has ended or needs an action. */
   readonly waiters: { wait(ref: { readonly tenant: string; readonly id: string }, turnId: string, signal?: AbortSignal): Promise<void> };
-  readonly isReady: () => boolean;
+  readonly isReady: () => Promise<boolean>;
   readonly log: (level: 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, string | number | boolean | null>>) => void;
   readonly streamSlots: StreamSlots;
   /** Whether callers say who they are. */

@@ -1,4 +1,5 @@
-import { StoreError, type HeldSession, type Store } from '../store/store.ts';
+import { isOutdated } from '../store/outdated.ts';
+import type { HeldSession, Store } from '../store/store.ts';
 import type { System } from '../core/system.ts';
 import type { Log } from './log.ts';
 import type { SessionRun } from './session-run.ts';
@@ -165,24 +166,14 @@ export class WorkerLease {
     const { store } = this.#options;
     // What still names the old id is anybody's now.
     await store.retireWorker(lostId);
-    if (await this.#isOutdated()) {
+    // A process that did nothing for long, on a machine that slept, may find that the data has moved on.
+    if (await isOutdated(store)) {
       this.#events.onOutdated();
       return;
     }
     await this.#register();
     // By its own timer: a failure of it is no reason to announce a second id.
     if (!this.#stopped) this.#after('dead', 0, () => this.#findDead());
-  }
-
-  /** A process that did nothing for long, on a machine that slept, may find that the data has moved on. */
-  async #isOutdated(): Promise<boolean> {
-    try {
-      await this.#options.store.migrate();
-      return false;
-    } catch (error) {
-      if (error instanceof StoreError && error.code === 'store_unsupported') return true;
-      throw error;
-    }
   }
 
   async #findDead(): Promise<void> {

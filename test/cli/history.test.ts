@@ -91,4 +91,14 @@ describe('moves through the history on the command line', () => {
     expect((await runCli(['rewind', id, 'turn_unknown'], options)).stderr).toContain('(turn_not_found)');
     expect((await run('redo')).stderr).toBe('1 turn visible again\n');
   });
+
+  it('a rewind that only stops the running turn says so', async () => {
+    const { options, id, run, turnIds: [first = ''] } = await conversation('one');
+    const running = async () => /turn (turn_\w+)/.exec((await runCli(['send', id, 'refund 25', '--no-wait', '--worker'], options)).stderr)?.[1] ?? '';
+    const second = await running();
+    expect((await run('rewind', second, '--stop')).stderr).toBe(`turn ${second} stopped\n`);
+    expect((await run('rewind', second, '--stop')).stderr).toBe('nothing changed\n');
+    const third = await running();
+    expect((await run('rewind', first, '--stop')).stderr).toBe(`turn ${third} stopped\n2 turns cut off; holdfast redo brings back\n`);
+  });
 });

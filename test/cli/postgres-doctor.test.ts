@@ -108,5 +108,6 @@ describe('the doctor on either store', () => {
     const { code, stdout } = await runCli(['doctor'], at);
     expect([code, stdout]).toEqual([0, expect.stringContaining('warning: nobody_claims: 1 session of agent demo has something to do, and no worker lives') as string]);
     expect(stdout).toMatch(/^\?\? {3}workers {5}0 at work; 1 warning$/m);
+    expect(stdout.endsWith('nothing is broken; see the warning above\n')).toBe(true);
   });
 });

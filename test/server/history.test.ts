@@ -31,6 +31,19 @@ describe('rewinding', () => {
     expect((await session.get('')).json).toMatchObject({ redo: null, branches: { count: 0 } });
   });
 
+  it('takes turns from the list of turns, and leaves them to be found by their ids', async () => {
+    const session = await conversation();
+    const { turnIds } = session;
+    const listed = async (query = '') => (await session.get(`/turns${query}`)).json.items.map(({ id }) => id);
+    await session.post('/rewind', { turnId: turnIds[0] });
+    expect(await listed()).toEqual([turnIds[0]]);
+    expect((await session.get(`/turns/${turnIds[1]}`)).json).toMatchObject({ id: turnIds[1], status: 'ended' });
+    const fourth = await session.say('four');
+    expect(await listed()).toEqual([turnIds[0], fourth]);
+    const last = (await session.get('/turns?limit=1')).json;
+    expect([last.items.map(({ id }) => id), (await session.get(`/turns?limit=1&before=${String(last.nextCursor)}`)).json]).toMatchObject([[fourth], { items: [{ id: turnIds[0] }], nextCursor: null }]);
+  });
+
   it('again goes further back, and redo brings back all of it', async () => {
     const session = await conversation();
     const { turnIds: [first, second] } = session;

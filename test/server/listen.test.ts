@@ -96,15 +96,28 @@ describe('closing', () => {
     expect(await reply).toBe('cut');
   });
 
-  it('does not wait for connections that ask for nothing', async () => {
-    const { url, close } = await listening();
+  it('does not wait out its grace time for connections that ask for nothing', async () => {
+    const system = fakeSystem();
+    const { url, close } = await listening({ clock: system.clock });
     const { hostname, port } = new URL(url);
     const idle = connect(Number(port), hostname);
     await once(idle, 'connect');
     const gone = once(idle, 'close');
+    const asking = connect(Number(port), hostname);
+    asking.write('GET / HTTP/1.1\r\nhost: localhost\r\n');
+    await once(asking, 'connect');
+    // By the end of a later request the server has read what came before it.
     await rawRequest(url, ['GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n']);
-    await close();
+    let closed = false;
+    const closing = close().then(() => { closed = true; });
+    await system.advance(250);
     await gone;
+    // A request that is on its way is let finish.
+    expect(closed).toBe(false);
+    const answer = once(asking, 'data');
+    asking.write('\r\n');
+    expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 200 /);
+    await closing;
   });
 });
 

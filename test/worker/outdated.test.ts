@@ -32,7 +32,7 @@ describe.each(stores)('on $name a worker that the data asks to be newer', (kind)
   it('hands over what it has, takes nothing more, says that it is not ready, and leaves', async () => {
     const url = await kind.newUrl();
     const { holdfast, sender, sessions, gates, logged } = await working(url, { stopGraceMs: 300 });
-    expect(await readiness(holdfast)).toBe(200);
+    expect([await readiness(holdfast), await readiness(sender)]).toEqual([200, 200]);
     await requireNewerVersion(url);
     await eventually('it to notice', () => logged.includes('outdated'));
     expect(await readiness(holdfast)).toBe(503);
@@ -48,6 +48,7 @@ describe.each(stores)('on $name a worker that the data asks to be newer', (kind)
     expect(await sender.store.readSession({ tenant: 'default', id: more.id })).toMatchObject({ fence: 0, claim: null });
     expect(holdfast.worker).toMatchObject({ ready: false, runs: 0 });
     expect(logged.filter((event) => event === 'outdated')).toHaveLength(1);
+    await eventually('a process that only takes requests to say so too', async () => await readiness(sender) === 503);
   });
 
   it('that is closed while it hands over waits until that is done', async () => {

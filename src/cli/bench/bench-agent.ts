@@ -10,6 +10,9 @@ const toolArgument = prose(60);
 const resultText = prose(280);
 const finalText = prose(400);
 
+/** Commits of that turn: message and claim, step with the call, results, last step with the turn's end. */
+export const commitsPerTurn = 4;
+
 function prose(chars: number): string {
   return 'the quick brown fox jumps over the lazy dog and runs along the river bank '.repeat(10).slice(0, chars);
 }

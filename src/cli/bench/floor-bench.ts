@@ -1,7 +1,5 @@
 import { openDatabase } from '../../store/sqlite/open-database.ts';
-
-/** Commits of a turn with one tool call (design section 11). */
-const commitsPerTurn = 4;
+import { commitsPerTurn } from './bench-agent.ts';
 
 /**
  * The floor: turns of nothing but their four commits, each one row updated and one of 600 bytes inserted, on a database opened as the store opens

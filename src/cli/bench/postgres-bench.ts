@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import pg from 'pg';
 import { createHoldfast } from '../../create-holdfast.ts';
 import { postgresUrlParts, postgres } from '../../store-url.ts';
 import { benchAgent } from './bench-agent.ts';
+import { benchSchema } from './bench-schema.ts';
 import { PostgresFloor } from './postgres-floor.ts';
-import { type Growth, type LatencyMs, measureFirstChunk, measureGrowth, measureTurns, type TurnRate } from './turn-bench.ts';
+import { type Growth, type LatencyMs, measureFirstChunk, measureGrowth, measureTurns, median, type TurnRate } from './turn-bench.ts';
 
 const concurrencies = [1, 16, 64] as const;
 
@@ -26,10 +25,9 @@ export interface PostgresBenchReport {
 /** Measures turns beside the bare commits that they are, in schemas of the run's own that go with it; what else is in the database stays as it is. */
 export async function benchPostgres(url: string, forMs: number, rounds: number): Promise<PostgresBenchReport> {
   const { connection } = postgresUrlParts(url);
-  const schema = `holdfast_bench_${randomBytes(6).toString('hex')}`;
-  await using admin = await openAdmin(connection, schema);
-  await using floor = await PostgresFloor.open(connection, `${schema}_floor`, Math.max(...concurrencies));
-  await using holdfast = await createHoldfast({ agents: [benchAgent()], store: postgres({ url: connection, schema }) });
+  await using schema = await benchSchema(connection);
+  await using floor = await PostgresFloor.open(connection, `${schema.name}_floor`, Math.max(...concurrencies));
+  await using holdfast = await createHoldfast({ agents: [benchAgent()], store: postgres({ url: connection, schema: schema.name }) });
   for (const concurrency of concurrencies) {
     await floor.measure(concurrency, 300);
     await measureTurns(holdfast, concurrency, 700);
@@ -41,22 +39,10 @@ export async function benchPostgres(url: string, forMs: number, rounds: number):
   }
   return {
     node: process.version,
-    postgres: await admin.version(),
+    postgres: await schema.serverVersion(),
     turns: concurrencies.map((concurrency) => beside(concurrency, runs.filter(({ ours }) => ours.concurrency === concurrency))),
     firstChunkMs: await measureFirstChunk(holdfast, 300),
     growth: await measureGrowth(holdfast, [200, 500]),
-  };
-}
-
-async function openAdmin(connectionString: string, schema: string): Promise<AsyncDisposable & { readonly version: () => Promise<string> }> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
-  return {
-    version: async () => String((await client.query<{ server_version: string }>('SHOW server_version')).rows[0]?.server_version),
-    [Symbol.asyncDispose]: async () => {
-      await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`);
-      await client.end();
-    },
   };
 }
 
@@ -74,11 +60,6 @@ function medianRate(rates: readonly TurnRate[]): Omit<TurnRate, 'concurrency'> {
     turnsPerSecond: median(rates.map(({ turnsPerSecond }) => turnsPerSecond)),
     turnMs: { p50: median(rates.map(({ turnMs }) => turnMs.p50)), p99: median(rates.map(({ turnMs }) => turnMs.p99)) },
   };
-}
-
-/** The middle one, in order of size. */
-export function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
 /** As people read it. */

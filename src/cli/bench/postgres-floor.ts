@@ -1,8 +1,7 @@
 import pg from 'pg';
+import { commitsPerTurn } from './bench-agent.ts';
 import { percentiles, type TurnRate } from './turn-bench.ts';
 
-/** Commits of a turn with one tool call (design section 11). */
-const commitsPerTurn = 4;
 const body = 'x'.repeat(600);
 
 /**

@@ -18,13 +18,18 @@ export interface TurnRate {
   readonly turnMs: LatencyMs;
 }
 
+/** As many turns as were counted, whatever more than the time that was asked for they took. */
+export interface MeasuredTurns extends TurnRate {
+  readonly turns: number;
+}
+
 export async function withBenchHoldfast<Result>(store: string, work: (holdfast: Holdfast) => Promise<Result>): Promise<Result> {
   await using holdfast = await createHoldfast({ agents: [benchAgent()], store });
   return await work(holdfast);
 }
 
 /** Whole turns, from the send to the committed end, by `concurrency` clients that each wait for the last before the next. */
-export async function measureTurns(holdfast: Holdfast, concurrency: number, forMs: number): Promise<TurnRate> {
+export async function measureTurns(holdfast: Holdfast, concurrency: number, forMs: number): Promise<MeasuredTurns> {
   const durations: number[] = [];
   const startedAt = performance.now();
   await Promise.all(Array.from({ length: concurrency }, async () => {
@@ -38,7 +43,7 @@ export async function measureTurns(holdfast: Holdfast, concurrency: number, forM
       }
     }
   }));
-  return { concurrency, turnsPerSecond: (durations.length / (performance.now() - startedAt)) * 1000, turnMs: percentiles(durations) };
+  return { concurrency, turns: durations.length, turnsPerSecond: (durations.length / (performance.now() - startedAt)) * 1000, turnMs: percentiles(durations) };
 }
 
 /** From the send to the first of the answer that a follower of the turn is given. */
@@ -112,6 +117,11 @@ function heapBytes(): number {
   const collect = runInNewContext('gc') as () => void;
   collect();
   return process.memoryUsage().heapUsed;
+}
+
+/** The middle one, in order of size. */
+export function median(values: readonly number[]): number {
+  return percentiles(values).p50;
 }
 
 export function percentiles(durations: readonly number[]): LatencyMs {

@@ -7,7 +7,6 @@ import type { SessionHandle } from '../../index.ts';
 import { jsonValue, storeCommand, type CommonOptions } from '../command-options.ts';
 import { exitCode } from '../exit-code.ts';
 import { openForTurn, withTurnOptions, type TurnOptions } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { showTurn } from '../show-turn.ts';
 import { stopRequest } from '../stop-request.ts';
 import { note, printJson } from '../terminal.ts';
@@ -63,7 +62,6 @@ function answeringCommand<Options extends object>(name: string, description: str
     .argument('<session>', 'id or external id of the session')
     .argument('<action>', 'id of the action, as "holdfast actions" lists it')
     .action(async (sessionId: string, actionId: string, options: AnswerOptions & Options) => {
-      await requireStore(options.store);
       const stop = stopRequest();
       const holdfast = await openForTurn(options.store, options);
       try {

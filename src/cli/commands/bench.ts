@@ -5,8 +5,8 @@ import { Command } from 'commander';
 import { HoldfastError } from '../../core/errors.ts';
 import { isPostgresUrl, withoutPassword } from '../../store-url.ts';
 import { measureFloor } from '../bench/floor-bench.ts';
-import { benchPostgres, describePostgresBench, median, type PostgresBenchReport } from '../bench/postgres-bench.ts';
-import { type Growth, measureFirstChunk, measureGrowth, measureIdleMemory, measureTurns, withBenchHoldfast } from '../bench/turn-bench.ts';
+import { benchPostgres, describePostgresBench, type PostgresBenchReport } from '../bench/postgres-bench.ts';
+import { type Growth, measureFirstChunk, measureGrowth, measureIdleMemory, measureTurns, median, withBenchHoldfast } from '../bench/turn-bench.ts';
 
 export interface BenchReport {
   readonly node: string;

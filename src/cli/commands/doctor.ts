@@ -25,7 +25,7 @@ export function doctorCommand(): Command {
       for (const { name, ok, warns, detail } of checks) await printLine(`${ok ? (warns ? '?? ' : 'ok ') : 'BAD'}  ${name.padEnd(10)}  ${printable(detail)}`);
       for (const { code, message } of warnings) await printLine(`warning: ${code}: ${printable(message)}`);
       for (const { code, message, sessionId } of findings) await printLine(`${code}: ${sessionId === undefined ? '' : `${sessionId}: `}${printable(message)}`);
-      if (findings.length === 0) await printLine('nothing is wrong');
+      if (findings.length === 0) await printLine(warnings.length === 0 ? 'nothing is wrong' : `nothing is broken; ${warnings.length === 1 ? 'see the warning' : `see the ${warnings.length} warnings`} above`);
     }
     if (findings.length > 0) process.exitCode = 1;
   });

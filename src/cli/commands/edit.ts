@@ -1,12 +1,10 @@
-import process from 'node:process';
-import { text as readText } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import type { MovedReply } from '../../commands/history.ts';
 import type { SessionHandle, TurnHandle } from '../../index.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { exitCode } from '../exit-code.ts';
+import { messageText } from '../message-text.ts';
 import { openForTurn, withTurnOptions, type TurnOptions } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { showTurn } from '../show-turn.ts';
 import { stopRequest } from '../stop-request.ts';
 import { note, printJson } from '../terminal.ts';
@@ -27,7 +25,7 @@ export function editCommand(): Command {
     .argument('<turn>', 'id of the turn')
     .argument('<text...>', 'the message; "-" reads it from stdin')
     .action(async (id: string, turn: string, words: readonly string[], options: EditOptions) => {
-      const text = words.length === 1 && words[0] === '-' ? (await readText(process.stdin)).trimEnd() : words.join(' ');
+      const text = await messageText(words);
       await sayInstead(id, options, (session, how, key) => session.edit(turn, { text, ...how }, key));
     });
 }
@@ -53,7 +51,6 @@ function editingCommand(name: string, description: string): Command {
 
 async function sayInstead(id: string, options: EditOptions, editing: Editing): Promise<void> {
   const { store, json, wait, stop: stops, keepOperations, idempotencyKey } = options;
-  await requireStore(store);
   const stop = stopRequest();
   const holdfast = await openForTurn(store, options);
   try {

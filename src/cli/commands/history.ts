@@ -6,7 +6,7 @@ import type { SessionHandle } from '../../index.ts';
 import { storeCommand, wholeNumber, type CommonOptions } from '../command-options.ts';
 import { turnsInWords } from '../event-lines.ts';
 import { openForTurn } from '../open-for-turn.ts';
-import { openExistingStore, requireStore } from '../open-store.ts';
+import { openExistingStore } from '../open-store.ts';
 import { printTable } from '../table.ts';
 import { note, oneLine, printJson, printLine } from '../terminal.ts';
 
@@ -65,7 +65,6 @@ export function effectsCommand(): Command {
     .option('--before <seq>', 'go on after the page that ended with this', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--agents <file>', 'module that exports an agent or a list of agents (default: the demo agents); calls of its tools that may run again are left out')
     .action(async (id: string, { store, json, limit, before, agents }: PageOptions & AgentsOption & { readonly before?: number }) => {
-      await requireStore(store);
       await using holdfast = await openForTurn(store, { wait: false, ...(agents === undefined ? {} : { agents }) });
       const session = await holdfast.sessions.get(id);
       const page = await session.effects({ limit, ...(before === undefined ? {} : { before }) });
@@ -119,12 +118,14 @@ function movingCommand(name: string, description: string): Command {
 type Moving = (session: SessionHandle, how: { readonly stop?: boolean; readonly keepOperations?: boolean }) => Promise<MovedReply>;
 
 async function move(id: string, { store, json, stop, keepOperations, agents }: MoveOptions, what: 'left' | 'back', moving: Moving): Promise<void> {
-  await requireStore(store);
   await using holdfast = await openForTurn(store, { wait: false, ...(agents === undefined ? {} : { agents }) });
   const session = await holdfast.sessions.get(id);
+  const before = await session.get();
   const reply = await moving(session, { ...(stop === undefined ? {} : { stop }), ...(keepOperations === undefined ? {} : { keepOperations }) });
   if (json === true) return await printJson(reply);
-  note(reply.turns === 0 ? 'nothing changed' : what === 'left' ? `${turnsInWords(reply.turns)} cut off; holdfast redo brings back` : `${turnsInWords(reply.turns)} visible again`);
+  if (before.turnId !== null && reply.revision !== before.revision) note(`turn ${before.turnId} stopped`);
+  else if (reply.turns === 0) note('nothing changed');
+  if (reply.turns > 0) note(what === 'left' ? `${turnsInWords(reply.turns)} cut off; holdfast redo brings back` : `${turnsInWords(reply.turns)} visible again`);
   for (const line of effectLines(reply)) note(line);
 }
 

@@ -1,6 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import process from 'node:process';
-import { text as readText } from 'node:stream/consumers';
 import { Option, type Command } from 'commander';
 import type { Holdfast } from '../../create-holdfast.ts';
 import type { SendInput } from '../../commands/input.ts';
@@ -8,8 +6,8 @@ import { HoldfastError, invariant } from '../../core/errors.ts';
 import type { TurnHandle } from '../../index.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { exitCode } from '../exit-code.ts';
+import { messageText } from '../message-text.ts';
 import { openForTurn, withTurnOptions, type TurnOptions } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { showTurn } from '../show-turn.ts';
 import { stopRequest } from '../stop-request.ts';
 import { note, printJson } from '../terminal.ts';
@@ -42,11 +40,10 @@ export function sendCommand(): Command {
 }
 
 async function run(session: string, words: readonly string[], options: SendOptions): Promise<void> {
-  const text = words.length === 1 && words[0] === '-' ? (await readText(process.stdin)).trimEnd() : words.join(' ');
-  if (session !== 'new') await requireStore(options.store);
+  const text = await messageText(words);
   const clientTools = options.clientTools === undefined ? undefined : await readTools(options.clientTools);
   const stop = stopRequest();
-  const holdfast = await openForTurn(options.store, options);
+  const holdfast = await openForTurn(options.store, options, { isNew: session === 'new' });
   try {
     const { sessionId, handle } = await send(holdfast, session, { text, messageId: options.messageId, clientTools, visibility: options.visibility }, options);
     if (options.wait) await showTurn(holdfast, { sessionId, store: options.store, streamed: handle, json: options.json === true }, stop);

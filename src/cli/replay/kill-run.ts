@@ -2,7 +2,7 @@ import type { Kill } from './evidence.ts';
 import { cutExecutions, readWorkerJournal, type ExecutionLine } from './execution-journal.ts';
 import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { atSteadyRate } from './steady-rate.ts';
+import { SteadyStrikes } from './steady-rate.ts';
 import type { WorkerPool, WorkerProcess } from './worker-pool.ts';
 
 export interface KillCounts {
@@ -36,12 +36,12 @@ export class KillRun {
   #killsInTool = 0;
   readonly #pool: WorkerPool;
   readonly #options: KillRunOptions;
-  readonly #stopped = new AbortController();
-  #killing: Promise<void> = Promise.resolve();
+  readonly #strikes: SteadyStrikes;
 
   constructor(pool: WorkerPool, options: KillRunOptions) {
     this.#pool = pool;
     this.#options = options;
+    this.#strikes = new SteadyStrikes(options.everyMs, () => this.#kill());
   }
 
   get counts(): KillCounts {
@@ -49,13 +49,12 @@ export class KillRun {
   }
 
   start(): void {
-    this.#killing = atSteadyRate(this.#options.everyMs, this.#stopped.signal, () => this.#kill());
+    this.#strikes.start();
   }
 
   /** Kills no more; resolves when the last one killed is gone and looked into. Rejects when that failed. */
   async stop(): Promise<void> {
-    this.#stopped.abort();
-    await this.#killing;
+    await this.#strikes.stop();
   }
 
   /**
@@ -63,14 +62,14 @@ export class KillRun {
    * are let go at different times, so that not all of them rest when the next kill comes.
    */
   async reached(kills: number, signal: AbortSignal): Promise<void> {
-    const either = AbortSignal.any([signal, this.#stopped.signal]);
+    const either = AbortSignal.any([signal, this.#strikes.signal]);
     if (this.kills.length >= kills) return;
     while (this.kills.length < kills && !either.aborted) await passTime(lookEveryMs, either);
     await passTime(this.#options.random.next() * this.#options.everyMs, either);
   }
 
   async #kill(): Promise<void> {
-    const { signal } = this.#stopped;
+    const { signal } = this.#strikes;
     await this.#pool.completeFor(this.#options.everyMs / 2, signal);
     const victim = await this.#victim();
     if (victim === null || signal.aborted) return;
@@ -84,10 +83,10 @@ export class KillRun {
   async #victim(): Promise<WorkerProcess | null> {
     const { random, everyMs } = this.#options;
     const sought = this.#sought();
-    for (const untilMs = performance.now() + everyMs * seekShare; sought !== null && performance.now() < untilMs && !this.#stopped.signal.aborted; ) {
+    for (const untilMs = performance.now() + everyMs * seekShare; sought !== null && performance.now() < untilMs && !this.#strikes.signal.aborted; ) {
       const fitting = this.#pool.ready.filter((worker) => this.#does(worker, sought));
       if (fitting.length > 0) return random.pick(fitting);
-      await passTime(lookEveryMs, this.#stopped.signal);
+      await passTime(lookEveryMs, this.#strikes.signal);
     }
     return this.#pool.ready.length === 0 ? null : random.pick(this.#pool.ready);
   }

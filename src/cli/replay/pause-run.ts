@@ -1,7 +1,7 @@
 import type { Pause } from './evidence.ts';
 import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { atSteadyRate } from './steady-rate.ts';
+import { SteadyStrikes } from './steady-rate.ts';
 import type { WorkerPool } from './worker-pool.ts';
 
 /** Longer than the lease: others have taken over when the process goes on. */
@@ -21,22 +21,21 @@ export class PauseRun {
   readonly pauses: Pause[] = [];
   readonly #pool: WorkerPool;
   readonly #options: PauseRunOptions;
-  readonly #stopped = new AbortController();
-  #pausing: Promise<void> = Promise.resolve();
+  readonly #strikes: SteadyStrikes;
 
   constructor(pool: WorkerPool, options: PauseRunOptions) {
     this.#pool = pool;
     this.#options = options;
+    this.#strikes = new SteadyStrikes(options.everyMs, () => this.#pause());
   }
 
   start(): void {
-    this.#pausing = atSteadyRate(this.#options.everyMs, this.#stopped.signal, () => this.#pause());
+    this.#strikes.start();
   }
 
   /** Pauses nobody any more; resolves when everybody goes on. */
   async stop(): Promise<void> {
-    this.#stopped.abort();
-    await this.#pausing;
+    await this.#strikes.stop();
   }
 
   async #pause(): Promise<void> {
@@ -45,7 +44,7 @@ export class PauseRun {
     const victim = random.pick(this.#pool.ready);
     const pausedAtMs = Date.now();
     this.#pool.signal(victim, 'SIGSTOP');
-    await passTime(leaseMs * pauseLeases, this.#stopped.signal);
+    await passTime(leaseMs * pauseLeases, this.#strikes.signal);
     this.#pool.signal(victim, 'SIGCONT');
     this.pauses.push({ worker: victim.worker, pausedAtMs, resumedAtMs: Date.now() });
   }

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { postgresUrlParts } from '../../store-url.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { atSteadyRate } from './steady-rate.ts';
+import { SteadyStrikes } from './steady-rate.ts';
 
 export interface TerminationRunOptions {
   /** URL of a Postgres store. */
@@ -19,12 +19,12 @@ const backends = `SELECT pid FROM pg_stat_activity WHERE datname = current_datab
 export class TerminationRun {
   #terminations = 0;
   readonly #options: TerminationRunOptions;
-  readonly #stopped = new AbortController();
+  readonly #strikes: SteadyStrikes;
   #client: Client | null = null;
-  #terminating: Promise<void> = Promise.resolve();
 
   constructor(options: TerminationRunOptions) {
     this.#options = options;
+    this.#strikes = new SteadyStrikes(options.everyMs, () => this.#terminate());
   }
 
   /** Backends that were there and told to end. */
@@ -33,13 +33,12 @@ export class TerminationRun {
   }
 
   start(): void {
-    this.#terminating = atSteadyRate(this.#options.everyMs, this.#stopped.signal, () => this.#terminate());
+    this.#strikes.start();
   }
 
   /** Ends nobody any more. Idempotent. */
   async stop(): Promise<void> {
-    this.#stopped.abort();
-    await this.#terminating;
+    await this.#strikes.stop();
     await this.#drop();
   }
 

@@ -9,10 +9,10 @@ export const healthRoutes = [
     handle: async () => jsonResponse({ status: 'ok' }),
   }),
   route({
-    method: 'GET', path: '/readyz', name: 'readiness', summary: 'Whether the process takes work: 503 while it starts, has lost its lease, or closes.',
+    method: 'GET', path: '/readyz', name: 'readiness', summary: 'Whether the process takes work: 503 while it starts, has lost its lease, closes, or is too old for the data.',
     replies: { 200: healthSchema, 503: healthSchema },
     handle: async ({ host, env }) => {
-      const ready = host.isReady() && !host.feed.closed && env.closing?.aborted !== true;
+      const ready = !host.feed.closed && env.closing?.aborted !== true && (await host.isReady());
       return jsonResponse({ status: ready ? 'ok' : 'not_ready' }, { status: ready ? 200 : 503 });
     },
   }),

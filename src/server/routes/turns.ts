@@ -10,7 +10,7 @@ import { isPossibleId, jsonResponse, route, sessionOf, type Call } from '../rout
 /** Turns: listed, read, waited for. */
 export const turnRoutes = [
   route({
-    method: 'GET', path: '/v1/sessions/:id/turns', name: 'listTurns', summary: 'The last turns before a cursor, in their order.',
+    method: 'GET', path: '/v1/sessions/:id/turns', name: 'listTurns', summary: 'The last turns of the visible history before a cursor, in their order. One that was left is found by its id.',
     query: z.strictObject({ before: integerParameter({ min: 1, max: Number.MAX_SAFE_INTEGER }).optional(), limit: limitParameter }),
     replies: { 200: turnPageSchema }, refusals: ['session_not_found'],
     handle: async (call) => {
