@@ -26,7 +26,8 @@ import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
 import { Drains, type Drained } from './worker/drain.ts';
-import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
+import { hasLabels, HookRunner, hookKinds, labelKinds, type Hooks } from './worker/hooks.ts';
+import { LabelMaker } from './worker/label-maker.ts';
 import { silentLog, type Log } from './worker/log.ts';
 import { Worker } from './worker/worker.ts';
 
@@ -135,13 +136,14 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const store = await openStore(options.store, given, hooks, options.agents);
   // Expiries, retries and leases go by the store's time: that of the database, where many machines share one.
   const system: System = { ...given, clock: { ...given.clock, nowMs: () => store.nowMs() } };
-  const hookRunner = new HookRunner(store, system, hooks, log);
   const pollMs = 1_000;
   const waiters = new TurnWaiters(store, system.clock, pollMs, options.worker !== false);
   const committed = (ref: SessionRef, entries: readonly Entry[]): void => {
     waiters.committed(ref, entries);
     hookRunner.committed(ref, entries);
   };
+  const labels = hasLabels(options.agents) ? new LabelMaker({ store, system, agents, log, leaseMs: tuning?.leaseMs ?? leaseMsDefault, committed }) : null;
+  const hookRunner = new HookRunner({ store, system, hooks, log, labels, takesLabelsOver: tuning !== null });
   const mcp = new McpConnections({ system, log });
   const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
   const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });
@@ -185,10 +187,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,
     worker,
-    transaction: async (work) => {
-      requireTransactions(store);
-      return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));
-    },
+    transaction: (work) => inTransaction(store, work),
     wake: () => {
       commands.work?.wake();
       store.announce();
@@ -199,15 +198,22 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   };
 }
 
+async function inTransaction<Result>(store: Store, work: (transaction: SqlTransaction) => Promise<Result>): Promise<Result> {
+  requireTransactions(store);
+  return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));
+}
+
 function agentsByName(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
   const named = new Map(agents.map((agent) => [agent.name, agent]));
   if (named.size !== agents.length) throw new HoldfastError('options_invalid', 'two agents have the same name; names are how sessions find their agent');
   return named;
 }
 
+const leaseMsDefault = 10_000;
+
 function workerTuning(tuning: boolean | WorkerTuning | undefined) {
   const given = typeof tuning === 'object' ? tuning : {};
-  const filled = { leaseMs: 10_000, pollMs: 1_000, runsMax: 128, operationsMax: 50, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
+  const filled = { leaseMs: leaseMsDefault, pollMs: 1_000, runsMax: 128, operationsMax: 50, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
   for (const [name, value] of Object.entries(filled)) {
     if (!(Number.isFinite(value) && value >= 0)) throw new HoldfastError('options_invalid', `worker.${name} is ${String(value)}; it must be a number, not negative`);
   }
@@ -215,7 +221,7 @@ function workerTuning(tuning: boolean | WorkerTuning | undefined) {
 }
 
 async function openStore(store: HoldfastOptions['store'], system: System, hooks: Hooks, agents: readonly Agent[]): Promise<Store> {
-  const settings = { system, outboxKinds: hookKinds(hooks) };
+  const settings = { system, outboxKinds: [...hookKinds(hooks), ...(hasLabels(agents) ? labelKinds : [])] };
   const opened = typeof store === 'string' ? await openStoreUrl(store, settings) : isOpen(store) ? store : await store.open(settings);
   try {
     requireToolsToRun(agents, opened);

@@ -2,8 +2,10 @@ import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provid
 import type { AgentRules, ToolRules } from '../core/decide.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
+import type { LabelKind } from '../core/label-entry.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
+import { labelMaking, type LabelMaking, type LabelOptions } from './labels.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
 import type { StateReading } from './tool-state.ts';
 import { checkMcpServer, type McpServerOptions } from '../mcp/mcp-server-options.ts';
@@ -49,6 +51,10 @@ export interface AgentOptions<Context = unknown> {
   readonly greet?: boolean;
   /** What the agent keeps between turns: which scopes, and what old keys are called now (`{ old: 'new' }`). false: nothing. Default: all four scopes. */
   readonly state?: StateOptions | false;
+  /** Gives sessions a title after their first reply, in the background: by a model, or by a rule. It never overwrites a person's. Default: none. */
+  readonly titles?: LabelOptions;
+  /** Gives each turn a short summary, in the background. Default: none. */
+  readonly summaries?: LabelOptions;
   readonly limits?: Partial<AgentLimits>;
   readonly settings?: ModelSettings;
 }
@@ -68,6 +74,8 @@ export interface Agent<Context = unknown> {
   readonly greet: boolean;
   /** null: it has no state. */
   readonly state: StatePolicy | null;
+  /** What is made of a turn after its end, and how. */
+  readonly labels: ReadonlyMap<LabelKind, LabelMaking>;
   readonly limits: AgentLimits;
   readonly settings: ModelSettings;
   readonly rules: AgentRules;
@@ -91,8 +99,9 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     if (value !== null && !(Number.isFinite(value) && value > 0)) throw invalid(`the limit ${limit} of agent ${name} is ${String(value)}; it must be a positive number`);
   }
   const toolMap = new Map(Object.entries(tools));
+  const labels = labelsOf(options);
   return {
-    name, version, model, models, limits, tools: toolMap,
+    name, version, model, models, limits, labels, tools: toolMap,
     mcp: new Map(Object.entries(mcp)),
     toolApproval: options.toolApproval,
     headless: options.headless ?? null,
@@ -102,8 +111,18 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     instructions: options.instructions as AgentOptions['instructions'],
     ...(options.context === undefined ? {} : { context: options.context }),
     settings: options.settings ?? {},
-    rules: rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined),
+    rules: { ...rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined), labels: [...labels.keys()] },
   };
+}
+
+function labelsOf({ name, model, titles, summaries }: Pick<AgentOptions<never>, 'name' | 'model' | 'titles' | 'summaries'>): ReadonlyMap<LabelKind, LabelMaking> {
+  const declared = Object.entries({ title: titles, summary: summaries }) as [LabelKind, LabelOptions | undefined][];
+  return new Map(declared.flatMap(([label, options]): [LabelKind, LabelMaking][] => {
+    if (options === undefined) return [];
+    const making = labelMaking(label, options, model);
+    if (making.kind === 'model') requireModel(name, `the model of each ${label}`, making.model);
+    return [[label, making]];
+  }));
 }
 
 function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>, mcp: Readonly<Record<string, McpServerOptions>>, isHeadless: boolean): AgentRules {

@@ -1,7 +1,7 @@
 import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
 import type { Entry } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { queuedMark, resultMarks } from '../core/history.ts';
+import { labelMarks, queuedMark, resultMarks } from '../core/history.ts';
 import { limits } from '../core/limits.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
@@ -22,12 +22,19 @@ export async function redact(host: CommandHost, sessionId: string, body: RedactI
   if (session === null) return refuse('session_not_found', `there is no session ${sessionId}`);
   const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
   if (entry?.seq !== seq || seq > session.lastSeq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
-  const entries = await sameContent(host.store, session, entry);
+  const entries = [...await sameContent(host.store, session, entry), ...await labelsOf(host.store, session, entry)];
   const operationIds = entry.kind === 'tool-results' ? await operationsOfStep(host.store, session, entry.stepSeq) : [];
   // What had left the queue when the session was read is in the log in all its forms.
   const waits = 'messageId' in entry && session.queue.some(({ messageId }) => messageId === entry.messageId);
   const undelivered = 'operationId' in entry && session.deliveries.some(({ operationId }) => operationId === entry.operationId) ? entry.operationId : null;
   return runCommand(host, { name: 'redact', sessionId, body: asJson(body), httpStatus: 200, reads: { entries: entries.map((each) => each.seq) }, accept: acceptRedact({ entries, by: options.principal.owner, operationIds, waits, undelivered }) }, options);
+}
+
+/** What was made of the entry's turn: a title, a summary. They may say what the entry said. */
+async function labelsOf(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
+  if (!('turnId' in entry) || entry.turnId === undefined || entry.kind === 'title-set' || entry.kind === 'summary-set') return [];
+  const found = await Promise.all(labelMarks(entry.turnId).map((mark) => store.readMarked(ref, mark)));
+  return found.filter((label) => label !== null);
 }
 
 /** Calls that waited for their operations have the results of these; the step names no operation. */

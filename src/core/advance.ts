@@ -6,6 +6,7 @@ import type { Circumstances, Draft } from './draft.ts';
 import type { CallResult } from './entry.ts';
 import { invariant } from './errors.ts';
 import { limits } from './limits.ts';
+import { labelsAfter } from './labels.ts';
 import type { Operation } from './operation.ts';
 import type { Attempt, LastStep, OpenCall, Turn } from './session.ts';
 
@@ -47,7 +48,7 @@ export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): 
         release(draft);
         return null;
       case 'finish':
-        draft.endTurn(decision.reason);
+        draft.endTurn(decision.reason, { labels: labelsAfter(draft.session, rules, decision.reason) });
         break;
       case 'fail':
         draft.endTurn('failed', { error: decision.error });

@@ -1,8 +1,10 @@
+import type { AttemptRecord, ErrorInfo } from './attempt-record.ts';
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { Binding, Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
+import type { LabelFailed, LabelsWanted, SummarySet, TitleSet } from './label-entry.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
 import type { StateChanged } from './state-entry.ts';
 import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
@@ -27,7 +29,9 @@ export interface EntryHead {
   readonly redacted?: Redaction;
 }
 
+export type { AttemptPurpose, AttemptRecord, ErrorInfo, Usage } from './attempt-record.ts';
 export type { CallResult, Outcome } from './call-result.ts';
+export type { LabelFailed, LabelKind, LabelsWanted, SummarySet, TitleSet } from './label-entry.ts';
 export type { Interval } from './history-entry.ts';
 export type { Binding, Identity } from './identity.ts';
 
@@ -55,6 +59,9 @@ export type EntryBody =
   | AttemptLost
   | AttemptStopped
   | TitleSet
+  | LabelsWanted
+  | SummarySet
+  | LabelFailed
   | MetadataSet
   | ArchivedSet
   | HistoryRewound
@@ -145,38 +152,6 @@ export interface AssistantStep {
 }
 
 export type FinishReason = 'stop' | 'length' | 'content-filter' | 'tool-calls' | 'error' | 'interrupted' | 'other';
-
-/** What one try at a generation was and cost (G14). */
-export interface AttemptRecord {
-  readonly id: string;
-  /** 1 for the first try of a step. */
-  readonly number: number;
-  readonly startedAtMs: number;
-  readonly durationMs?: number;
-  /** From the start to the first part. */
-  readonly firstPartMs?: number;
-  readonly provider?: string;
-  readonly model?: string;
-  readonly agentVersion?: string;
-  /** FNV-1a of the instructions as sent, so that a change of them is seen. */
-  readonly instructionsHash?: string;
-  readonly providerResponseId?: string;
-  /** What it was for. Absent: a step of the turn. */
-  readonly purpose?: AttemptPurpose;
-  /** null: not known, and never guessed. */
-  readonly usage: Usage | null;
-}
-
-/** Generations beside a turn's steps: a summary in place of the history before it, a session's title, the label of a turn, what a simulated user says. */
-export type AttemptPurpose = 'compaction' | 'title' | 'turn-summary' | 'simulated-user';
-
-/** Tokens as the provider counted them; absent where it did not say. */
-export interface Usage {
-  readonly inputTokens?: number;
-  readonly outputTokens?: number;
-  readonly cachedInputTokens?: number;
-  readonly reasoningTokens?: number;
-}
 
 /** What a provider attached to a part, given back to it unchanged in the next prompt. */
 export type ProviderMetadata = JsonObject;
@@ -282,16 +257,6 @@ export interface TurnEnded {
   readonly error?: ErrorInfo;
 }
 
-/** An error as it is stored and shown: never a secret, never a stack. */
-export interface ErrorInfo {
-  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, … */
-  readonly code: string;
-  readonly message: string;
-  readonly provider?: string;
-  readonly httpStatus?: number;
-  readonly retryable: boolean;
-}
-
 /** A message that waits for the running turn to end. */
 export interface MessageQueued extends MessageContent {
   readonly kind: 'message-queued';
@@ -348,12 +313,6 @@ export interface AttemptStopped {
   readonly kind: 'attempt-stopped';
   readonly turnId: string;
   readonly attempt: AttemptRecord;
-}
-
-export interface TitleSet {
-  readonly kind: 'title-set';
-  readonly title: string | null;
-  readonly by: 'person' | 'generated';
 }
 
 export interface MetadataSet {

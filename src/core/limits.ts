@@ -18,6 +18,14 @@ export const limits = {
   clientIdCharsMax: 255,
   /** A session's title. */
   titleCharsMax: 200,
+  /** A turn's summary. */
+  summaryCharsMax: 200,
+  /** Of what a person said, and of the answer, so much is what a title or a summary is made of. */
+  labelledTextCharsMax: 4_000,
+  /** Titles and summaries that one process makes at the same time, and how long one may take. */
+  labelsAtOnceMax: 8,
+  labelTimeoutMs: 60_000,
+  labelOutputTokensMax: 1_000,
   /** The first message's beginning, as lists show it. */
   previewCharsMax: 100,
   /** A session's metadata as JSON. */

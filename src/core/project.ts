@@ -1,5 +1,5 @@
 import type { OpenAction } from './action.ts';
-import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart } from './entry.ts';
+import type { Entry, EntryKind, EntryOf, Interval, MessageContent, MessagePart } from './entry.ts';
 import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
 import { cutBefore, isVisible, joined, openAt } from './intervals.ts';
@@ -22,8 +22,10 @@ export function project(session: Session, entry: Entry): Session {
   return projection === undefined ? next : projection(next, entry);
 }
 
-/** After a move the session is as it was before something was said, whatever came of what is left or is visible again. */
-const nothingFailed: Pick<Session, 'lastTurn'> = { lastTurn: null };
+/** After a move the session is as it was before something was said, whatever came of what is left or is visible again. A summary goes with its turn. */
+function moved({ summary }: Session, visible: readonly Interval[]): Pick<Session, 'lastTurn' | 'summary' | 'visible'> {
+  return { lastTurn: null, visible, summary: summary !== null && isVisible(visible, summary.endSeq) ? summary : null };
+}
 
 /** What each kind means for the projection. */
 const projections: { readonly [Kind in EntryKind]: (session: Session, entry: EntryOf<Kind>) => Session } = {
@@ -58,26 +60,32 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'attempt-lost': (session) => withTurn(session, failedOnce),
   'attempt-stopped': (session) => withTurn(session, (turn) => ({ ...turn, attempt: null })),
   'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries }) => ({
-    ...session, ...nothingFailed, deliveries, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    ...session, ...moved(session, cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept), deliveries,
     rewound: { branchId: session.rewound?.branchId ?? branchId, fromTurnId, turns: turns + (session.rewound?.turns ?? 0), intervals: joined(intervals, session.rewound?.intervals ?? []) },
   }),
-  'history-redone': (session, { deliveries }) => ({ ...session, ...nothingFailed, deliveries, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
+  'history-redone': (session, { deliveries }) => ({ ...session, ...moved(session, joined(session.visible, session.rewound?.intervals ?? [])), deliveries, rewound: null }),
   'branch-discarded': (session, { seq, intervals, deliveries = [] }) => ({
-    ...session, ...nothingFailed, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    ...session, ...moved(session, cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept), branches: session.branches + 1, rewound: null,
     // A result belongs to the branch that holds its call, wherever it was given.
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
-  'branch-restored': (session, { visible, deliveries }) => ({ ...session, ...nothingFailed, branches: session.branches - 1, visible, deliveries }),
+  'branch-restored': (session, { visible, deliveries }) => ({ ...session, ...moved(session, visible), branches: session.branches - 1, deliveries }),
   'entry-redacted': (session, { clears, messageId }) => ({
     ...session, redactions: session.redactions + 1,
-    ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
+    ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null, titleFrom: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
+    ...(clears.includes('summary') ? { summary: null } : {}),
     queue: session.queue.map((queued) => (queued.messageId === messageId ? withoutPreview(queued) : queued)),
   }),
   'owner-changed': (session, { to }) => ({ ...session, owner: to }),
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
   'metadata-set': (session, entry) => ({ ...session, metadata: entry.metadata }),
-  'title-set': (session, entry) => ({ ...session, title: entry.title, titleBy: entry.title === null ? null : entry.by }),
+  'title-set': (session, { seq, title, by, turnId }) => ({
+    ...session, title, titleBy: title === null && by === 'generated' ? null : by, titleFrom: title === null || by === 'person' || turnId === undefined ? null : { seq, turnId },
+  }),
+  'labels-wanted': (session) => session,
+  'summary-set': (session, { seq, turnId, endSeq, text }) => ({ ...session, summary: { seq, turnId, endSeq, text } }),
+  'label-failed': (session) => session,
   'message-queued': (session, entry) => {
     const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...askedOf(entry), ...queuedPreview(session, entry), ...(entry.steer === true ? { steer: true } : {}) };
     if (entry.first === true) return { ...session, queue: [queued, ...session.queue] };

@@ -8,7 +8,7 @@ export const redactedText = '[redacted]';
 
 const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'session-created', 'user-message', 'assistant-step', 'tool-results', 'message-queued', 'queued-message-edited', 'attempt-failed', 'title-set', 'metadata-set', 'action-opened', 'action-resolved',
-  'operation-ended', 'operation-result', 'late-result', 'state-changed',
+  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'summary-set', 'label-failed',
 ]);
 
 /** Whether an entry of this kind has content that can be removed. */
@@ -35,9 +35,12 @@ export function redactEntry(entry: Entry, redaction: Redaction): Entry {
     case 'tool-results':
       return { ...whole, results: whole.results.map(redactedResult) };
     case 'attempt-failed':
+    case 'label-failed':
       return { ...whole, error: { ...whole.error, message: redactedText } };
     case 'title-set':
       return { ...whole, title: null };
+    case 'summary-set':
+      return { ...whole, text: redactedText };
     case 'metadata-set':
       return { ...whole, metadata: {} };
     case 'action-opened':

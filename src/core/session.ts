@@ -3,6 +3,7 @@ import type { Binding, ErrorInfo, FinishReason, ForkOrigin, Identity, Interval, 
 import type { Rewound } from './history.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
+import type { LabelKind } from './label-entry.ts';
 import type { Delivery, LiveOperation } from './operation.ts';
 import { noUsage, type UsageTotals } from './usage.ts';
 
@@ -17,7 +18,12 @@ export interface Session {
   readonly agent: string;
   readonly externalId: string | null;
   readonly title: string | null;
+  /** `person` with a title of null: a person wants none. */
   readonly titleBy: 'person' | 'generated' | null;
+  /** Of a generated title: its entry, and the turn that it was made of. */
+  readonly titleFrom: { readonly seq: number; readonly turnId: string } | null;
+  /** What the last turn was about that has a summary; null once that turn is not visible any more. */
+  readonly summary: TurnSummary | null;
   /** Beginning of the first message's text, for lists. */
   readonly preview: string | null;
   readonly metadata: JsonObject;
@@ -71,6 +77,32 @@ export interface Session {
   readonly deletesAtMs: number | null;
   readonly turns: number;
   readonly usage: UsageTotals;
+  /** Labels that a process is making just now. */
+  readonly labelling: Labelling | null;
+}
+
+export interface TurnSummary {
+  readonly seq: number;
+  readonly turnId: string;
+  /** Seq of the turn's end. */
+  readonly endSeq: number;
+  readonly text: string;
+}
+
+/** Labels in the making: whose they are, until when nobody else begins them, and the generations that are under way. */
+export interface Labelling {
+  readonly id: string;
+  readonly turnId: string;
+  readonly untilMs: number;
+  /** `redactions` of the session as it began: what has been removed since must not come back in a label. */
+  readonly redactions: number;
+  readonly attempts: readonly LabelAttempt[];
+}
+
+export interface LabelAttempt {
+  readonly label: LabelKind;
+  readonly id: string;
+  readonly startedAtMs: number;
 }
 
 export interface Turn {
@@ -236,20 +268,20 @@ export interface NewSession {
 
 export function emptySession({ tenant, id }: NewSession, nowMs: number): Session {
   return {
-    tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
+    tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, titleFrom: null, summary: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, labelling: null,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
-  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0,
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs' | 'titleFrom' | 'summary' | 'labelling'> = {
+  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, titleFrom: null, summary: null, labelling: null,
 };
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('redactions' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
+  if ('labelling' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
   const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
   return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
 }

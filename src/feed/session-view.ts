@@ -10,6 +10,8 @@ export interface SessionView {
   readonly owner: string;
   readonly agent: string;
   readonly title: string | null;
+  /** What its last turn was about, where its agent has summaries made: as long as that turn is visible, until the next one has its own. */
+  readonly summary: { readonly turnId: string; readonly text: string } | null;
   /** Beginning of the first message's text, for lists. */
   readonly preview: string | null;
   readonly status: SessionStatus;
@@ -51,6 +53,7 @@ export function sessionView(session: Session): SessionView {
   const retry = session.turn?.retry ?? null;
   return {
     id, externalId, owner, agent, title, preview, status, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage,
+    summary: session.summary === null ? null : { turnId: session.summary.turnId, text: session.summary.text },
     turnId: session.turn?.id ?? null,
     error: status === 'failed' ? (session.lastTurn?.error ?? null) : null,
     retry: retry === null ? null : { atMs: retry.atMs, attempt: retry.attempt, reason: retry.reason },

@@ -76,6 +76,7 @@ const head = { seq: z.int(), v: z.int(), atMs: z.number(), visibility: z.exactOp
 export const intervals = z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nullable() }));
 const deliveries = z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() }));
 const turnId = z.string();
+const labelKind = z.enum(['title', 'summary']);
 const call = { stepSeq: z.int(), index: z.int() };
 const namedCall = { ...call, toolCallId: z.string(), toolName: z.string() };
 
@@ -104,7 +105,10 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ ...head, kind: z.literal('attempt-lost'), turnId, attempt }),
   z.object({ ...head, kind: z.literal('attempt-stopped'), turnId, attempt }),
-  z.object({ ...head, kind: z.literal('title-set'), title: z.string().nullable(), by: z.enum(['person', 'generated']) }),
+  z.object({ ...head, kind: z.literal('title-set'), title: z.string().nullable(), by: z.enum(['person', 'generated']), turnId: optionalText, attempt: z.exactOptional(attempt) }),
+  z.object({ ...head, kind: z.literal('labels-wanted'), turnId, labels: z.array(labelKind) }),
+  z.object({ ...head, kind: z.literal('summary-set'), turnId, text: z.string(), endSeq: z.int(), attempt: z.exactOptional(attempt) }),
+  z.object({ ...head, kind: z.literal('label-failed'), turnId, label: labelKind, attempt, error: errorInfo }),
   z.object({ ...head, kind: z.literal('metadata-set'), metadata: jsonObject }),
   z.object({ ...head, kind: z.literal('archived-set'), archived: z.boolean() }),
   z.object({
@@ -116,7 +120,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
     ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries,
   }),
   z.object({
-    ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata'])), messageId: optionalText,
+    ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata', 'summary'])), messageId: optionalText,
   }),
   z.object({ ...head, kind: z.literal('owner-changed'), from: z.string(), to: z.string() }),
   z.object({ ...head, kind: z.literal('history-redone'), turns: z.int(), deliveries }),

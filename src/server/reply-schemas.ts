@@ -20,7 +20,7 @@ import {
 export const sessionStatus = z.enum(['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended']);
 
 export const sessionSchema = z.object({
-  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(), preview: z.string().nullable(),
+  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(), preview: z.string().nullable(), summary: z.object({ turnId: z.string(), text: z.string() }).nullable(),
   status: sessionStatus, archived: z.boolean(), metadata: jsonObject,
   subject: identity.nullable(), binding: binding.nullable(), threadId: z.string().nullable(),
   createdAtMs: z.int(), updatedAtMs: z.int(), activeAtMs: z.int(), revision: z.int(), lastSeq: z.int(),

@@ -30,7 +30,7 @@ interface Prepared {
 /** One try at a generation: prepares, calls the model, stores what it says as it says it. Never throws; null when the run was aborted meanwhile. */
 export async function performGeneration(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | null> {
   const { clock } = host.system;
-  const measured = new AttemptMeasure(attempt, run.agent.version);
+  const measured = new AttemptMeasure({ ...attempt, agentVersion: run.agent.version });
   let prepared: Prepared;
   try {
     prepared = await prepareWithRetries(host, run);
@@ -60,7 +60,7 @@ export async function performGeneration(host: WorkerHost, run: SessionRun, attem
 }
 
 /** Reads the whole stream. Throws when it fails, breaks off or takes too long: a shortened answer is never taken for a whole one. */
-async function readStream(prepared: Prepared, assembler: StreamAssembler, writer: ChunkWriter, deadlines: StreamDeadlines, onFirstPart: () => void): Promise<void> {
+export async function readStream(prepared: Pick<Prepared, 'model' | 'options'>, assembler: StreamAssembler, writer: Pick<ChunkWriter, 'add'>, deadlines: StreamDeadlines, onFirstPart: () => void): Promise<void> {
   const { stream } = await deadlines.race(prepared.model.doStream({ ...prepared.options, abortSignal: deadlines.signal }));
   const reader = stream.getReader();
   let last: LanguageModelV4StreamPart['type'] | null = null;
@@ -125,7 +125,7 @@ async function prepare(host: WorkerHost, run: SessionRun): Promise<Prepared> {
 }
 
 /** FNV-1a, 32 bits: enough to see that instructions changed. */
-function hashText(text: string): string {
+export function hashText(text: string): string {
   let hash = 0x811c9dc5;
   for (let index = 0; index < text.length; index += 1) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
   return (hash >>> 0).toString(16).padStart(8, '0');
@@ -213,14 +213,14 @@ function withIndexes(parts: readonly StepPart[]): readonly StepPart[] {
 }
 
 /** What is recorded of an attempt (G14). */
-class AttemptMeasure {
+export class AttemptMeasure {
   #record: AttemptRecord;
 
-  constructor(attempt: Attempt, agentVersion: string) {
-    this.#record = { ...attempt, agentVersion, usage: null };
+  constructor(attempt: Omit<AttemptRecord, 'usage'>) {
+    this.#record = { ...attempt, usage: null };
   }
 
-  called({ model, instructionsHash }: Prepared): void {
+  called({ model, instructionsHash }: Pick<Prepared, 'model' | 'instructionsHash'>): void {
     this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash };
   }
 

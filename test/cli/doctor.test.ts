@@ -47,7 +47,7 @@ describe('the doctor', () => {
     ['a call with two results', ['call_results'], 'entry 4 answers 0, 0', (database) =>
       database.exec("UPDATE entry SET body = json_insert(body, '$.results[#]', json_extract(body, '$.results[0]')) WHERE seq = 4")],
     ['a call without a result', ['call_results'], 'the calls 0 of step 3 have no result', (database) =>
-      database.exec(`UPDATE entry SET body = '{"kind":"title-set","title":null,"by":"person","seq":4,"v":1,"atMs":1}' WHERE seq = 4`)],
+      database.exec(`UPDATE entry SET body = '{"kind":"title-set","title":null,"by":"generated","seq":4,"v":1,"atMs":1}' WHERE seq = 4`)],
     ['rows of a session that is gone', ['stray_rows'], '6 rows of table entry', (database) => database.exec('DELETE FROM session')],
     ['live output of an attempt that is over', ['stray_rows'], 'of attempts that are over', (database, id) =>
       database.prepare("INSERT INTO chunk VALUES ('default', ?, 'att_1', 0, '[]')").run(id)],

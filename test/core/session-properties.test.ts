@@ -99,7 +99,7 @@ describe('whatever happens to a session', () => {
 
   it('each attempt is counted once, and its usage with it', () => {
     fc.assert(fc.property(histories, (history) => afterEach(history, ({ session, log }) => {
-      const attempts = log.flatMap((entry) => ('attempt' in entry ? [entry.attempt] : []));
+      const attempts = log.flatMap((entry) => ('attempt' in entry && entry.attempt !== undefined ? [entry.attempt] : []));
       expect(new Set(attempts.map(({ id }) => id)).size).toBe(attempts.length);
       expect(session.usage.attempts).toBe(attempts.length);
       expect(session.usage.inputTokens).toBe(attempts.reduce((sum, { usage }) => sum + (usage?.inputTokens ?? 0), 0));

@@ -11,6 +11,7 @@ import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
 import type { CallResult, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
+import { beginLabels, extendLabels, finishLabels, giveBackLabels, purposes, type LabelOutcome } from '../../src/core/labels.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
@@ -184,6 +185,21 @@ const happenings = {
   },
   generate: (pure: PureSession, pick: number) => pure.generated(planOf(pure, pick).parts, pick % 29 === 0 ? 'content-filter' : undefined, pick % 7 === 0 ? null : { inputTokens: pick, cachedInputTokens: 1 }),
   fail: (pure: PureSession, pick: number) => pure.failed({ retryable: pick % 9 > 0 }, (pick % 3) * 700),
+  label: (pure: PureSession, pick: number) => {
+    const { labelling } = pure.session;
+    const wish = pure.entries('labels-wanted').at(-1 - (pick % 5 === 0 ? 1 : 0));
+    if (wish === undefined) return null;
+    if (labelling === null || pick % 6 === 0) {
+      const makes = () => new Map([['title', pick % 4 === 0 ? 'rule' : 'model'], ['summary', 'model']] as const);
+      return pure.apply(beginLabels({ turnId: wish.turnId, labels: wish.labels, makes, leaseMs: 300 }, pure.circumstances));
+    }
+    if (pick % 6 < 2) return pure.apply(pick % 2 === 0 ? giveBackLabels(labelling, pure.nowMs) : extendLabels(labelling, 300, pure.nowMs));
+    const outcomes = (['title', 'summary'] as const).map((label): LabelOutcome => {
+      const attempt = labelling.attempts.find((each) => each.label === label);
+      return { label, text: pick % 7 === 0 ? null : `${label} ${pick}`, ...(attempt && { attempt: { id: attempt.id, number: 1, startedAtMs: attempt.startedAtMs, purpose: purposes[label], usage: { inputTokens: pick } } }) };
+    });
+    return pure.apply(finishLabels(labelling, wish.seq - 1, labelling.attempts.length === 0 ? outcomes.slice(0, 1) : outcomes, pure.nowMs));
+  },
   early: (pure: PureSession, pick: number) => {
     const step = pure.session.turn?.lastStep;
     const call = step?.openCalls[pick % Math.max(1, step.openCalls.length)];
@@ -219,7 +235,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 3, state: 2, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, move: 3, state: 2, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, label: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */
@@ -230,7 +246,7 @@ export function happeningsOf(maxLength: number, minLength = 5): fc.Arbitrary<rea
 
 /** A new session to which nothing has happened; what kind of session follows from `pick`. */
 export function newborn(pick: number): PureSession {
-  const rules = rulesWith({ maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null });
+  const rules = rulesWith({ ...(pick % 2 === 0 ? { labels: ['title', 'summary'] as const } : {}), maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null });
   return new PureSession(pick % 3 === 0 ? {} : pick % 3 === 1 ? { greets: true } : { text: 'hello 😀' }, rules);
 }
 

@@ -12,24 +12,17 @@ export interface SettingsReply {
   readonly revision: number;
 }
 
-/** Title, metadata and archive: kept beside the history, so that they never refuse anybody's decision. What is as asked already is no entry. */
+/** Title, metadata and archive: kept beside the history, so that they never refuse anybody's decision. What is as asked already is no entry; a title that a person sets is a person's from then on, and so is that there is none. */
 export function acceptSettings({ title, metadata, archived }: SettingsCommand): Accept<SettingsReply> {
   return (draft) => {
-    if (title !== undefined && title !== draft.session.title) draft.append({ kind: 'title-set', title, by: 'person' });
+    const isPersons = draft.session.titleBy === 'person';
+    if (title !== undefined && (title !== draft.session.title || !isPersons)) draft.append({ kind: 'title-set', title, by: 'person' });
     if (metadata !== undefined && canonicalJson(metadata) !== canonicalJson(draft.session.metadata)) draft.append({ kind: 'metadata-set', metadata });
     if (archived !== undefined && archived !== draft.session.archived) {
       draft.append({ kind: 'archived-set', archived });
       // What came while it was archived waits no longer.
       draft.startDelivery();
     }
-    return { revision: draft.session.revision };
-  };
-}
-
-/** A title made by a model; it never overwrites a person's. */
-export function acceptGeneratedTitle(title: string): Accept<SettingsReply> {
-  return (draft) => {
-    if (draft.session.titleBy !== 'person') draft.append({ kind: 'title-set', title, by: 'generated' });
     return { revision: draft.session.revision };
   };
 }
