@@ -17,6 +17,7 @@ import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
+import { simulate, type SimulateOptions, type Simulation } from './library/simulate.ts';
 import { StateHandle, type StateIdentityOptions } from './library/state-handle.ts';
 import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
@@ -26,6 +27,7 @@ import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
 import { Drains, type Drained } from './worker/drain.ts';
+import { generateBeside } from './worker/generate-beside.ts';
 import { hasLabels, HookRunner, hookKinds, labelKinds, type Hooks } from './worker/hooks.ts';
 import { LabelMaker } from './worker/label-maker.ts';
 import { silentLog, type Log } from './worker/log.ts';
@@ -91,6 +93,11 @@ export interface Holdfast extends AsyncDisposable {
      */
     complete(id: string, completion: { readonly token: string } & ({ readonly output: JsonValue } | { readonly errorText: string })): Promise<OperationEndReply>;
   };
+  /**
+   * A model plays the user of a session, to test its agent, until it says that the conversation is over, or has sent as many messages as it may. Nothing of the kind happens unless it is called. Killed and called again it goes
+   * on where it was, and sends nothing twice. See docs/guide/simulated-user.md. Rejects with `RefusedError` (`session_not_found`, `agent_not_found`, `invalid_request`, `simulator_off`, `shutting_down`) and `StoreError`.
+   */
+  simulate(options: SimulateOptions): Promise<Simulation>;
   /** State beside sessions: of an agent, a subject, an actor. Default owner: the local one. */
   state(of: StateIdentityOptions): StateHandle;
   /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
@@ -182,6 +189,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   return {
     sessions: sessionsOf(handles),
     operations: operationsOf(commands),
+    simulate: (given) => simulate({ handles, principal: localPrincipal, generate: (generation) => generateBeside(system.clock, generation), create: (session) => sessionsOf(handles).create(session) }, given),
     state: (of) => new StateHandle(commands, of, localPrincipal),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },

@@ -39,6 +39,8 @@ export const entryFormats: Readonly<Record<EntryKind, EntryFormat>> = {
   'labels-wanted': ledger,
   'summary-set': ledger,
   'label-failed': ledger,
+  'simulator-set': ledger,
+  'user-simulated': ledger,
   'metadata-set': ledger,
   'archived-set': ledger,
   'history-rewound': { ...ledger, movesRevision: true },

@@ -6,6 +6,7 @@ import type { Binding, Identity } from './identity.ts';
 import type { JsonObject, JsonValue } from './json.ts';
 import type { LabelFailed, LabelsWanted, SummarySet, TitleSet } from './label-entry.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
+import type { SimulatorSet, UserSimulated } from './simulation-entry.ts';
 import type { StateChanged } from './state-entry.ts';
 import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
 
@@ -31,6 +32,7 @@ export interface EntryHead {
 
 export type { AttemptPurpose, AttemptRecord, ErrorInfo, Usage } from './attempt-record.ts';
 export type { CallResult, Outcome } from './call-result.ts';
+export type { SimulatorSet, SimulatorSettings, UserSimulated } from './simulation-entry.ts';
 export type { LabelFailed, LabelKind, LabelsWanted, SummarySet, TitleSet } from './label-entry.ts';
 export type { Interval } from './history-entry.ts';
 export type { Binding, Identity } from './identity.ts';
@@ -62,6 +64,8 @@ export type EntryBody =
   | LabelsWanted
   | SummarySet
   | LabelFailed
+  | SimulatorSet
+  | UserSimulated
   | MetadataSet
   | ArchivedSet
   | HistoryRewound

@@ -73,7 +73,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'entry-redacted': (session, { clears, messageId }) => ({
     ...session, redactions: session.redactions + 1,
     ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null, titleFrom: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
-    ...(clears.includes('summary') ? { summary: null } : {}),
+    ...(clears.includes('summary') ? { summary: null } : {}), ...(clears.includes('simulator') ? { simulator: null } : {}),
     queue: session.queue.map((queued) => (queued.messageId === messageId ? withoutPreview(queued) : queued)),
   }),
   'owner-changed': (session, { to }) => ({ ...session, owner: to }),
@@ -86,6 +86,15 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'labels-wanted': (session) => session,
   'summary-set': (session, { seq, turnId, endSeq, text }) => ({ ...session, summary: { seq, turnId, endSeq, text } }),
   'label-failed': (session) => session,
+  'simulator-set': (session, { seq, simulator }) => {
+    const begun = session.simulator !== null && session.simulator.persona === simulator?.persona ? session.simulator : { id: `sim_${seq}`, turns: 0, ended: false };
+    return { ...session, simulator: simulator === null ? null : { ...begun, ...simulator } };
+  },
+  'user-simulated': (session, { messageId, ended }) => {
+    const { simulator } = session;
+    if (simulator === null) return session;
+    return { ...session, simulator: { ...simulator, turns: simulator.turns + (messageId === undefined ? 0 : 1), ended: simulator.ended || ended !== undefined } };
+  },
   'message-queued': (session, entry) => {
     const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...askedOf(entry), ...queuedPreview(session, entry), ...(entry.steer === true ? { steer: true } : {}) };
     if (entry.first === true) return { ...session, queue: [queued, ...session.queue] };

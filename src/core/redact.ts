@@ -8,7 +8,7 @@ export const redactedText = '[redacted]';
 
 const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'session-created', 'user-message', 'assistant-step', 'tool-results', 'message-queued', 'queued-message-edited', 'attempt-failed', 'title-set', 'metadata-set', 'action-opened', 'action-resolved',
-  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'summary-set', 'label-failed',
+  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'summary-set', 'label-failed', 'simulator-set', 'user-simulated',
 ]);
 
 /** Whether an entry of this kind has content that can be removed. */
@@ -39,6 +39,10 @@ export function redactEntry(entry: Entry, redaction: Redaction): Entry {
       return { ...whole, error: { ...whole.error, message: redactedText } };
     case 'title-set':
       return { ...whole, title: null };
+    case 'simulator-set':
+      return { ...whole, simulator: whole.simulator && { ...whole.simulator, persona: redactedText } };
+    case 'user-simulated':
+      return { ...whole, ...(whole.ended && { ended: { reason: redactedText } }), ...(whole.error && { error: { ...whole.error, message: redactedText } }) };
     case 'summary-set':
       return { ...whole, text: redactedText };
     case 'metadata-set':

@@ -5,6 +5,7 @@ import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
 import type { LabelKind } from './label-entry.ts';
 import type { Delivery, LiveOperation } from './operation.ts';
+import type { Simulator } from './simulation-entry.ts';
 import { noUsage, type UsageTotals } from './usage.ts';
 
 /**
@@ -79,6 +80,8 @@ export interface Session {
   readonly usage: UsageTotals;
   /** Labels that a process is making just now. */
   readonly labelling: Labelling | null;
+  /** Plays the user, where somebody asked for it. */
+  readonly simulator: Simulator | null;
 }
 
 export interface TurnSummary {
@@ -271,17 +274,17 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, titleFrom: null, summary: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, labelling: null,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, labelling: null, simulator: null,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs' | 'titleFrom' | 'summary' | 'labelling'> = {
-  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, titleFrom: null, summary: null, labelling: null,
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs' | 'titleFrom' | 'summary' | 'labelling' | 'simulator'> = {
+  deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, titleFrom: null, summary: null, labelling: null, simulator: null,
 };
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('labelling' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
+  if ('simulator' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
   const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
   return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
 }

@@ -1,6 +1,7 @@
 import type { Binding, ErrorInfo, ForkOrigin, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
 import { openActions, statusOf, type Session, type SessionStatus } from '../core/session.ts';
+import type { Simulator } from '../core/simulation-entry.ts';
 import type { UsageTotals } from '../core/usage.ts';
 
 /** A session as clients see it: the published schema. */
@@ -43,6 +44,8 @@ export interface SessionView {
   /** What rewinding cut off and `redo` brings back. */
   readonly redo: { readonly fromTurnId: string; readonly turns: number } | null;
   readonly forkedFrom: ForkOrigin | null;
+  /** Plays the user, where somebody asked for it. */
+  readonly simulator: Omit<Simulator, 'id'> | null;
   readonly turns: number;
   readonly usage: UsageTotals;
 }
@@ -63,5 +66,12 @@ export function sessionView(session: Session): SessionView {
     branches: { count: session.branches },
     redo: session.rewound === null ? null : { fromTurnId: session.rewound.fromTurnId, turns: session.rewound.turns },
     forkedFrom: session.forkedFrom,
+    simulator: simulatorView(session.simulator),
   };
+}
+
+function simulatorView(simulator: Simulator | null): SessionView['simulator'] {
+  if (simulator === null) return null;
+  const { id: _id, ...view } = simulator;
+  return view;
 }

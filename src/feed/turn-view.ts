@@ -1,4 +1,4 @@
-import type { Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
+import type { Entry, EntryKind, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
 import { openActions, statusOf, type Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { viewsOf, type ActionView } from './action-view.ts';
@@ -88,9 +88,11 @@ export async function findMessageTurn(store: Store, session: Session, messageId:
   return null;
 }
 
-/** What waits for a turn names the turn that it is to open; what came too late for one changes nothing of it. */
+/** What waits for a turn names the turn that it is to open; what came too late for one changes nothing of it, and what is made of one comes after its end. */
+const besideTurns: ReadonlySet<EntryKind> = new Set<EntryKind>(['message-queued', 'queued-message-edited', 'late-result', 'labels-wanted', 'title-set', 'summary-set', 'label-failed']);
+
 function belongsToTurn(entry: Entry): entry is Entry & { readonly turnId: string } {
-  return 'turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited' && entry.kind !== 'late-result';
+  return 'turnId' in entry && !besideTurns.has(entry.kind);
 }
 
 /** Whether the entry is the first of its turn. */

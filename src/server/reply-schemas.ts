@@ -29,6 +29,7 @@ export const sessionSchema = z.object({
   queue: z.object({ held: z.boolean(), count: z.int() }), actions: z.object({ count: z.int() }), operations: z.object({ count: z.int() }), turns: z.int(),
   branches: z.object({ count: z.int() }), redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
   forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(),
+  simulator: z.object({ enabled: z.boolean(), persona: z.string(), maxTurns: z.int(), turns: z.int(), ended: z.boolean() }).nullable(),
   usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int() }),
 }) satisfies z.ZodType<SessionView>;
 

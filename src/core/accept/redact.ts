@@ -50,7 +50,7 @@ export function acceptRedact({ entries, by, operationIds = [], waits = false, un
 }
 
 /** What the session's row still says of the entry. */
-function clearsOf({ preview, title, metadata, summary }: Session, entry: Entry): EntryRedacted['clears'] {
+function clearsOf({ preview, title, metadata, summary, simulator }: Session, entry: Entry): EntryRedacted['clears'] {
   const parts = 'parts' in entry && entry.kind !== 'assistant-step' ? (entry.parts as readonly MessagePart[]) : [];
   const ownTitle = entry.kind === 'title-set' || entry.kind === 'session-created' ? (entry.title ?? null) : null;
   const ownMetadata = entry.kind === 'metadata-set' || entry.kind === 'session-created' ? entry.metadata : undefined;
@@ -59,5 +59,6 @@ function clearsOf({ preview, title, metadata, summary }: Session, entry: Entry):
     ...(ownTitle !== null && ownTitle === title ? ['title' as const] : []),
     ...(ownMetadata !== undefined && canonicalJson(ownMetadata) === canonicalJson(metadata) ? ['metadata' as const] : []),
     ...(entry.kind === 'summary-set' && entry.seq === summary?.seq ? ['summary' as const] : []),
+    ...(entry.kind === 'simulator-set' && entry.simulator !== null && entry.simulator.persona === simulator?.persona ? ['simulator' as const] : []),
   ];
 }
