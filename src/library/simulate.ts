@@ -10,11 +10,12 @@ import { HoldfastError, isRefusal, refuse, RefusedError } from '../core/errors.t
 import { wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import { retryDelayMs } from '../core/retry.ts';
-import type { Session } from '../core/session.ts';
+import { statusOf, type Session } from '../core/session.ts';
 import type { Simulator } from '../core/simulation-entry.ts';
 import type { TranscriptMessage } from '../core/transcript.ts';
 import type { UsageTotals } from '../core/usage.ts';
 import { readTranscript } from '../feed/transcript-page.ts';
+import { readTurn } from '../feed/turn-view.ts';
 import type { SessionRef } from '../store/store.ts';
 import { shuttingDown, value, type HandleHost } from './handle-host.ts';
 import { SessionHandle } from './handles.ts';
@@ -130,7 +131,7 @@ class SimulationRun {
       if (this.#signal.aborted) return { reason: 'aborted' };
       if (simulator === null || !simulator.enabled) return { reason: 'switched_off' };
       if (session.ended) return { reason: 'session_ended' };
-      const turn: TurnResult | null = session.turn === null ? null : await this.#wait(session.turn.id);
+      const turn = await this.#turnOf(session);
       if (turn?.status === 'requires_action') {
         if (await this.#replies.answer(turn.actions, simulator) || this.#signal.aborted) continue;
         return { reason: 'needs_person' };
@@ -143,6 +144,14 @@ class SimulationRun {
       const said = await this.#say(simulator);
       if (said !== null) return said;
     }
+  }
+
+  /** The open turn, once it has ended or needs somebody. null: there is none, or it was aborted first. */
+  async #turnOf(session: Session): Promise<TurnResult | null> {
+    if (session.turn === null) return null;
+    if (statusOf(session) !== 'requires_action') return this.#wait(session.turn.id);
+    const turn = await readTurn(this.#host.handles.commands.store, session, session.turn.id);
+    return turn && { ...turn, sessionId: session.id };
   }
 
   /** The turn once it has ended or needs somebody; null when it was aborted first. */

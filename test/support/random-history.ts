@@ -5,11 +5,12 @@ import { acceptEdit } from '../../src/core/accept/edit.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
+import { acceptSimulated, acceptSimulatedOutcome } from '../../src/core/accept/simulate.ts';
 import { acceptState } from '../../src/core/accept/state.ts';
 import { acceptTransfer } from '../../src/core/accept/transfer.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
-import type { CallResult, StepPart } from '../../src/core/entry.ts';
+import type { AttemptRecord, CallResult, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
 import { beginLabels, extendLabels, finishLabels, giveBackLabels, purposes, type LabelOutcome } from '../../src/core/labels.ts';
 import type { Operation } from '../../src/core/operation.ts';
@@ -200,6 +201,14 @@ const happenings = {
     });
     return pure.apply(finishLabels(labelling, wish.seq - 1, labelling.attempts.length === 0 ? outcomes.slice(0, 1) : outcomes, pure.nowMs));
   },
+  simulate: (pure: PureSession, pick: number) => {
+    const { simulator } = pure.session;
+    if (simulator === null || pick % 5 === 0) return pure.command(acceptSettings({ simulator: pick % 3 === 0 && simulator !== null ? null : { enabled: pick % 4 > 0, persona: `persona ${pick % 2}`, maxTurns: 10 } }));
+    const attempt: AttemptRecord = { id: pure.mint('att'), number: 1, startedAtMs: pure.nowMs, purpose: 'simulated-user', usage: { inputTokens: pick } };
+    const number = simulator.turns + 1 + (pick % 7 === 0 ? 1 : 0);
+    if (pick % 5 < 3) return pure.command(acceptSimulated({ simulatorId: simulator.id, number, attempt, text: `simulated ${pick}` }));
+    return pure.command(acceptSimulatedOutcome(simulator.id, { number, attempt, ...(pick % 11 === 0 ? { ended: { reason: 'enough' } } : { error: { code: 'overloaded', message: 'no', retryable: true } }) }));
+  },
   early: (pure: PureSession, pick: number) => {
     const step = pure.session.turn?.lastStep;
     const call = step?.openCalls[pick % Math.max(1, step.openCalls.length)];
@@ -235,7 +244,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, move: 3, state: 2, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, label: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
+  send: 6, move: 3, state: 2, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, label: 3, simulate: 2, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */
