@@ -150,7 +150,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     hookRunner.committed(ref, entries);
   };
   const labels = hasLabels(options.agents) ? new LabelMaker({ store, system, agents, log, leaseMs: tuning?.leaseMs ?? leaseMsDefault, committed }) : null;
-  const hookRunner = new HookRunner({ store, system, hooks, log, labels, takesLabelsOver: tuning !== null });
+  const hookRunner = new HookRunner({ store, system, hooks, log, labels, takesLabelsOver: tuning !== null, graceMs: tuning?.stopGraceMs ?? limits.stopGraceMs });
   const mcp = new McpConnections({ system, log });
   const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
   const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });

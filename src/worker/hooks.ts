@@ -1,6 +1,5 @@
 import type { Agent } from '../agent/agent.ts';
 import type { Entry, EntryKind, EntryOf } from '../core/entry.ts';
-import { limits } from '../core/limits.ts';
 import type { System } from '../core/system.ts';
 import type { OutboxItem, SessionRef, Store } from '../store/store.ts';
 import type { LabelMaker } from './label-maker.ts';
@@ -57,6 +56,8 @@ export interface HookRunnerOptions {
   readonly labels: LabelMaker | null;
   /** Whether labels that other processes left undone are made here: where turns are worked on. */
   readonly takesLabelsOver: boolean;
+  /** How long closing waits for what is being delivered, in milliseconds. */
+  readonly graceMs: number;
 }
 
 /** Delivers the events that commits left in the outbox (G3): to the hooks, and the wishes for labels to what makes them. Each event has one of them to hear it, so that none is told again because of another. */
@@ -66,6 +67,7 @@ export class HookRunner {
   readonly #hooks: Hooks;
   readonly #log: Log;
   readonly #labels: HookRunnerOptions['labels'];
+  readonly #graceMs: number;
   /** What is delivered that this process has committed, and what others have left. */
   readonly #own: readonly EntryKind[];
   readonly #taken: readonly EntryKind[];
@@ -77,12 +79,13 @@ export class HookRunner {
   #cancelSweep: (() => void) | null = null;
   #closed = false;
 
-  constructor({ store, system, hooks, log, labels, takesLabelsOver }: HookRunnerOptions) {
+  constructor({ store, system, hooks, log, labels, takesLabelsOver, graceMs }: HookRunnerOptions) {
     this.#store = store;
     this.#system = system;
     this.#hooks = hooks;
     this.#log = log;
     this.#labels = labels;
+    this.#graceMs = graceMs;
     this.#own = [...hookKinds(hooks), ...(labels === null ? [] : labelKinds)];
     this.#taken = takesLabelsOver ? this.#own : hookKinds(hooks);
   }
@@ -109,7 +112,7 @@ export class HookRunner {
   async called(): Promise<void> {
     if (this.#delivering.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#system.clock.after(limits.stopGraceMs, resolve);
+    const cancel = this.#system.clock.after(this.#graceMs, resolve);
     await Promise.race([Promise.all(this.#delivering), promise]);
     cancel();
   }
