@@ -154,7 +154,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const mcp = new McpConnections({ system, log });
   const workerHost = { store, system, agents, log, committed, mcp, publicUrl: options.publicUrl ?? '' };
   const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });
-  const drains = new Drains({ store, system, agents: [...agents.keys()], hooksCalled: () => hookRunner.called() });
+  const drains = new Drains({ store, system, agents: [...agents.keys()], delivered: () => hookRunner.takeOver().then(() => hookRunner.called()) });
   const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };

@@ -94,6 +94,11 @@ export class HookRunner {
     if (this.#taken.length > 0) this.#scheduleSweep();
   }
 
+  /** Begins to deliver what others left undone, labels included, so much at once: for a process that works only when it is called. Rejects when the store fails. */
+  async takeOver(): Promise<void> {
+    if (this.#own.length > 0 && !this.#closed) await this.#sweep(this.#own);
+  }
+
   /** Delivers what this process has just committed. */
   committed(ref: SessionRef, entries: readonly Entry[]): void {
     for (const entry of entries) if (this.#own.includes(entry.kind)) this.#deliver({ tenant: ref.tenant, id: ref.id, seq: entry.seq, kind: entry.kind }, entry);
@@ -120,12 +125,12 @@ export class HookRunner {
   #scheduleSweep(): void {
     if (this.#closed) return;
     this.#cancelSweep = this.#system.clock.after(sweepMs, () => {
-      this.#track(this.#sweep().finally(() => this.#scheduleSweep()));
+      this.#track(this.#sweep(this.#taken).finally(() => this.#scheduleSweep()));
     });
   }
 
   /** What a process that died, or a hook that failed, left undelivered, so many at once. Each by itself, and in turn: those that fail or hang keep no others waiting. */
-  async #sweep(): Promise<void> {
+  async #sweep(kinds: readonly EntryKind[]): Promise<void> {
     const olderThanMs = this.#system.clock.nowMs() - takeOverMs;
     let chosen: readonly OutboxItem[] = [];
     let seenAll = false;
@@ -133,7 +138,7 @@ export class HookRunner {
       const items = await this.#store.readOutbox({ limit, olderThanMs });
       seenAll = items.length < limit || limit >= lookItemsMax;
       // What only other processes listen to is left to them.
-      chosen = items.filter((item) => this.#taken.includes(item.kind) && !this.#swept.has(keyOf(item)) && !this.#inHand.has(keyOf(item)));
+      chosen = items.filter((item) => kinds.includes(item.kind) && !this.#swept.has(keyOf(item)) && !this.#inHand.has(keyOf(item)));
     }
     const beginsAnew = seenAll && chosen.length <= batchItems;
     if (beginsAnew) this.#swept.clear();

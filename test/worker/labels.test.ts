@@ -247,6 +247,30 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     expect((await session.get()).usage.attempts).toBe(3);
   });
 
+  it('that a process left are made by one that works only when it is called', async () => {
+    const url = await newUrl();
+    const child = startChild('test/worker/children/labels-process.ts', { url });
+    const { sessionId } = await child.hears('answered');
+    await child.hears('titling');
+    await child.signal('SIGKILL');
+    const store = wrappedStore(await openStore(url, labelKinds), { nowMs: (inner) => inner.nowMs() + 60_000 });
+    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: answering(), titles: { model: titling('Drained') } })], store, worker: false });
+    await holdfast.drain({ deadlineMs: 15_000 });
+    expect((await (await holdfast.sessions.get(String(sessionId))).get()).title).toBe('Drained');
+  });
+
+  it('come along into a fork as what they are: the title goes with the redaction of what it was made of there too', async () => {
+    const { session, labelled } = await bench({ titles: ({ said }) => `On ${said}` });
+    await turn(session, 'secret');
+    await labelled();
+    const copy = await session.fork();
+    expect((await copy.get()).title).toBe('On secret');
+    const [message] = await ofKind(copy, 'user-message');
+    await copy.redact(message?.seq ?? 0);
+    expect([(await copy.get()).title, (await session.get()).title]).toEqual([null, 'On secret']);
+    expect((await (await session.fork({ title: 'Mine' })).get()).title).toBe('Mine');
+  });
+
   it('of one turn are made by one process at a time, and never set twice', async () => {
     const url = await newUrl();
     const held = gate();
