@@ -282,9 +282,11 @@ const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' 
   deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, titleFrom: null, summary: null, labelling: null, simulator: null,
 };
 
+const newerFields = Object.keys(unknownBefore);
+
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('simulator' in stored && (stored.turn === null || 'given' in stored.turn)) return stored;
+  if (newerFields.every((name) => name in stored) && (stored.turn === null || 'given' in stored.turn)) return stored;
   const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, 'actions' | 'clientToolsSeq' | 'given'> | null };
   return { ...unknownBefore, ...rest, turn: turn === null ? null : { actions: [], clientToolsSeq: null, given: [], ...turn } };
 }
