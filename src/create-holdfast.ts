@@ -18,6 +18,7 @@ import { sessionView, type SessionView } from './feed/session-view.ts';
 import { readUsage, type UsageReport } from './feed/usage-view.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
+import { simulate, type SimulateOptions, type Simulation } from './library/simulate.ts';
 import { StateHandle, type StateIdentityOptions } from './library/state-handle.ts';
 import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
@@ -29,7 +30,9 @@ import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
 import { realSystem } from './system.ts';
 import { Drains, type Drained } from './worker/drain.ts';
-import { HookRunner, hookKinds, type Hooks } from './worker/hooks.ts';
+import { generateBeside } from './worker/generate-beside.ts';
+import { hasLabels, HookRunner, hookKinds, labelKinds, type Hooks } from './worker/hooks.ts';
+import { LabelMaker } from './worker/label-maker.ts';
 import { silentLog, type Log } from './worker/log.ts';
 import { Worker } from './worker/worker.ts';
 
@@ -104,6 +107,11 @@ export interface Holdfast extends AsyncDisposable {
   };
   /** What an owner has used, or without one all owners together, from one date of UTC to another, both included, at most 366 days. Default: the last 30 days. Throws `RefusedError`: `invalid_request`. */
   usage(query?: UsageQuery): Promise<UsageReport>;
+  /**
+   * A model plays the user of a session, to test its agent, until it says that the conversation is over, or has sent as many messages as it may. Nothing of the kind happens unless it is called. Killed and called again it goes
+   * on where it was, and sends nothing twice. See docs/guide/simulated-user.md. Rejects with `RefusedError` (`session_not_found`, `agent_not_found`, `invalid_request`, `simulator_off`, `shutting_down`) and `StoreError`.
+   */
+  simulate(options: SimulateOptions): Promise<Simulation>;
   /** State beside sessions: of an agent, a subject, an actor. Default owner: the local one. */
   state(of: StateIdentityOptions): StateHandle;
   /** Answers HTTP requests; mounts into any router. `env` is what Holdfast's own listener passes along. */
@@ -149,18 +157,19 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
   const store = await openStore(options.store, given, hooks, options.agents);
   // Expiries, retries and leases go by the store's time: that of the database, where many machines share one.
   const system: System = { ...given, clock: { ...given.clock, nowMs: () => store.nowMs() } };
-  const hookRunner = new HookRunner(store, system, hooks, log);
   const pollMs = 1_000;
   const waiters = new TurnWaiters(store, system.clock, pollMs, options.worker !== false);
   const committed = (ref: SessionRef, entries: readonly Entry[]): void => {
     waiters.committed(ref, entries);
     hookRunner.committed(ref, entries);
   };
+  const labels = hasLabels(options.agents) ? new LabelMaker({ store, system, agents, log, leaseMs: tuning?.leaseMs ?? leaseMsDefault, committed }) : null;
+  const hookRunner = new HookRunner({ store, system, hooks, log, labels, takesLabelsOver: tuning !== null, graceMs: tuning?.stopGraceMs ?? limits.stopGraceMs });
   const mcp = new McpConnections({ system, log });
   const budgets = options.budgets === undefined ? undefined : new SpentBudgets(store, requireBudgets(options.budgets));
   const workerHost = { store, system, agents, log, committed, mcp, budgets, publicUrl: options.publicUrl ?? '' };
   const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });
-  const drains = new Drains({ store, system, agents: [...agents.keys()], hooksCalled: () => hookRunner.called() });
+  const drains = new Drains({ store, system, agents: [...agents.keys()], delivered: () => hookRunner.takeOver().then(() => hookRunner.called()) });
   const commands: CommandHost = { store, system, agents, get work() { return worker ?? drains.worker; }, budgets, committed };
   const feed = new Feed(store, system, pollMs);
   const handles: HandleHost = { commands, feed, waiters };
@@ -196,6 +205,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     sessions: sessionsOf(handles),
     operations: operationsOf(commands),
     usage: async ({ owner, ...range } = {}) => found(await readUsage(store, { tenant: localPrincipal.tenant, owner }, range)),
+    simulate: (given) => simulate({ handles, principal: localPrincipal, generate: (generation) => generateBeside(system.clock, generation), create: (session) => sessionsOf(handles).create(session) }, given),
     state: (of) => new StateHandle(commands, of, localPrincipal),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
@@ -214,9 +224,11 @@ function agentsByName(agents: readonly Agent[]): ReadonlyMap<string, Agent> {
   return named;
 }
 
+const leaseMsDefault = 10_000;
+
 function workerTuning(tuning: boolean | WorkerTuning | undefined) {
   const given = typeof tuning === 'object' ? tuning : {};
-  const filled = { leaseMs: 10_000, pollMs: 1_000, runsMax: 128, operationsMax: 50, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
+  const filled = { leaseMs: leaseMsDefault, pollMs: 1_000, runsMax: 128, operationsMax: 50, stopGraceMs: limits.stopGraceMs, chunkIntervalMs: limits.chunkIntervalMsDefault, historyCharsMax: 16_000_000, ...given };
   for (const [name, value] of Object.entries(filled)) {
     if (!(Number.isFinite(value) && value >= 0)) throw new HoldfastError('options_invalid', `worker.${name} is ${String(value)}; it must be a number, not negative`);
   }
@@ -224,7 +236,7 @@ function workerTuning(tuning: boolean | WorkerTuning | undefined) {
 }
 
 async function openStore(store: HoldfastOptions['store'], system: System, hooks: Hooks, agents: readonly Agent[]): Promise<Store> {
-  const settings = { system, outboxKinds: hookKinds(hooks) };
+  const settings = { system, outboxKinds: [...hookKinds(hooks), ...(hasLabels(agents) ? labelKinds : [])] };
   const opened = typeof store === 'string' ? await openStoreUrl(store, settings) : isOpen(store) ? store : await store.open(settings);
   try {
     requireToolsToRun(agents, opened);

@@ -4,6 +4,7 @@ export {
   question, tool, type AgentTool, type ApprovalOptions, type ExternalCompletion, type Principal, type ProbeFinding, type QuestionOptions, type RecoveryProbe, type Tool,
   type ToolOptions, type ToolPolicy, type TransactionToolOptions,
 } from './agent/tool.ts';
+export type { LabelledExchange, LabelModelOptions, LabelOptions, LabelScope } from './agent/labels.ts';
 export type { SqlResult, SqlTransaction } from './agent/sql-transaction.ts';
 export type { ToolApproval, ToolApprovalStatus } from './agent/tool-approval.ts';
 export type { McpServerOptions, McpTransportOptions } from './mcp/mcp-server-options.ts';
@@ -14,6 +15,8 @@ export type { Authenticate } from './server/app.ts';
 export { HoldfastError, RefusedError, type RefusalCode } from './core/errors.ts';
 export { SessionHandle, type Decision } from './library/handles.ts';
 export { TurnHandle, type TurnResult } from './library/turn-handle.ts';
+export type { SimulateOptions, Simulation } from './library/simulate.ts';
+export type { ReplyPolicy } from './library/simulated-replies.ts';
 export { StateHandle, type StateIdentityOptions, type StateWriteOptions } from './library/state-handle.ts';
 export type { StateListing, StateView } from './commands/state.ts';
 export type { StatePage, StatePageQuery, StateSnapshot } from './store/state-reader.ts';

@@ -2,10 +2,12 @@ import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provid
 import type { AgentRules, ToolRules } from '../core/decide.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { agentLimitsDefault, type AgentLimits } from '../core/limits.ts';
+import type { LabelKind } from '../core/label-entry.ts';
 import type { ModelPrice } from '../core/price.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePolicy } from '../core/state.ts';
 import { agentNodesOf, type AgentNodes, type NodeOptions } from './agent-node.ts';
+import { labelMaking, type LabelMaking, type LabelOptions } from './labels.ts';
 import { statePolicyOf, type StateOptions } from './state-policy.ts';
 import { checkContextProviders, type CompactionOptions, type ContextProvider } from './context-provider.ts';
 import { windowTokensOf } from './context-window.ts';
@@ -62,6 +64,10 @@ export interface AgentOptions<Context = unknown> {
   readonly firstNode?: string;
   /** What the agent keeps between turns: which scopes, and what old keys are called now (`{ old: 'new' }`). false: nothing. Default: all four scopes. */
   readonly state?: StateOptions | false;
+  /** Gives sessions a title after their first reply, in the background: by a model, or by a rule. It never overwrites a person's. Default: none. */
+  readonly titles?: LabelOptions;
+  /** Gives each turn a short summary, in the background. Default: none. */
+  readonly summaries?: LabelOptions;
   readonly limits?: Partial<AgentLimits>;
   readonly settings?: ModelSettings;
   /**
@@ -90,6 +96,8 @@ export interface Agent<Context = unknown> {
   readonly nodes: AgentNodes<StepScope> | null;
   /** null: it has no state. */
   readonly state: StatePolicy | null;
+  /** What is made of a turn after its end, and how. */
+  readonly labels: ReadonlyMap<LabelKind, LabelMaking>;
   readonly limits: AgentLimits;
   readonly settings: ModelSettings;
   readonly prices: ReadonlyMap<string, ModelPrice>;
@@ -119,8 +127,9 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
   if (limits.compactAtShare !== null && limits.compactAtShare > 1) throw invalid(`the limit compactAtShare of agent ${name} is ${limits.compactAtShare}; it is a share of the model's window, at most 1`);
   const toolMap = new Map(Object.entries(tools));
   const nodes = agentNodesOf(options.nodes, options.firstNode, { agentName: name, toolNames: Object.keys(tools), servers: Object.keys(mcp) }) as AgentNodes<StepScope> | null;
+  const labels = labelsOf(options);
   return {
-    name, version, model, models, limits, tools: toolMap,
+    name, version, model, models, limits, labels, tools: toolMap,
     mcp: new Map(Object.entries(mcp)),
     toolApproval: options.toolApproval,
     headless: options.headless ?? null,
@@ -134,8 +143,21 @@ export function agent<Context = unknown>(options: AgentOptions<Context>): Agent 
     compaction,
     settings: options.settings ?? {},
     prices: pricesOf(name, options.prices ?? {}),
-    rules: { ...rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined), ...(nodes === null ? {} : { nodes: nodes.rules }) },
+    rules: {
+      ...rulesOf(name, version, limits, toolMap, mcp, options.headless !== undefined), labels: [...labels.keys()],
+      ...(nodes === null ? {} : { nodes: nodes.rules }),
+    },
   };
+}
+
+function labelsOf({ name, model, titles, summaries }: Pick<AgentOptions<never>, 'name' | 'model' | 'titles' | 'summaries'>): ReadonlyMap<LabelKind, LabelMaking> {
+  const declared = Object.entries({ title: titles, summary: summaries }) as [LabelKind, LabelOptions | undefined][];
+  return new Map(declared.flatMap(([label, options]): [LabelKind, LabelMaking][] => {
+    if (options === undefined) return [];
+    const making = labelMaking(label, options, model);
+    if (making.kind === 'model') requireModel(name, `the model of each ${label}`, making.model);
+    return [[label, making]];
+  }));
 }
 
 function rulesOf(name: string, version: string, limits: AgentLimits, tools: ReadonlyMap<string, AgentTool>, mcp: Readonly<Record<string, McpServerOptions>>, isHeadless: boolean): AgentRules {

@@ -3,6 +3,7 @@ import { createHoldfast, type Holdfast } from '../create-holdfast.ts';
 import type { Store } from '../store/store.ts';
 import { openStoreUrl } from '../store-url.ts';
 import { realSystem } from '../system.ts';
+import { hasLabels, labelKinds } from '../worker/hooks.ts';
 import { loadAgents } from './load-agents.ts';
 import { requireServer, requireStore } from './open-store.ts';
 import { logToStderr } from './serve-until-stopped.ts';
@@ -29,7 +30,7 @@ export function withTurnOptions(command: Command): Command {
 export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions, { isNew = false }: { readonly isNew?: boolean } = {}): Promise<Holdfast> {
   await (isNew ? requireServer(store) : requireStore(store));
   const { agents } = await loadAgents(module);
-  const opened = await openStoreUrl(store, { system: realSystem(), outboxKinds: [] });
+  const opened = await openStoreUrl(store, { system: realSystem(), outboxKinds: hasLabels(agents) ? labelKinds : [] });
   try {
     await opened.migrate();
     const works = wait && (worker === true || !(await isWorkedOn(opened)));

@@ -91,6 +91,9 @@ export const stopInput = z.strictObject({ turnId: clientId.optional(), holdQueue
 export const endInput = z.strictObject({ stop: z.boolean().optional() });
 export const settingsInput = z.strictObject({
   title: text.min(1).max(limits.titleCharsMax).nullable().optional(), metadata: jsonObject.optional(), archived: z.boolean().optional(),
+  simulator: z.strictObject({
+    enabled: z.boolean(), persona: text.min(1).max(limits.personaCharsMax), maxTurns: z.int().min(1).max(limits.simulatedTurnsMax).default(limits.simulatedTurnsDefault),
+  }).nullable().optional(),
 });
 
 export const compactInput = z.strictObject({ instructions: text.min(1).max(limits.compactionInstructionsCharsMax).optional() });

@@ -1,7 +1,7 @@
 import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
 import type { Entry } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { historyMarks, queuedMark, resultMarks, summariesOf } from '../core/history.ts';
+import { historyMarks, labelMarks, queuedMark, resultMarks, summariesOf } from '../core/history.ts';
 import { limits } from '../core/limits.ts';
 import { isSummarised } from '../core/redact.ts';
 import type { SessionRef, Store } from '../store/store.ts';
@@ -24,7 +24,7 @@ export async function redact(host: CommandHost, sessionId: string, body: RedactI
   const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
   if (entry?.seq !== seq || seq > session.lastSeq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
   const same = await sameContent(host.store, session, entry);
-  const entries = [...same, ...(await summariesSince(host.store, session, same))];
+  const entries = [...same, ...(await summariesSince(host.store, session, same)), ...(await labelsOf(host.store, session, entry))];
   const operationIds = entry.kind === 'tool-results' ? await operationsOfStep(host.store, session, entry.stepSeq) : [];
   // What had left the queue when the session was read is in the log in all its forms.
   const waits = 'messageId' in entry && session.queue.some(({ messageId }) => messageId === entry.messageId);
@@ -37,6 +37,13 @@ async function summariesSince(store: Store, ref: SessionRef, entries: readonly E
   if (!entries.some(isSummarised)) return [];
   const seqs = summariesOf(await store.state.readMarks(ref, historyMarks), Math.min(...entries.map(({ seq }) => seq)));
   return store.state.readEntriesAt(ref, seqs.filter((seq) => entries.every((entry) => entry.seq !== seq)));
+}
+
+/** What was made of the entry's turn: a title, a summary. They may say what the entry said. */
+async function labelsOf(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
+  if (!('turnId' in entry) || entry.turnId === undefined || entry.kind === 'title-set' || entry.kind === 'summary-set') return [];
+  const found = await Promise.all(labelMarks(entry.turnId).map((mark) => store.readMarked(ref, mark)));
+  return found.filter((label) => label !== null);
 }
 
 /** Calls that waited for their operations have the results of these; the step names no operation. */

@@ -7,6 +7,7 @@ import type { Circumstances, Draft } from './draft.ts';
 import type { CallResult } from './entry.ts';
 import { invariant } from './errors.ts';
 import { limits } from './limits.ts';
+import { labelsAfter } from './labels.ts';
 import { enterFirstNode, enterNode, finishTurn } from './node.ts';
 import type { Operation } from './operation.ts';
 import type { Attempt, LastStep, OpenCall, Turn } from './session.ts';
@@ -50,7 +51,7 @@ export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): 
         release(draft);
         return null;
       case 'finish':
-        finishTurn(draft, rules.nodes, decision.reason);
+        finishTurn(draft, rules.nodes, decision.reason, labelsAfter(draft.session, rules, decision.reason));
         break;
       case 'fail':
         draft.endTurn('failed', { error: decision.error });

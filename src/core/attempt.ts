@@ -35,3 +35,13 @@ export interface Usage {
   readonly cachedInputTokens?: number;
   readonly reasoningTokens?: number;
 }
+
+/** An error as it is stored and shown: never a secret, never a stack. */
+export interface ErrorInfo {
+  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, `usage_limit`, … */
+  readonly code: string;
+  readonly message: string;
+  readonly provider?: string;
+  readonly httpStatus?: number;
+  readonly retryable: boolean;
+}

@@ -2,6 +2,7 @@ import type { OpenAction } from './action.ts';
 import { usageLimit, type Exhausted } from './budget.ts';
 import type { CallResult, ErrorInfo } from './entry.ts';
 import { invariant } from './errors.ts';
+import type { LabelKind } from './label-entry.ts';
 import { limits } from './limits.ts';
 import { isInNode, transitionResult, type NodeRules } from './node.ts';
 import { deniedCall, failedCall, unknownCall } from './call-result.ts';
@@ -16,6 +17,8 @@ export interface AgentRules {
   readonly endAfterInactivityMs: number | null;
   /** Retention: default null, kept. */
   readonly deleteAfterRestMs?: number | null;
+  /** What is made of a turn after its end, in the background. Default: nothing. */
+  readonly labels?: readonly LabelKind[];
   readonly tools: ReadonlyMap<string, ToolRules>;
   /** Rules of the tools of MCP servers, by server: their tools are `server__tool`. */
   readonly servers?: ReadonlyMap<string, ToolRules>;

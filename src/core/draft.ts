@@ -4,6 +4,7 @@ import { entryFormats } from './entry-format.ts';
 import { invariant, isRefusal, type Refusal } from './errors.ts';
 import { limits } from './limits.ts';
 import type { Branch, Mark } from './history.ts';
+import type { LabelKind } from './label-entry.ts';
 import { closedAt, cutBefore, isVisible } from './intervals.ts';
 import type { Delivery, LiveOperation, Operation, OperationResult } from './operation.ts';
 import { project } from './project.ts';
@@ -143,7 +144,7 @@ export class Draft {
   }
 
   /** Changes what is no entry: fence, claim, attempt, dispatch. */
-  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'operations' | 'endAfterInactivityMs' | 'endsAtMs' | 'deleteAfterRestMs' | 'deletesAtMs'>>): void {
+  set(fields: Partial<Pick<Session, 'fence' | 'claim' | 'crashes' | 'turn' | 'operations' | 'labelling' | 'endAfterInactivityMs' | 'endsAtMs' | 'deleteAfterRestMs' | 'deletesAtMs'>>): void {
     this.session = { ...this.session, ...fields, updatedAtMs: this.nowMs };
   }
 
@@ -192,10 +193,11 @@ export class Draft {
   }
 
   /** Ends the turn, and starts the next queued message with it unless the turn failed or the queue is held (G3). */
-  endTurn(reason: TurnEndReason, options: { readonly error?: ErrorInfo; readonly startsNext?: boolean } = {}): void {
+  endTurn(reason: TurnEndReason, options: { readonly error?: ErrorInfo; readonly startsNext?: boolean; readonly labels?: readonly LabelKind[] } = {}): void {
     const turn = this.session.turn;
     invariant(turn !== null, 'a turn that ends is open');
     this.append({ kind: 'turn-ended', turnId: turn.id, reason, ...(options.error === undefined ? {} : { error: options.error }) });
+    if (options.labels !== undefined && options.labels.length > 0) this.append({ kind: 'labels-wanted', turnId: turn.id, labels: options.labels });
     if (options.startsNext !== false && reason !== 'failed') this.#startNext(reason);
     this.rest();
   }

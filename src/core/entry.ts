@@ -1,12 +1,14 @@
-import type { AttemptRecord } from './attempt.ts';
+import type { AttemptRecord, ErrorInfo } from './attempt.ts';
 import type { CallResult } from './call-result.ts';
 import type { ActionOpened, ActionResolved } from './action.ts';
 import type { Compaction, ContextInjected } from './compaction.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { Binding, Identity } from './identity.ts';
 import type { JsonObject } from './json.ts';
+import type { LabelFailed, LabelsWanted, SummarySet, TitleSet } from './label-entry.ts';
 import type { NodeEntered } from './node-entry.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
+import type { SimulatorSet, UserSimulated } from './simulation-entry.ts';
 import type { StateChanged } from './state-entry.ts';
 import type { StepPart } from './step-part.ts';
 import type { LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
@@ -32,9 +34,11 @@ export interface EntryHead {
   readonly redacted?: Redaction;
 }
 
-export type { AttemptPurpose, AttemptRecord, Usage } from './attempt.ts';
+export type { AttemptPurpose, AttemptRecord, ErrorInfo, Usage } from './attempt.ts';
 export type { CallResult, Outcome } from './call-result.ts';
 export type { FilePart, OtherPart, PartialCallPart, ProviderMetadata, ProviderResultPart, ReasoningPart, SourcePart, StepPart, TextPart, ToolCallPart } from './step-part.ts';
+export type { SimulatorSet, SimulatorSettings, UserSimulated } from './simulation-entry.ts';
+export type { LabelFailed, LabelKind, LabelsWanted, SummarySet, TitleSet } from './label-entry.ts';
 export type { Interval } from './history-entry.ts';
 export type { Binding, Identity } from './identity.ts';
 
@@ -62,6 +66,11 @@ export type EntryBody =
   | AttemptLost
   | AttemptStopped
   | TitleSet
+  | LabelsWanted
+  | SummarySet
+  | LabelFailed
+  | SimulatorSet
+  | UserSimulated
   | MetadataSet
   | ArchivedSet
   | HistoryRewound
@@ -181,16 +190,6 @@ export interface TurnEnded {
   readonly error?: ErrorInfo;
 }
 
-/** An error as it is stored and shown: never a secret, never a stack. */
-export interface ErrorInfo {
-  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, `usage_limit`, … */
-  readonly code: string;
-  readonly message: string;
-  readonly provider?: string;
-  readonly httpStatus?: number;
-  readonly retryable: boolean;
-}
-
 /** A message that waits for the running turn to end. */
 export interface MessageQueued extends MessageContent {
   readonly kind: 'message-queued';
@@ -256,12 +255,6 @@ export interface AttemptStopped {
   readonly kind: 'attempt-stopped';
   readonly turnId: string;
   readonly attempt: AttemptRecord;
-}
-
-export interface TitleSet {
-  readonly kind: 'title-set';
-  readonly title: string | null;
-  readonly by: 'person' | 'generated';
 }
 
 export interface MetadataSet {

@@ -53,6 +53,7 @@ export type RefusalCode =
   | 'state_not_found'
   | 'too_many_streams'
   | 'bad_position'
+  | 'simulator_off'
   | 'fence_lost'
   | 'not_claimable'
   | 'shutting_down';

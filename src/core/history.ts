@@ -43,6 +43,9 @@ export const historyMarks: MarkRange = { from: 'h.', before: 'h/' };
 
 /** A message as it waited, by its own id: not a mark of the history. */
 const queued = 'q:';
+/** What was made of a turn beside the history: the session's title, and the turn's summary. */
+const titles = 'l.t:';
+const summaries = 'l.s:';
 const begins = 'h.b:';
 const ends = 'h.e:';
 /** A detached operation has ended with something that the model is to hear of: its id, and the step of its call. One that was cancelled because its turn was left has nothing. */
@@ -93,6 +96,10 @@ export function markOf(entry: Entry): string | null {
       return resultGiven + entry.operationId;
     case 'history-compacted':
       return (entry.trigger === 'manual' ? compactedAsked : compactedWithin) + entry.turnId;
+    case 'title-set':
+      return entry.turnId === undefined ? null : titles + entry.turnId;
+    case 'summary-set':
+      return summaries + entry.turnId;
     case 'state-changed':
       return (entry.deleted === true ? stateDeleted : stateSet) + entry.key;
     case 'node-entered':
@@ -114,6 +121,11 @@ export function resultMarks(operation: Pick<OperationEnded, 'operationId' | 'ste
 /** The mark of a message as it was queued. */
 export function queuedMark(messageId: string): string {
   return queued + messageId;
+}
+
+/** The marks of what was made of a turn beside the history. */
+export function labelMarks(turnId: string): readonly string[] {
+  return [titles + turnId, summaries + turnId];
 }
 
 /** The mark of the entry that a turn begins with. */

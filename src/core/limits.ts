@@ -24,6 +24,24 @@ export const limits = {
   clientIdCharsMax: 255,
   /** A session's title. */
   titleCharsMax: 200,
+  /** A turn's summary. */
+  summaryCharsMax: 200,
+  /** Of what a person said, and of the answer, so much is what a title or a summary is made of. */
+  labelledTextCharsMax: 4_000,
+  /** Titles and summaries that one process makes at the same time, and how long one may take. */
+  labelsAtOnceMax: 8,
+  labelTimeoutMs: 60_000,
+  labelOutputTokensMax: 1_000,
+  /** A simulated user: who it is, how many messages it sends at most, and unless it is said. */
+  personaCharsMax: 4_000,
+  simulatedTurnsMax: 1_000,
+  simulatedTurnsDefault: 10,
+  /** What of the conversation it is shown: so many messages, so much of each. */
+  simulatedMessagesShown: 40,
+  simulatedTextCharsMax: 8_000,
+  /** How often it is tried to say one thing, and how long one try may take. */
+  simulatedTriesMax: 3,
+  simulatedTimeoutMs: 120_000,
   /** The first message's beginning, as lists show it. */
   previewCharsMax: 100,
   /** A session's metadata as JSON. */

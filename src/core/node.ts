@@ -1,6 +1,7 @@
 import type { CallName, CallResult } from './call-result.ts';
 import type { Circumstances, Draft } from './draft.ts';
 import { refuse, type Refusal } from './errors.ts';
+import type { LabelKind } from './label-entry.ts';
 import type { NodeEntered, NodeMove } from './node-entry.ts';
 
 /** The nodes of an agent as the core knows them: where a conversation may be, and where it may go from there. */
@@ -59,9 +60,9 @@ export function enterFirstNode(draft: Draft, rules: NodeRules | undefined): void
 }
 
 /** Ends the turn; in an end node the session too, if the agent came to what it had to say: what still waits leaves the queue. */
-export function finishTurn(draft: Draft, rules: NodeRules | undefined, reason: 'complete' | 'stop_after_tool' | 'max_steps'): void {
+export function finishTurn(draft: Draft, rules: NodeRules | undefined, reason: 'complete' | 'stop_after_tool' | 'max_steps', labels: readonly LabelKind[] = []): void {
   const ends = reason !== 'max_steps' && endsIn(rules, draft.session.node);
-  draft.endTurn(reason, { startsNext: !ends });
+  draft.endTurn(reason, { startsNext: !ends, labels });
   if (ends) draft.endSession('node');
 }
 

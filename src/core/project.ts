@@ -1,7 +1,7 @@
 import type { OpenAction } from './action.ts';
 import type { ContextSize } from './compaction.ts';
 import { usageLimit } from './budget.ts';
-import type { Entry, EntryKind, EntryOf, MessageContent, MessagePart } from './entry.ts';
+import type { Entry, EntryKind, EntryOf, Interval, MessageContent, MessagePart } from './entry.ts';
 import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
 import { cutBefore, isVisible, joined, openAt } from './intervals.ts';
@@ -23,8 +23,10 @@ export function project(session: Session, entry: Entry): Session {
   return projection === undefined ? next : projection(next, entry);
 }
 
-/** After a move the session is as it was before something was said, whatever came of what is left or is visible again. */
-const nothingFailed: Pick<Session, 'lastTurn' | 'context'> = { lastTurn: null, context: null };
+/** After a move the session is as it was before something was said, whatever came of what is left or is visible again. A summary goes with its turn. */
+function moved({ summary }: Session, visible: readonly Interval[]): Pick<Session, 'lastTurn' | 'context' | 'summary' | 'visible'> {
+  return { lastTurn: null, context: null, visible, summary: summary !== null && isVisible(visible, summary.endSeq) ? summary : null };
+}
 
 /** What each kind means for the projection. */
 const projections: { readonly [Kind in EntryKind]: (session: Session, entry: EntryOf<Kind>) => Session } = {
@@ -62,19 +64,20 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'attempt-lost': (session) => withTurn(session, failedOnce),
   'attempt-stopped': (session) => withTurn(session, (turn) => ({ ...turn, attempt: null })),
   'history-rewound': (session, { seq, branchId, fromTurnId, turns, intervals, deliveries, node = session.node }) => ({
-    ...session, ...nothingFailed, deliveries, node, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    ...session, ...moved(session, cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept), deliveries, node,
     rewound: { branchId: session.rewound?.branchId ?? branchId, fromTurnId, turns: turns + (session.rewound?.turns ?? 0), intervals: joined(intervals, session.rewound?.intervals ?? []) },
   }),
-  'history-redone': (session, { deliveries, node = session.node }) => ({ ...session, ...nothingFailed, deliveries, node, visible: joined(session.visible, session.rewound?.intervals ?? []), rewound: null }),
+  'history-redone': (session, { deliveries, node = session.node }) => ({ ...session, ...moved(session, joined(session.visible, session.rewound?.intervals ?? [])), deliveries, node, rewound: null }),
   'branch-discarded': (session, { seq, intervals, deliveries = [], node = session.node }) => ({
-    ...session, ...nothingFailed, node, branches: session.branches + 1, rewound: null, visible: cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept,
+    ...session, ...moved(session, cutBefore(session.visible, intervals[0]?.fromSeq ?? seq, seq - 1).kept), node, branches: session.branches + 1, rewound: null,
     // A result belongs to the branch that holds its call, wherever it was given.
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
-  'branch-restored': (session, { visible, deliveries, node = session.node }) => ({ ...session, ...nothingFailed, branches: session.branches - 1, visible, deliveries, node }),
+  'branch-restored': (session, { visible, deliveries, node = session.node }) => ({ ...session, ...moved(session, visible), branches: session.branches - 1, deliveries, node }),
   'entry-redacted': (session, { clears, messageId }) => ({
     ...session, redactions: session.redactions + 1,
-    ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
+    ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null, titleFrom: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
+    ...(clears.includes('summary') ? { summary: null } : {}), ...(clears.includes('simulator') ? { simulator: null } : {}),
     queue: session.queue.map((queued) => (queued.messageId === messageId ? withoutPreview(queued) : queued)),
   }),
   'context-injected': (session) => session,
@@ -84,7 +87,21 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),
   'metadata-set': (session, entry) => ({ ...session, metadata: entry.metadata }),
-  'title-set': (session, entry) => ({ ...session, title: entry.title, titleBy: entry.title === null ? null : entry.by }),
+  'title-set': (session, { seq, title, by, turnId }) => ({
+    ...session, title, titleBy: title === null && by === 'generated' ? null : by, titleFrom: title === null || by === 'person' || turnId === undefined ? null : { seq, turnId },
+  }),
+  'labels-wanted': (session) => session,
+  'summary-set': (session, { seq, turnId, endSeq, text }) => ({ ...session, summary: { seq, turnId, endSeq, text } }),
+  'label-failed': (session) => session,
+  'simulator-set': (session, { seq, simulator }) => {
+    const begun = session.simulator !== null && session.simulator.persona === simulator?.persona ? session.simulator : { id: `sim_${seq}`, turns: 0, ended: false };
+    return { ...session, simulator: simulator === null ? null : { ...begun, ...simulator } };
+  },
+  'user-simulated': (session, { messageId, ended }) => {
+    const { simulator } = session;
+    if (simulator === null) return session;
+    return { ...session, simulator: { ...simulator, turns: simulator.turns + (messageId === undefined ? 0 : 1), ended: simulator.ended || ended !== undefined } };
+  },
   'message-queued': (session, entry) => {
     const queued: QueuedMessage = { messageId: entry.messageId, turnId: entry.turnId, seq: entry.seq, queuedAtMs: entry.atMs, ...askedOf(entry), ...queuedPreview(session, entry), ...(entry.steer === true ? { steer: true } : {}) };
     if (entry.first === true) return { ...session, queue: [queued, ...session.queue] };

@@ -8,7 +8,7 @@ export const redactedText = '[redacted]';
 
 const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'session-created', 'user-message', 'assistant-step', 'tool-results', 'message-queued', 'queued-message-edited', 'attempt-failed', 'title-set', 'metadata-set', 'action-opened', 'action-resolved',
-  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered', 'context-injected', 'history-compacted',
+  'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered', 'context-injected', 'history-compacted', 'summary-set', 'label-failed', 'simulator-set', 'user-simulated',
 ]);
 
 /** Whether an entry has content that can be removed. */
@@ -42,9 +42,16 @@ export function redactEntry(entry: Entry, redaction: Redaction): Entry {
     case 'tool-results':
       return { ...whole, results: whole.results.map(redactedResult) };
     case 'attempt-failed':
+    case 'label-failed':
       return { ...whole, error: { ...whole.error, message: redactedText } };
     case 'title-set':
       return { ...whole, title: null };
+    case 'simulator-set':
+      return { ...whole, simulator: whole.simulator && { ...whole.simulator, persona: redactedText } };
+    case 'user-simulated':
+      return { ...whole, ...(whole.ended && { ended: { reason: redactedText } }), ...(whole.error && { error: { ...whole.error, message: redactedText } }) };
+    case 'summary-set':
+      return { ...whole, text: redactedText };
     case 'metadata-set':
       return { ...whole, metadata: {} };
     case 'action-opened':

@@ -12,7 +12,7 @@ export interface EntryRedacted {
   readonly redactedKind: string;
   readonly by: string;
   /** What the session's row said of it. */
-  readonly clears: readonly ('preview' | 'title' | 'metadata')[];
+  readonly clears: readonly ('preview' | 'title' | 'metadata' | 'summary' | 'simulator')[];
   /** Of a message. */
   readonly messageId?: string;
 }

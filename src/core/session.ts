@@ -4,8 +4,10 @@ import type { AttemptPurpose, Binding, ErrorInfo, FinishReason, ForkOrigin, Iden
 import type { Rewound } from './history.ts';
 import { wholeLog } from './intervals.ts';
 import type { JsonObject } from './json.ts';
+import type { LabelKind } from './label-entry.ts';
 import type { NodeMove } from './node-entry.ts';
 import type { Delivery, LiveOperation } from './operation.ts';
+import type { Simulator } from './simulation-entry.ts';
 import { noUsage, type UsageTotals } from './usage.ts';
 
 /**
@@ -19,7 +21,12 @@ export interface Session {
   readonly agent: string;
   readonly externalId: string | null;
   readonly title: string | null;
+  /** `person` with a title of null: a person wants none. */
   readonly titleBy: 'person' | 'generated' | null;
+  /** Of a generated title: its entry, and the turn that it was made of. */
+  readonly titleFrom: { readonly seq: number; readonly turnId: string } | null;
+  /** What the last turn was about that has a summary; null once that turn is not visible any more. */
+  readonly summary: TurnSummary | null;
   /** Beginning of the first message's text, for lists. */
   readonly preview: string | null;
   readonly metadata: JsonObject;
@@ -77,6 +84,34 @@ export interface Session {
   readonly usage: UsageTotals;
   /** What the model was last sent of the conversation, with its answer; null: not known since the history was moved in. */
   readonly context: ContextSize | null;
+  /** Labels that a process is making just now. */
+  readonly labelling: Labelling | null;
+  /** Plays the user, where somebody asked for it. */
+  readonly simulator: Simulator | null;
+}
+
+export interface TurnSummary {
+  readonly seq: number;
+  readonly turnId: string;
+  /** Seq of the turn's end. */
+  readonly endSeq: number;
+  readonly text: string;
+}
+
+/** Labels in the making: whose they are, until when nobody else begins them, and the generations that are under way. */
+export interface Labelling {
+  readonly id: string;
+  readonly turnId: string;
+  readonly untilMs: number;
+  /** `redactions` of the session as it began: what has been removed since must not come back in a label. */
+  readonly redactions: number;
+  readonly attempts: readonly LabelAttempt[];
+}
+
+export interface LabelAttempt {
+  readonly label: LabelKind;
+  readonly id: string;
+  readonly startedAtMs: number;
 }
 
 export interface Turn {
@@ -250,22 +285,25 @@ export interface NewSession {
 
 export function emptySession({ tenant, id }: NewSession, nowMs: number): Session {
   return {
-    tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
+    tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, titleFrom: null, summary: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null, labelling: null, simulator: null,
   };
 }
 
-const unknownBefore: Pick<Session, 'context' | 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'node' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs'> = {
-  context: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0,
-};
+/** What versions before this one did not store, of sessions and of their turns. */
+const unknownBefore = {
+  context: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, titleFrom: null, summary: null, labelling: null, simulator: null,
+} satisfies Partial<Session>;
+const unknownOfTurnBefore = { actions: [], clientToolsSeq: null, given: [], nodeBefore: null, compaction: null } satisfies Partial<Turn>;
 
-const unknownOfTurnBefore: Pick<Turn, 'actions' | 'clientToolsSeq' | 'given' | 'nodeBefore' | 'compaction'> = { actions: [], clientToolsSeq: null, given: [], nodeBefore: null, compaction: null };
+const newerFields = Object.keys(unknownBefore);
+const newerFieldsOfTurn = Object.keys(unknownOfTurnBefore);
 
 /** A session as an older version stored it, with what it did not know of yet. */
 export function upgradeSession(stored: Session): Session {
-  if ('node' in stored && 'context' in stored && (stored.turn === null || ('nodeBefore' in stored.turn && 'compaction' in stored.turn))) return stored;
-  const { turn, ...rest } = stored as Omit<Session, 'turn'> & { readonly turn: Omit<Turn, keyof typeof unknownOfTurnBefore> | null };
-  return { ...unknownBefore, ...rest, turn: turn === null ? null : { ...unknownOfTurnBefore, ...turn } };
+  const { turn } = stored;
+  if (newerFields.every((name) => name in stored) && (turn === null || newerFieldsOfTurn.every((name) => name in turn))) return stored;
+  return { ...unknownBefore, ...stored, turn: turn === null ? null : { ...unknownOfTurnBefore, ...turn } };
 }

@@ -36,6 +36,7 @@ export function demoAgent({ model, journal, delay }: DemoAgentOptions): Agent {
     name: 'demo',
     model,
     instructions: 'You are the demo agent of Holdfast, a library for durable conversations. Be brief and friendly. Use your tools when they fit.',
+    titles: ({ said }) => titleFrom(said),
     tools: {
       weather: weatherTool,
       refund: tool({
@@ -92,6 +93,15 @@ export const weatherTool = tool({
   recovery: 'rerun',
   execute: ({ city }) => weatherIn(city),
 });
+
+const titleCharsMax = 60;
+
+/** The beginning of a message as a title: no model is asked. */
+function titleFrom(said: string): string {
+  const text = said.trim().replaceAll(/\s+/gu, ' ');
+  const short = text.length <= titleCharsMax ? text : `${text.slice(0, titleCharsMax).replace(/\s\S*$/u, '')}…`;
+  return short.charAt(0).toUpperCase() + short.slice(1);
+}
 
 /** What is kept in the conversation's own state, and read from it. */
 export const memoryTools = {

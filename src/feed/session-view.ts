@@ -2,6 +2,7 @@ import type { ContextSize } from '../core/compaction.ts';
 import type { Binding, ErrorInfo, ForkOrigin, Identity } from '../core/entry.ts';
 import type { JsonObject } from '../core/json.ts';
 import { openActions, statusOf, type Session, type SessionStatus } from '../core/session.ts';
+import type { Simulator } from '../core/simulation-entry.ts';
 import type { UsageTotals } from '../core/usage.ts';
 
 /** A session as clients see it: the published schema. */
@@ -11,6 +12,8 @@ export interface SessionView {
   readonly owner: string;
   readonly agent: string;
   readonly title: string | null;
+  /** What its last turn was about, where its agent has summaries made: as long as that turn is visible, until the next one has its own. */
+  readonly summary: { readonly turnId: string; readonly text: string } | null;
   /** Beginning of the first message's text, for lists. */
   readonly preview: string | null;
   readonly status: SessionStatus;
@@ -44,6 +47,8 @@ export interface SessionView {
   readonly forkedFrom: ForkOrigin | null;
   /** The present node; null: the agent has none, or none was entered yet. */
   readonly node: string | null;
+  /** Plays the user, where somebody asked for it. */
+  readonly simulator: Omit<Simulator, 'id'> | null;
   readonly turns: number;
   readonly usage: UsageTotals;
   /** What the model was last sent of the conversation with its answer, and what it takes; null: not known, as before the first turn and after a move. */
@@ -56,6 +61,7 @@ export function sessionView(session: Session): SessionView {
   const retry = session.turn?.retry ?? null;
   return {
     id, externalId, owner, agent, title, preview, status, archived, metadata, subject, binding, threadId, createdAtMs, updatedAtMs, activeAtMs, revision, lastSeq, turns, usage,
+    summary: session.summary === null ? null : { turnId: session.summary.turnId, text: session.summary.text },
     turnId: session.turn?.id ?? null,
     error: status === 'failed' ? (session.lastTurn?.error ?? null) : null,
     retry: retry === null ? null : { atMs: retry.atMs, attempt: retry.attempt, reason: retry.reason },
@@ -67,5 +73,12 @@ export function sessionView(session: Session): SessionView {
     forkedFrom: session.forkedFrom,
     node: session.node,
     context: session.context,
+    simulator: simulatorView(session.simulator),
   };
+}
+
+function simulatorView(simulator: Simulator | null): SessionView['simulator'] {
+  if (simulator === null) return null;
+  const { id: _id, ...view } = simulator;
+  return view;
 }

@@ -1,5 +1,5 @@
 import type { ContextSize } from '../core/compaction.ts';
-import type { AttemptRecord, Entry, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
+import type { AttemptRecord, Entry, EntryKind, ErrorInfo, TurnEndReason, Usage } from '../core/entry.ts';
 import { isVisible, visibleBefore } from '../core/intervals.ts';
 import { openActions, statusOf, type Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
@@ -97,9 +97,11 @@ export async function findMessageTurn(store: Store, session: Session, messageId:
   return null;
 }
 
-/** What waits for a turn names the turn that it is to open; what came too late for one changes nothing of it. */
+/** What waits for a turn names the turn that it is to open; what came too late for one changes nothing of it, and what is made of one comes after its end. */
+const besideTurns: ReadonlySet<EntryKind> = new Set<EntryKind>(['message-queued', 'queued-message-edited', 'late-result', 'late-usage', 'labels-wanted', 'title-set', 'summary-set', 'label-failed']);
+
 function belongsToTurn(entry: Entry): entry is Entry & { readonly turnId: string } {
-  return 'turnId' in entry && entry.kind !== 'message-queued' && entry.kind !== 'queued-message-edited' && entry.kind !== 'late-result' && entry.kind !== 'late-usage';
+  return 'turnId' in entry && !besideTurns.has(entry.kind);
 }
 
 /** Whether the entry is the first of its turn. */

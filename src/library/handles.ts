@@ -176,7 +176,7 @@ export class SessionHandle {
     return value(await end(this.#host.commands, this.id, body, this.#options(options)));
   }
 
-  /** Sets title, metadata, archived. */
+  /** Sets title, metadata, archived, and the simulated user. */
   async update(body: SettingsInput, options: CallOptions = {}): Promise<void> {
     value(await changeSettings(this.#host.commands, this.id, body, this.#options(options)));
   }

@@ -84,6 +84,7 @@ export const intervals = z.array(z.object({ fromSeq: z.int(), toSeq: z.int().nul
 const deliveries = z.array(z.object({ operationId: z.string(), seq: z.int(), stepSeq: z.int(), turnId: z.string().nullable() }));
 const node = z.exactOptional(z.string().nullable());
 const turnId = z.string();
+const labelKind = z.enum(['title', 'summary']);
 const call = { stepSeq: z.int(), index: z.int() };
 const namedCall = { ...call, toolCallId: z.string(), toolName: z.string() };
 
@@ -112,7 +113,14 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ ...head, kind: z.literal('attempt-lost'), turnId, attempt }),
   z.object({ ...head, kind: z.literal('attempt-stopped'), turnId, attempt }),
-  z.object({ ...head, kind: z.literal('title-set'), title: z.string().nullable(), by: z.enum(['person', 'generated']) }),
+  z.object({ ...head, kind: z.literal('title-set'), title: z.string().nullable(), by: z.enum(['person', 'generated']), turnId: optionalText, attempt: z.exactOptional(attempt) }),
+  z.object({ ...head, kind: z.literal('labels-wanted'), turnId, labels: z.array(labelKind) }),
+  z.object({ ...head, kind: z.literal('summary-set'), turnId, text: z.string(), endSeq: z.int(), attempt: z.exactOptional(attempt) }),
+  z.object({ ...head, kind: z.literal('simulator-set'), simulator: z.object({ enabled: z.boolean(), persona: z.string(), maxTurns: z.int() }).nullable() }),
+  z.object({
+    ...head, kind: z.literal('user-simulated'), number: z.int(), attempt, messageId: optionalText, actionId: optionalText, ended: z.exactOptional(z.object({ reason: z.string() })), error: z.exactOptional(errorInfo),
+  }),
+  z.object({ ...head, kind: z.literal('label-failed'), turnId, label: labelKind, attempt, error: errorInfo }),
   z.object({ ...head, kind: z.literal('metadata-set'), metadata: jsonObject }),
   z.object({ ...head, kind: z.literal('archived-set'), archived: z.boolean() }),
   z.object({
@@ -124,7 +132,7 @@ export const entrySchema = z.discriminatedUnion('kind', [
     ...head, kind: z.literal('history-rewound'), toTurnId: z.string().nullable(), branchId: z.string(), fromTurnId: z.string(), turns: z.int(), intervals, deliveries, node,
   }),
   z.object({
-    ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata'])), messageId: optionalText,
+    ...head, kind: z.literal('entry-redacted'), redactedSeq: z.int(), redactedKind: z.string(), by: z.string(), clears: z.array(z.enum(['preview', 'title', 'metadata', 'summary', 'simulator'])), messageId: optionalText,
   }),
   z.object({ ...head, kind: z.literal('context-injected'), turnId, provider: z.string(), version: z.string(), text: z.string().nullable() }),
   z.object({

@@ -262,6 +262,11 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
     meaning: '`Last-Event-ID` or `after` is no position of this session: mistyped, of another session, or from before the store was set back.',
     whatToDo: 'Use the `id` of an event of this session, or leave it out to begin at the beginning.', retry: sameAgain,
   },
+  simulator_off: {
+    httpStatus: 409, title: 'Nobody plays the user of this session',
+    meaning: 'The session has no simulated user, or it has been switched off. Whoever runs one sees this code; requests do not.',
+    whatToDo: 'Set the session\'s `simulator` with `enabled: true`, or give a persona.', retry: sameAgain,
+  },
   fence_lost: {
     httpStatus: 409, title: 'The work was superseded',
     meaning: 'Work in flight that somebody took over, stopped or discarded must not commit. Workers see this code; requests do not.',

@@ -22,7 +22,7 @@ import {
 export const sessionStatus = z.enum(['idle', 'ready', 'running', 'requires_action', 'waiting', 'failed', 'ended']);
 
 export const sessionSchema = z.object({
-  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(), preview: z.string().nullable(),
+  id: z.string(), externalId: z.string().nullable(), owner: z.string(), agent: z.string(), title: z.string().nullable(), preview: z.string().nullable(), summary: z.object({ turnId: z.string(), text: z.string() }).nullable(),
   status: sessionStatus, archived: z.boolean(), metadata: jsonObject,
   subject: identity.nullable(), binding: binding.nullable(), threadId: z.string().nullable(),
   createdAtMs: z.int(), updatedAtMs: z.int(), activeAtMs: z.int(), revision: z.int(), lastSeq: z.int(),
@@ -31,6 +31,7 @@ export const sessionSchema = z.object({
   queue: z.object({ held: z.boolean(), count: z.int() }), actions: z.object({ count: z.int() }), operations: z.object({ count: z.int() }), turns: z.int(),
   branches: z.object({ count: z.int() }), redo: z.object({ fromTurnId: z.string(), turns: z.int() }).nullable(),
   forkedFrom: z.object({ sessionId: z.string(), turnId: z.string().nullable() }).nullable(), node: z.string().nullable(),
+  simulator: z.object({ enabled: z.boolean(), persona: z.string(), maxTurns: z.int(), turns: z.int(), ended: z.boolean() }).nullable(),
   usage: z.object({ attempts: z.int(), inputTokens: z.int(), outputTokens: z.int(), cachedInputTokens: z.int(), reasoningTokens: z.int(), costMicros: z.exactOptional(z.int()) }),
   context: contextSize.nullable(),
 }) satisfies z.ZodType<SessionView>;

@@ -3,13 +3,15 @@ import type { Clock } from '../core/system.ts';
 import { StreamFault } from './provider-failure.ts';
 import { HoldfastError } from '../core/errors.ts';
 
+type GenerationLimits = Pick<AgentLimits, 'firstChunkTimeoutMs' | 'silenceTimeoutMs' | 'stepTimeoutMs'>;
+
 /**
  * The time limits of one generation: until its first content, between two parts, in all. One timer at a time, moved by
  * what is heard. Running out, or the run being aborted, aborts `signal` and ends every {@link race}, even if the model never settles.
  */
 export class StreamDeadlines {
   readonly #clock: Clock;
-  readonly #limits: AgentLimits;
+  readonly #limits: GenerationLimits;
   readonly #endsAtMs: number;
   readonly #controller = new AbortController();
   readonly #aborted: Promise<never>;
@@ -20,7 +22,7 @@ export class StreamDeadlines {
   #quietSinceMs: number;
   fault: StreamFault | null = null;
 
-  constructor(clock: Clock, agentLimits: AgentLimits, runSignal: AbortSignal) {
+  constructor(clock: Clock, agentLimits: GenerationLimits, runSignal: AbortSignal) {
     this.#clock = clock;
     this.#limits = agentLimits;
     this.#quietSinceMs = clock.nowMs();

@@ -18,8 +18,8 @@ export interface DrainsOptions {
   readonly system: Pick<System, 'clock'>;
   /** Names of those that are worked for. */
   readonly agents: readonly string[];
-  /** Resolves when the hooks that were told of commits have been called. */
-  readonly hooksCalled: () => Promise<void>;
+  /** Resolves when the hooks that were told of commits have been called, and what others left of hooks and labels has been seen to. */
+  readonly delivered: () => Promise<void>;
 }
 
 /** How long to wait after a look for work that could take none of what it found. */
@@ -103,7 +103,7 @@ export class Drains {
       this.#worker = null;
     }
     if (this.#closed) return { ...done, left: true };
-    await Promise.race([this.#options.hooksCalled(), deadline.passed]);
+    await Promise.race([this.#options.delivered(), deadline.passed]);
     return { ...done, left: !isQuiet && await this.#isLeft() };
   }
 

@@ -1,7 +1,8 @@
+import type { Agent } from '../agent/agent.ts';
 import type { Entry, EntryKind, EntryOf } from '../core/entry.ts';
-import { limits } from '../core/limits.ts';
 import type { System } from '../core/system.ts';
 import type { OutboxItem, SessionRef, Store } from '../store/store.ts';
+import type { LabelMaker } from './label-maker.ts';
 import type { Log } from './log.ts';
 
 /** What a hook is told. `tenant`, `sessionId` and `entry.seq` together name the event for ever: use them to see a repetition. */
@@ -33,17 +34,43 @@ const lookItemsMax = 12_800;
 
 const kindOfHook: Readonly<Record<keyof Hooks, EntryKind>> = { onTurnEnd: 'turn-ended', onStepEnd: 'assistant-step', onActionRequired: 'action-opened', onOperationEnd: 'operation-ended' };
 
+/** The kinds of entries of which what makes labels is told. */
+export const labelKinds: readonly EntryKind[] = ['labels-wanted'];
+
 /** The kinds of entries of which the hooks are told. */
 export function hookKinds(hooks: Hooks): readonly EntryKind[] {
   return (Object.keys(kindOfHook) as (keyof Hooks)[]).flatMap((name) => (hooks[name] === undefined ? [] : [kindOfHook[name]]));
 }
 
-/** Delivers the events that commits left in the outbox (G3). */
+/** Whether turns' ends may ask for labels. */
+export function hasLabels(agents: Iterable<Agent>): boolean {
+  return [...agents].some(({ labels }) => labels.size > 0);
+}
+
+export interface HookRunnerOptions {
+  readonly store: Store;
+  readonly system: System;
+  readonly hooks: Hooks;
+  readonly log: Log;
+  /** What makes the labels that turns' ends ask for, where an agent has any. */
+  readonly labels: LabelMaker | null;
+  /** Whether labels that other processes left undone are made here: where turns are worked on. */
+  readonly takesLabelsOver: boolean;
+  /** How long closing waits for what is being delivered, in milliseconds. */
+  readonly graceMs: number;
+}
+
+/** Delivers the events that commits left in the outbox (G3): to the hooks, and the wishes for labels to what makes them. Each event has one of them to hear it, so that none is told again because of another. */
 export class HookRunner {
   readonly #store: Store;
   readonly #system: System;
   readonly #hooks: Hooks;
   readonly #log: Log;
+  readonly #labels: HookRunnerOptions['labels'];
+  readonly #graceMs: number;
+  /** What is delivered that this process has committed, and what others have left. */
+  readonly #own: readonly EntryKind[];
+  readonly #taken: readonly EntryKind[];
   readonly #delivering = new Set<Promise<void>>();
   /** Events whose call has not ended, by tenant, session and seq. */
   readonly #inHand = new Set<string>();
@@ -52,35 +79,45 @@ export class HookRunner {
   #cancelSweep: (() => void) | null = null;
   #closed = false;
 
-  constructor(store: Store, system: System, hooks: Hooks, log: Log) {
+  constructor({ store, system, hooks, log, labels, takesLabelsOver, graceMs }: HookRunnerOptions) {
     this.#store = store;
     this.#system = system;
     this.#hooks = hooks;
     this.#log = log;
+    this.#labels = labels;
+    this.#graceMs = graceMs;
+    this.#own = [...hookKinds(hooks), ...(labels === null ? [] : labelKinds)];
+    this.#taken = takesLabelsOver ? this.#own : hookKinds(hooks);
   }
 
   start(): void {
-    if (hookKinds(this.#hooks).length > 0) this.#scheduleSweep();
+    if (this.#taken.length > 0) this.#scheduleSweep();
+  }
+
+  /** Begins to deliver what others left undone, labels included, so much at once: for a process that works only when it is called. Rejects when the store fails. */
+  async takeOver(): Promise<void> {
+    if (this.#own.length > 0 && !this.#closed) await this.#sweep(this.#own);
   }
 
   /** Delivers what this process has just committed. */
   committed(ref: SessionRef, entries: readonly Entry[]): void {
-    const kinds = hookKinds(this.#hooks);
-    for (const entry of entries) if (kinds.includes(entry.kind)) this.#deliver({ tenant: ref.tenant, id: ref.id, seq: entry.seq, kind: entry.kind }, entry);
+    for (const entry of entries) if (this.#own.includes(entry.kind)) this.#deliver({ tenant: ref.tenant, id: ref.id, seq: entry.seq, kind: entry.kind }, entry);
   }
 
   /** Waits for the deliveries under way, as long as a step may take to finish; what is not through by then is left to another process. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelSweep?.();
+    this.#labels?.stop();
     await this.called();
+    await this.#labels?.close();
   }
 
   /** Resolves when the calls under way have ended, or have lasted as long as a step may take to finish. */
   async called(): Promise<void> {
     if (this.#delivering.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const cancel = this.#system.clock.after(limits.stopGraceMs, resolve);
+    const cancel = this.#system.clock.after(this.#graceMs, resolve);
     await Promise.race([Promise.all(this.#delivering), promise]);
     cancel();
   }
@@ -88,13 +125,12 @@ export class HookRunner {
   #scheduleSweep(): void {
     if (this.#closed) return;
     this.#cancelSweep = this.#system.clock.after(sweepMs, () => {
-      this.#track(this.#sweep().finally(() => this.#scheduleSweep()));
+      this.#track(this.#sweep(this.#taken).finally(() => this.#scheduleSweep()));
     });
   }
 
   /** What a process that died, or a hook that failed, left undelivered, so many at once. Each by itself, and in turn: those that fail or hang keep no others waiting. */
-  async #sweep(): Promise<void> {
-    const kinds = hookKinds(this.#hooks);
+  async #sweep(kinds: readonly EntryKind[]): Promise<void> {
     const olderThanMs = this.#system.clock.nowMs() - takeOverMs;
     let chosen: readonly OutboxItem[] = [];
     let seenAll = false;
@@ -126,6 +162,7 @@ export class HookRunner {
     else if (entry.kind === 'assistant-step') await this.#hooks.onStepEnd?.({ ...event, entry });
     else if (entry.kind === 'action-opened') await this.#hooks.onActionRequired?.({ ...event, entry });
     else if (entry.kind === 'operation-ended') await this.#hooks.onOperationEnd?.({ ...event, entry });
+    else if (entry.kind === 'labels-wanted' && await this.#labels?.deliver(item, entry) === 'left') return;
     await this.#store.deleteOutbox([item]);
   }
 

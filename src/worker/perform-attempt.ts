@@ -18,7 +18,7 @@ const gainShareMin = 0.1;
  */
 export async function performAttempt(host: WorkerHost, run: SessionRun, attempt: Attempt): Promise<GenerationOutcome | AbortedGeneration> {
   const { clock } = host.system;
-  const measured = new AttemptMeasure(attempt, run.agent);
+  const measured = new AttemptMeasure({ ...attempt, agentVersion: run.agent.version }, run.agent.prices);
   const failed = (error: ErrorInfo): GenerationOutcome => ({ kind: 'failed', attempt: measured.record(clock.nowMs()), error, retryAfterMs: 0 });
   let prepared: Prepared;
   try {

@@ -42,7 +42,7 @@ export async function performCompaction(host: WorkerHost, run: SessionRun, { pre
   const { size } = prepared;
   const model = agent.compaction.model ?? prepared.model;
   const instructions = agent.compaction.instructions ?? compactionInstructions;
-  const measured = new AttemptMeasure({ ...attempt, purpose: 'compaction' }, agent);
+  const measured = new AttemptMeasure({ ...attempt, purpose: 'compaction', agentVersion: agent.version }, agent.prices);
   measured.called({ model, size, instructionsHash: hashText(instructions) });
   const usages: (Usage | null)[] = [];
   const writer: Writer = {

@@ -252,14 +252,15 @@ export class AttemptMeasure {
   #record: AttemptRecord;
   #modelAsked: string | undefined;
 
-  constructor(attempt: Attempt, { version, prices }: Agent) {
-    this.#record = { ...attempt, agentVersion: version, usage: null };
+  /** `prices`: of the models that may have answered. */
+  constructor(attempt: Omit<AttemptRecord, 'usage'>, prices: Agent['prices']) {
+    this.#record = { ...attempt, usage: null };
     this.#prices = prices;
   }
 
-  called({ model, instructionsHash, size }: Pick<Prepared, 'model' | 'instructionsHash' | 'size'>): void {
+  called({ model, instructionsHash, size }: Pick<Prepared, 'model' | 'instructionsHash'> & Partial<Pick<Prepared, 'size'>>): void {
     this.#modelAsked = model.modelId;
-    this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash, context: size };
+    this.#record = { ...this.#record, provider: model.provider, model: model.modelId, instructionsHash, ...(size === undefined ? {} : { context: size }) };
   }
 
   sawPart(nowMs: number): void {

@@ -171,7 +171,7 @@ describe('reading commands', () => {
     await runCli(['send', 'new', 'fail quota', '--owner', 'ada'], { cwd });
     const { stdout } = await runCli(['sessions'], { cwd });
     expect(stdout.split('\n')[0]).toMatch(/^ID +STATUS +TITLE +AGENT +TURNS +LAST ACTIVE$/);
-    expect(stdout).toMatch(new RegExp(`^${first.sessionId} +idle +demo +1 +\\d{4}-`, 'm'));
+    expect(stdout).toMatch(new RegExp(`^${first.sessionId} +idle +Hello +demo +1 +\\d{4}-`, 'm'));
     const ids = async (...args: string[]): Promise<readonly string[]> =>
       ((await runCliJson(['sessions', ...args], { cwd })) as unknown as readonly [{ items: readonly { id: string }[] }])[0].items.map(({ id }) => id);
     expect(await ids('--status', 'idle')).toEqual([first.sessionId]);
@@ -185,9 +185,9 @@ describe('reading commands', () => {
     const cwd = await folder();
     const { sessionId } = await sent(cwd, 'weather in Oslo');
     const { stdout } = await runCli(['show', sessionId], { cwd });
-    expect(stdout).toMatch(/^ses_\w+ {2}idle {2}agent demo {2}owner local\n\nyou {2}.+\nweather in Oslo\n\ndemo {2}.+\n→ weather \{"city":"Oslo"\}\n← \{.+\}\nThe weather in Oslo: .+\n$/);
+    expect(stdout).toMatch(/^ses_\w+ {2}idle {2}agent demo {2}owner local {2}"Weather in Oslo"\n\nyou {2}.+\nweather in Oslo\n\ndemo {2}.+\n→ weather \{"city":"Oslo"\}\n← \{.+\}\nThe weather in Oslo: .+\n$/);
     expect(await runCliJson(['show', sessionId], { cwd })).toMatchObject([{ session: { id: sessionId }, messages: [{ role: 'user' }, { role: 'assistant' }] }]);
-    const kinds = ['session-created', 'user-message', 'assistant-step', 'tool-results', 'assistant-step', 'turn-ended'];
+    const kinds = ['session-created', 'user-message', 'assistant-step', 'tool-results', 'assistant-step', 'turn-ended', 'labels-wanted', 'title-set'];
     const log = (await runCliJson(['show', sessionId, '--entries'], { cwd })) as unknown as readonly Entry[];
     expect(log.map(({ kind }) => kind)).toEqual(kinds);
     expect((await runCli(['show', sessionId, '--entries'], { cwd })).stdout.split('\n').slice(0, -1).map((line) => line.trim().split(/ {2,}/)[2])).toEqual(kinds);
@@ -197,7 +197,7 @@ describe('reading commands', () => {
     const cwd = await folder();
     const { sessionId } = await sent(cwd, 'hello');
     const events = (await runCliJson(['follow', sessionId, '--until-idle'], { cwd })) as unknown as readonly FeedEvent[];
-    expect(events.map((event) => (event.type === 'entry' ? event.entry.kind : event.type))).toEqual(['session-created', 'user-message', 'assistant-step', 'turn-ended', 'queue', 'status']);
+    expect(events.map((event) => (event.type === 'entry' ? event.entry.kind : event.type))).toEqual(['session-created', 'user-message', 'assistant-step', 'turn-ended', 'labels-wanted', 'title-set', 'queue', 'status']);
     const after = events[1]?.position ?? '';
     const rest = (await runCliJson(['follow', sessionId, '--until-idle', '--after', after], { cwd })) as unknown as readonly FeedEvent[];
     // Who comes later is also told that nothing waits and no operation lives.

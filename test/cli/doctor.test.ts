@@ -41,15 +41,15 @@ describe('the doctor', () => {
   });
 
   it.each<[string, readonly string[], string, (database: Database, sessionId: string) => void]>([
-    ['a log that has lost its end', ['projection_mismatch'], 'lastSeq', (database) => database.exec('DELETE FROM entry WHERE seq = 6')],
+    ['a log that has lost its end', ['projection_mismatch'], 'lastSeq', (database) => database.exec('DELETE FROM entry WHERE seq = 8')],
     ['a row that counts other turns than its log', ['projection_mismatch'], 'turns is 5', setInBody('session', 'turns', 5)],
     ['a row that shows another history than its log', ['projection_mismatch'], 'visible', setInBody('session', 'visible', [{ fromSeq: 1, toSeq: 2 }])],
     ['a column that its session contradicts', ['row_mismatch'], 'column status is "running"', (database) => database.exec("UPDATE session SET status = 'running'")],
     ['a call with two results', ['call_results'], 'entry 4 answers 0, 0', (database) =>
       database.exec("UPDATE entry SET body = json_insert(body, '$.results[#]', json_extract(body, '$.results[0]')) WHERE seq = 4")],
     ['a call without a result', ['call_results'], 'the calls 0 of step 3 have no result', (database) =>
-      database.exec(`UPDATE entry SET body = '{"kind":"title-set","title":null,"by":"person","seq":4,"v":1,"atMs":1}' WHERE seq = 4`)],
-    ['rows of a session that is gone', ['stray_rows'], '6 rows of table entry', (database) => database.exec('DELETE FROM session')],
+      database.exec(`UPDATE entry SET body = '{"kind":"title-set","title":null,"by":"generated","seq":4,"v":1,"atMs":1}' WHERE seq = 4`)],
+    ['rows of a session that is gone', ['stray_rows'], '8 rows of table entry', (database) => database.exec('DELETE FROM session')],
     ['live output of an attempt that is over', ['stray_rows'], 'of attempts that are over', (database, id) =>
       database.prepare("INSERT INTO chunk VALUES ('default', ?, 'att_1', 0, '[]')").run(id)],
     ['a schema of the future', ['schema_newer'], 'update it', (database) => database.pragma('user_version = 999')],

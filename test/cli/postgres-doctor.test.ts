@@ -42,11 +42,11 @@ describe('the doctor on Postgres', () => {
   });
 
   it.each<[string, readonly string[], string, (cli: PostgresCli, sessionId: string) => Promise<unknown>]>([
-    ['a log that has lost its end', ['projection_mismatch'], 'lastSeq', query('DELETE FROM {schema}.entry WHERE seq = 6')],
+    ['a log that has lost its end', ['projection_mismatch'], 'lastSeq', query('DELETE FROM {schema}.entry WHERE seq = 8')],
     ['a row that counts other turns than its log', ['projection_mismatch'], 'turns is 5', setInBody('session', 'turns', 5)],
     ['a column that its session contradicts', ['row_mismatch'], 'column status is "running"', query("UPDATE {schema}.session SET status = 'running'")],
     ['a truth value that its session contradicts', ['row_mismatch'], 'column archived is 1', query('UPDATE {schema}.session SET archived = true')],
-    ['rows of a session that is gone', ['stray_rows'], '6 rows of table entry', query('DELETE FROM {schema}.session')],
+    ['rows of a session that is gone', ['stray_rows'], '8 rows of table entry', query('DELETE FROM {schema}.session')],
     ['live output of an attempt that is over', ['stray_rows'], 'of attempts that are over', (cli, id) => cli.query("INSERT INTO {schema}.chunk VALUES ('default', $1, 'att_1', 0, '[]')", [id])],
     ['an operation of a session that is gone', ['stray_rows'], '1 rows of table operation', query(`INSERT INTO {schema}.operation (tenant, id, session_id, owner, agent, status, fence, created_at_ms, commit_id, body)
       VALUES ('default', 'op_1', 'ses_gone', 'local', 'demo', 'succeeded', 1, 1, 'c', '{}')`)],

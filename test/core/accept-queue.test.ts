@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { acceptQueueDelete, acceptQueueEdit, acceptQueueHold, acceptQueuePromote, acceptQueueRelease } from '../../src/core/accept/queue.ts';
-import { acceptGeneratedTitle, acceptSettings } from '../../src/core/accept/settings.ts';
+import { acceptSettings } from '../../src/core/accept/settings.ts';
 import { PureSession, textPart } from '../support/pure-session.ts';
 
 /** A running session with three messages, `m1` to `m3`, in its queue. */
@@ -143,14 +143,13 @@ describe('settings', () => {
     expect(pure.session).toMatchObject({ title: 'Old', archived: true });
   });
 
-  it('have a generated title only where no person gave one', () => {
+  it('say whose the title is: a person\'s from when a person sets it or takes it away', () => {
     const pure = new PureSession();
-    pure.command(acceptGeneratedTitle('Made up'));
-    expect(pure.session).toMatchObject({ title: 'Made up', titleBy: 'generated' });
-    pure.command(acceptGeneratedTitle('Made up again'));
-    expect(pure.session.title).toBe('Made up again');
-    pure.command(acceptSettings({ title: 'Mine' }));
-    pure.command(acceptGeneratedTitle('Made up once more'));
-    expect(pure.session).toMatchObject({ title: 'Mine', titleBy: 'person' });
+    pure.command((draft) => { draft.append({ kind: 'title-set', title: 'Made up', by: 'generated', turnId: 'turn_1' }); return null; });
+    expect(pure.session).toMatchObject({ title: 'Made up', titleBy: 'generated', titleFrom: { turnId: 'turn_1' } });
+    pure.command(acceptSettings({ title: 'Made up' }));
+    expect(pure.session).toMatchObject({ title: 'Made up', titleBy: 'person', titleFrom: null });
+    pure.command(acceptSettings({ title: null }));
+    expect(pure.session).toMatchObject({ title: null, titleBy: 'person' });
   });
 });

@@ -70,7 +70,7 @@ describe('the kinds', () => {
 
   it('that move the revision are those a decision depends on', () => {
     const still = Object.entries(entryFormats).filter(([, { movesRevision }]) => !movesRevision).map(([kind]) => kind);
-    expect(new Set(still)).toEqual(new Set(['attempt-failed', 'attempt-lost', 'attempt-stopped', 'title-set', 'metadata-set', 'archived-set', 'operation-started', 'operation-ended', 'late-result', 'late-usage', 'budget-exhausted', 'entry-redacted', 'context-injected']));
+    expect(new Set(still)).toEqual(new Set(['attempt-failed', 'attempt-lost', 'attempt-stopped', 'title-set', 'metadata-set', 'archived-set', 'operation-started', 'operation-ended', 'late-result', 'late-usage', 'budget-exhausted', 'entry-redacted', 'context-injected', 'labels-wanted', 'summary-set', 'label-failed', 'simulator-set', 'user-simulated']));
     for (const [kind, { place, movesRevision }] of Object.entries(entryFormats)) if (place === 'timeline') expect([kind, movesRevision]).toEqual([kind, kind !== 'context-injected']);
   });
 

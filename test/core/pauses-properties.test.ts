@@ -93,7 +93,7 @@ describe('whatever happens to a turn that waits', () => {
   }, 600_000);
 
   it.each([
-    ...Object.keys(entryFormats).filter((kind) => !['title-set', 'metadata-set', 'owner-changed', 'entry-redacted', 'state-changed', 'late-usage', 'budget-exhausted', 'node-entered', 'context-injected', 'history-compacted'].includes(kind)),
+    ...Object.keys(entryFormats).filter((kind) => !['title-set', 'metadata-set', 'owner-changed', 'entry-redacted', 'state-changed', 'late-usage', 'budget-exhausted', 'node-entered', 'context-injected', 'history-compacted', 'labels-wanted', 'summary-set', 'label-failed', 'simulator-set', 'user-simulated'].includes(kind)),
     ...['approval', 'client-tool', 'question', 'recovery'].map((type) => `asked: ${type}`),
     ...['approved', 'denied', 'result', 'error', 'answered', 'expired', 'withdrawn'].map((resolution) => `resolved: ${resolution}`),
     ...['succeeded', 'failed', 'cancelled', 'unknown'].map((status) => `operation: ${status}`),

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
-import type { Entry } from '../../src/core/entry.ts';
+import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
+import { labelMarks, markOf } from '../../src/core/history.ts';
 import { isRedactable, redactEntry, redactedText } from '../../src/core/redact.ts';
 import { unansweredIn } from '../support/answered-prompt.ts';
 import { PureSession, callPart, liveText, textPart } from '../support/pure-session.ts';
@@ -10,11 +11,17 @@ import { happen, happeningsOf, newborn, withSummaries } from '../support/random-
 import { seedOf } from '../support/seed.ts';
 
 /** What the random histories put into contents. */
-const contents = /summary \d|profile \d|keep \d|message \d|edited \d|instead \d|title \d|result \d|"early"|"late"|hello|"pick":/;
+const contents = /profile \d|keep \d|message \d|simulated \d|persona \d|summary \d|edited \d|instead \d|title \d|result \d|"early"|"late"|hello|"pick":/;
 
 function redactAll(pure: PureSession): void {
   pure.stop({ holdQueue: true });
-  for (const entry of pure.log.filter(isRedactable)) pure.command(acceptRedact({ entries: withSummaries(pure, entry), by: 'ada' }));
+  for (const entry of pure.log.filter(isRedactable)) pure.command(acceptRedact({ entries: [...withSummaries(pure, entry), ...labelsOf(pure, entry)], by: 'ada' }));
+}
+
+/** What was made of an entry's turn: it goes with the entry. */
+function labelsOf(pure: PureSession, entry: Entry): readonly Entry[] {
+  const marks = 'turnId' in entry && entry.turnId !== undefined ? labelMarks(entry.turnId) : [];
+  return pure.log.filter((other) => other.seq !== entry.seq && marks.includes(markOf(other) ?? ''));
 }
 
 describe('an entry whose content is removed', () => {
@@ -33,7 +40,7 @@ describe('an entry whose content is removed', () => {
         expect({ seq, of, v, atMs }).toEqual({ seq: before[place]?.seq ?? seq, of: before[place]?.kind ?? of, v: before[place]?.v ?? v, atMs: before[place]?.atMs ?? atMs });
         expect(redactEntry(entry, { atMs: 1, by: 'another' })).toBe(entry);
       }
-      if (pure.session.queue.length === 0) expect(JSON.stringify([pure.session.preview, pure.session.title, pure.session.metadata])).not.toMatch(contents);
+      if (pure.session.queue.length === 0) expect(JSON.stringify([pure.session.preview, pure.session.title, pure.session.metadata, pure.session.summary, pure.session.simulator])).not.toMatch(contents);
       expect(unansweredIn(pure.log, pure.session.visible)).toBe(null);
     }), { seed: seedOf('redaction'), numRuns: 150 });
     expect([...kinds].sort()).toEqual(expect.arrayContaining(['assistant-step', 'message-queued', 'session-created', 'title-set', 'tool-results', 'user-message']));
@@ -64,6 +71,20 @@ describe('an entry whose content is removed', () => {
     pure.generated([textPart('done')]);
     expect(pure.command(acceptRedact({ entries: [running], by: 'ada' }))).toMatchObject({ redacted: true });
     expect(pure.command(acceptRedact({ entries: [pure.log[running.seq - 1] as Entry], by: 'ada' }))).toMatchObject({ redacted: false });
+  });
+
+  it('is not removed without what was made of it: a title or a summary goes with its turn', () => {
+    const pure = new PureSession({ text: 'secret' });
+    pure.claim();
+    pure.generated([textPart('done')]);
+    const last = <Kind extends EntryKind>(kind: Kind) => pure.last(kind) as EntryOf<Kind>;
+    const message = last('user-message');
+    pure.command((draft) => draft.append({ kind: 'title-set', title: 'On a secret', by: 'generated', turnId: message.turnId }).seq);
+    pure.command((draft) => draft.append({ kind: 'summary-set', text: 'a secret was told', turnId: message.turnId, endSeq: last('turn-ended').seq }).seq);
+    const labels = [last('title-set'), last('summary-set')];
+    for (const known of [[], labels.slice(0, 1), labels.slice(1)]) expect(pure.command(acceptRedact({ entries: [message, ...known], by: 'ada' }))).toMatchObject({ refused: 'session_busy' });
+    expect(pure.command(acceptRedact({ entries: [message, ...labels], by: 'ada' }))).toMatchObject({ redacted: true });
+    expect([pure.session.title, pure.session.titleBy, pure.session.summary, JSON.stringify(pure.log).includes('secret')]).toEqual([null, null, null, false]);
   });
 
   it('takes what the session says of it along: title, metadata, preview; and refuses what has no content', () => {

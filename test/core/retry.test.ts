@@ -103,7 +103,7 @@ describe('a provider\'s failure', () => {
   });
 
   it('has no code in its rules that the errors\' documentation does not name', () => {
-    const documented = readFileSync(new URL('../../src/core/entry.ts', import.meta.url), 'utf8');
+    const documented = readFileSync(new URL('../../src/core/attempt.ts', import.meta.url), 'utf8');
     for (const code of new Set(table.map(([each]) => each))) expect(documented).toContain(`\`${code}\``);
   });
 });

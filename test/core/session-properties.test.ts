@@ -100,7 +100,7 @@ describe('whatever happens to a session', () => {
 
   it('each attempt is counted once, and its usage with it', () => {
     fc.assert(fc.property(histories, (history) => afterEach(history, ({ session, log }) => {
-      const attempts = log.flatMap((entry) => ('attempt' in entry && !('scripted' in entry) ? [entry.attempt] : []));
+      const attempts = log.flatMap((entry) => ('attempt' in entry && entry.attempt !== undefined && !('scripted' in entry) ? [entry.attempt] : []));
       expect(new Set(attempts.map(({ id }) => id)).size).toBe(attempts.length);
       expect(session.usage.attempts).toBe(attempts.length);
       const known = [...attempts, ...log.flatMap((entry) => (entry.kind === 'late-usage' ? [entry.late] : []))];
@@ -129,6 +129,22 @@ describe('whatever happens to a session', () => {
       expect(session.turn?.id ?? null).toBe(open);
       expect(session.turns).toBe(begun.size);
     })), runs);
+  });
+
+  it('no generated title takes the place of a person\'s, set or taken away, unless that was redacted; and a summary is of a turn that is visible', () => {
+    let labels = 0;
+    fc.assert(fc.property(histories, (history) => afterEach(history, ({ session, log }) => {
+      let isPersons = false;
+      for (const entry of log) {
+        if (entry.kind === 'title-set' && entry.by === 'generated') expect(isPersons, `entry ${entry.seq}`).toBe(false);
+        if (entry.kind === 'title-set' || entry.kind === 'summary-set') labels += 1;
+        if (entry.kind === 'title-set' && entry.by === 'person') isPersons = true;
+        if (entry.kind === 'entry-redacted' && entry.clears.includes('title')) isPersons = false;
+      }
+      if (session.summary !== null) expect(isVisible(session.visible, session.summary.endSeq)).toBe(true);
+      expect(session.labelling === null || session.labelling.attempts.length <= 2).toBe(true);
+    })), runs);
+    expect(labels).toBeGreaterThan(100);
   });
 
   it('its row stays small, however long its log grows', () => {

@@ -33,6 +33,14 @@ test('a refund that one process asked for runs when another one, later, has appr
   expect(output).toContain('[second process] ended: complete: I refunded 50.');
 });
 
+test('a user who is played by a model says all it has to say, across two runs', () => {
+  const output = example('simulated-user.ts');
+  expect(output).toBe([
+    'max_turns after 1; calling it again goes on', 'user: hello', 'assistant: You said: hello', 'user: refund 50', 'assistant: I refunded 50.', 'user: thank you', 'assistant: You said: thank you',
+    'persona after 3; title: hello', '',
+  ].join('\n'));
+});
+
 test('an order that was written when the process was killed, and not committed, is there once', async () => {
   const { url, drop } = await temporaryPostgres();
   onTestFinished(drop);

@@ -38,7 +38,7 @@ describe('the problem table', () => {
       405: ['method_not_allowed'],
       409: [
         'action_decided', 'action_mismatch', 'action_withdrawn', 'client_tool_taken', 'external_id_taken', 'fence_lost', 'message_id_taken', 'node_not_allowed', 'nodes_not_used', 'not_claimable', 'nothing_to_compact', 'revision_conflict',
-        'session_archived', 'session_busy', 'session_ended', 'state_version_conflict',
+        'session_archived', 'session_busy', 'session_ended', 'simulator_off', 'state_version_conflict',
       ],
       410: ['action_expired'],
       413: ['body_too_large', 'history_too_large', 'state_too_large'],

@@ -30,6 +30,23 @@ describe('a session', () => {
     expect((await served.request('DELETE', `/v1/sessions/${id}`)).json.code).toBe('session_not_found');
   });
 
+  it('keeps who plays its user, off unless it is said, and runs nobody for it', async () => {
+    const served = await serve();
+    const id = await served.newSession({});
+    const path = `/v1/sessions/${id}`;
+    expect((await served.request('GET', path)).json.simulator).toBe(null);
+    expect((await served.request('PATCH', path, { simulator: { enabled: true, persona: 'curious' } })).status).toBe(200);
+    expect((await served.request('GET', path)).json).toMatchObject({ turns: 0, simulator: { enabled: true, persona: 'curious', maxTurns: 10, turns: 0, ended: false } });
+    await served.request('PATCH', path, { simulator: { enabled: false, persona: 'curious', maxTurns: 3 } });
+    expect((await served.request('GET', path)).json.simulator).toMatchObject({ enabled: false, maxTurns: 3 });
+    await served.request('PATCH', path, { simulator: null });
+    expect((await served.request('GET', `${path}/entries`)).json.items.map(({ kind }: { kind: string }) => kind)).toEqual(['session-created', 'simulator-set', 'simulator-set', 'simulator-set']);
+    for (const simulator of [{ enabled: true }, { enabled: true, persona: '' }, { enabled: true, persona: 'x'.repeat(4_001) }, { enabled: true, persona: 'x', maxTurns: 1_001 }, { persona: 'x' }]) {
+      expect(await served.request('PATCH', path, { simulator })).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
+    }
+    expect((await served.request('GET', path)).json.simulator).toBe(null);
+  });
+
   it('that is there by its external id is given again, with the message sent to it', async () => {
     const served = await serve();
     const first = await served.request('POST', '/v1/sessions', { agent: 'tester', externalId: 'chat' });

@@ -36,6 +36,7 @@ export interface ReplyJson extends ReplyItem {
   readonly operationId: string;
   readonly steers: { readonly turnId: string };
   readonly lastSeq: number;
+  readonly simulator: SessionView['simulator'];
   readonly items: readonly ReplyItem[];
   readonly nextCursor: string | number | null;
   readonly count: number | null;

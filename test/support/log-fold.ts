@@ -13,7 +13,7 @@ export function foldLog(log: readonly Entry[], { tenant, id, createdAtMs }: Sess
 }
 
 /** What a log tells of a session: all but the work in hand. */
-export function toldByLog({ fence: _f, claim: _c, crashes: _x, endsAtMs: _e, endAfterInactivityMs: _i, deleteAfterRestMs: _d, deletesAtMs: _t, updatedAtMs: _u, turn, ...rest }: Session) {
+export function toldByLog({ fence: _f, claim: _c, crashes: _x, endsAtMs: _e, endAfterInactivityMs: _i, deleteAfterRestMs: _d, deletesAtMs: _t, updatedAtMs: _u, labelling: _l, turn, ...rest }: Session) {
   if (turn === null) return { ...rest, turn };
   const { attempt: _a, retry: _r, lastStep, ...told } = turn;
   return { ...rest, turn: { ...told, lastStep: lastStep && { ...lastStep, openCalls: lastStep.openCalls.map(({ dispatchedFence: _d, mayHaveRun: _m, ended: _n, ...call }) => call) } } };

@@ -9,14 +9,16 @@ import { acceptEdit } from '../../src/core/accept/edit.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
+import { acceptSimulated, acceptSimulatedOutcome } from '../../src/core/accept/simulate.ts';
 import { acceptState } from '../../src/core/accept/state.ts';
 import { acceptTransfer } from '../../src/core/accept/transfer.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { ActionAnswer } from '../../src/core/action.ts';
-import type { CallResult, Entry, StepPart } from '../../src/core/entry.ts';
+import type { AttemptRecord, CallResult, Entry, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
 import type { NodeRules } from '../../src/core/node.ts';
 import { summariesOf } from '../../src/core/history.ts';
+import { beginLabels, extendLabels, finishLabels, giveBackLabels, purposes, type LabelOutcome } from '../../src/core/labels.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
@@ -235,6 +237,29 @@ const happenings = {
     return pure.settle({ kind: 'generated', attempt, parts, finishReason, warnings: [], injected });
   },
   fail: (pure: PureSession, pick: number) => (pick % 6 > 0 || pure.session.turn?.compaction ? pure.failed({ retryable: pick % 9 > 0 }, (pick % 3) * 700) : pure.settle({ kind: 'failed', attempt: pure.attempt(), error: { code: 'context_overflow', message: 'too long', retryable: false }, retryAfterMs: 0, compacts: true, injected: [{ provider: 'files', version: `${pick}`, text: 'file' }] })),
+  label: (pure: PureSession, pick: number) => {
+    const { labelling } = pure.session;
+    const wish = pure.entries('labels-wanted').at(-1 - (pick % 5 === 0 ? 1 : 0));
+    if (wish === undefined) return null;
+    if (labelling === null || pick % 6 === 0) {
+      const makes = () => new Map([['title', pick % 4 === 0 ? 'rule' : 'model'], ['summary', 'model']] as const);
+      return pure.apply(beginLabels({ turnId: wish.turnId, labels: wish.labels, makes, leaseMs: 300 }, pure.circumstances));
+    }
+    if (pick % 6 < 2) return pure.apply(pick % 2 === 0 ? giveBackLabels(labelling, pure.nowMs) : extendLabels(labelling, 300, pure.nowMs));
+    const outcomes = (['title', 'summary'] as const).map((label): LabelOutcome => {
+      const attempt = labelling.attempts.find((each) => each.label === label);
+      return { label, text: pick % 7 === 0 ? null : `${label} ${pick}`, ...(attempt && { attempt: { id: attempt.id, number: 1, startedAtMs: attempt.startedAtMs, purpose: purposes[label], usage: { inputTokens: pick } } }) };
+    });
+    return pure.apply(finishLabels(labelling, wish.seq - 1, labelling.attempts.length === 0 ? outcomes.slice(0, 1) : outcomes, pure.nowMs));
+  },
+  simulate: (pure: PureSession, pick: number) => {
+    const { simulator } = pure.session;
+    if (simulator === null || pick % 5 === 0) return pure.command(acceptSettings({ simulator: pick % 3 === 0 && simulator !== null ? null : { enabled: pick % 4 > 0, persona: `persona ${pick % 2}`, maxTurns: 10 } }));
+    const attempt: AttemptRecord = { id: pure.mint('att'), number: 1, startedAtMs: pure.nowMs, purpose: 'simulated-user', usage: { inputTokens: pick } };
+    const number = simulator.turns + 1 + (pick % 7 === 0 ? 1 : 0);
+    if (pick % 5 < 3) return pure.command(acceptSimulated({ simulatorId: simulator.id, number, attempt, text: `simulated ${pick}` }));
+    return pure.command(acceptSimulatedOutcome(simulator.id, { number, attempt, ...(pick % 11 === 0 ? { ended: { reason: 'enough' } } : { error: { code: 'overloaded', message: 'no', retryable: true } }) }));
+  },
   early: (pure: PureSession, pick: number) => {
     const step = pure.session.turn?.lastStep;
     const call = step?.openCalls[pick % Math.max(1, step.openCalls.length)];
@@ -281,7 +306,7 @@ const happenings = {
 };
 
 const weights: Readonly<Record<Happening['kind'], number>> = {
-  send: 6, compact: 3, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1, lateUsage: 1, budget: 1,
+  send: 6, compact: 3, move: 3, state: 2, node: 1, redact: 1, stop: 2, queue: 3, settings: 2, end: 1, claim: 7, die: 2, leave: 2, show: 7, generate: 6, fail: 3, label: 3, simulate: 2, early: 1, results: 4, wait: 2, act: 5, operate: 6, beginOperation: 4, late: 1, lateUsage: 1, budget: 1,
 };
 
 /** Histories of up to `maxLength` happenings, most of which are possible where they come. */
@@ -292,7 +317,9 @@ export function happeningsOf(maxLength: number, minLength = 5): fc.Arbitrary<rea
 
 /** A new session to which nothing has happened; what kind of session follows from `pick`. */
 export function newborn(pick: number): PureSession {
-  const rules = rulesWith({ maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null, ...(pick % 5 === 1 ? { nodes } : {}) });
+  const rules = rulesWith({
+    ...(pick % 2 === 0 ? { labels: ['title', 'summary'] as const } : {}), maxSteps: 3 + (pick % 3), parallelCalls: 1 + (pick % 2), endAfterInactivityMs: pick % 4 === 0 ? 5_000 : null, ...(pick % 5 === 1 ? { nodes } : {}),
+  });
   return new PureSession(pick % 3 === 0 ? {} : pick % 3 === 1 ? { greets: true } : { text: 'hello 😀' }, rules);
 }
 

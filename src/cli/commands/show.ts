@@ -28,6 +28,7 @@ export function showCommand(): Command {
         return;
       }
       await printLine(`${session.id}  ${statusOf(session)}  agent ${session.agent}  owner ${oneLine(session.owner, 60)}${session.node === null ? '' : `  node ${session.node}`}${session.title === null ? '' : `  "${oneLine(session.title, 80)}"`}`);
+      if (session.summary !== null) await printLine(`(${oneLine(session.summary.text, 200)})`);
       for (const message of messages) await printLine(forStdout(messageBlock(message, session.agent)));
     });
 }

@@ -63,7 +63,7 @@ function foldEntry(session: Session, entry: Entry): Session {
 }
 
 function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
-  const { fence: _fence, claim: _claim, crashes: _crashes, endAfterInactivityMs: _endAfterInactivityMs, endsAtMs: _endsAtMs, deleteAfterRestMs: _deleteAfterRestMs, deletesAtMs: _deletesAtMs, updatedAtMs: _updatedAtMs, turn, ...derived } = session;
+  const { fence: _fence, claim: _claim, crashes: _crashes, endAfterInactivityMs: _endAfterInactivityMs, endsAtMs: _endsAtMs, deleteAfterRestMs: _deleteAfterRestMs, deletesAtMs: _deletesAtMs, updatedAtMs: _updatedAtMs, labelling: _labelling, turn, ...derived } = session;
   return { ...(derived as unknown as Record<string, JsonValue>), turn: turnFromLog(turn) };
 }
 

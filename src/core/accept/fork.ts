@@ -29,11 +29,14 @@ export interface ForkReply {
 export function forkSession(origin: Session, entries: readonly Entry[], key: NewSession, { turnId, endAfterInactivityMs, deleteAfterRestMs, externalId, title, nodes }: ForkCommand, { nowMs }: Circumstances): Change<ForkReply> {
   const draft = new Draft(emptySession(key, nowMs), nowMs);
   const { agent, owner, metadata, subject, binding, threadId } = origin;
-  const ownTitle = title ?? origin.title;
+  // A title that was made of a turn stays one: it is not a person's, and goes with what it was made of.
+  const madeOf = title === undefined ? (origin.titleFrom?.turnId ?? null) : null;
+  const ownTitle = title ?? (madeOf === null ? origin.title : null);
   draft.append({
     kind: 'session-created', agent, owner, metadata, ...(externalId === undefined ? {} : { externalId }), ...(ownTitle === null ? {} : { title: ownTitle }),
     ...(subject === null ? {} : { subject }), ...(binding === null ? {} : { binding }), ...(threadId === null ? {} : { threadId }), forkedFrom: { sessionId: origin.id, turnId },
   });
+  if (madeOf !== null) draft.append({ kind: 'title-set', title: origin.title, by: 'generated', turnId: madeOf });
   draft.set({ endAfterInactivityMs, deleteAfterRestMs });
   const seqs = new Map<number, number>();
   for (const entry of entries) {

@@ -40,6 +40,8 @@ export function acceptRedact({ entries, by, operationIds = [], waits = false, un
       if (!isRedactable(entry)) return refuse('invalid_request', `entry ${entry.seq} (${entry.kind}) has no content that can be removed`, { seq: entry.seq });
       const isInUse = waits || isBeingGiven || (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
       if (isInUse) return refuse('session_busy', `entry ${entry.seq} belongs to a turn that runs or waits; let it end, stop it, or take its message from the queue`, { seq: entry.seq });
+      const isLabelled = 'turnId' in entry && [draft.session.titleFrom, draft.session.summary].some((label) => label !== null && label.turnId === entry.turnId && !entries.some(({ seq }) => seq === label.seq));
+      if (isLabelled) return refuse('session_busy', `a title or a summary has been made of entry ${entry.seq} just now; ask again, so that it goes too`, { seq: entry.seq });
       if (entry.redacted !== undefined) continue;
       redacted = true;
       draft.redact(entry, { atMs: draft.nowMs, by }, 'operationId' in entry ? [...operationIds, entry.operationId] : operationIds);
@@ -52,7 +54,7 @@ export function acceptRedact({ entries, by, operationIds = [], waits = false, un
 }
 
 /** What the session's row still says of the entry. */
-function clearsOf({ preview, title, metadata }: Session, entry: Entry): EntryRedacted['clears'] {
+function clearsOf({ preview, title, metadata, summary, simulator }: Session, entry: Entry): EntryRedacted['clears'] {
   const parts = 'parts' in entry && entry.kind !== 'assistant-step' ? (entry.parts as readonly MessagePart[]) : [];
   const ownTitle = entry.kind === 'title-set' || entry.kind === 'session-created' ? (entry.title ?? null) : null;
   const ownMetadata = entry.kind === 'metadata-set' || entry.kind === 'session-created' ? entry.metadata : undefined;
@@ -60,5 +62,7 @@ function clearsOf({ preview, title, metadata }: Session, entry: Entry): EntryRed
     ...(preview !== null && previewOf(parts) === preview ? ['preview' as const] : []),
     ...(ownTitle !== null && ownTitle === title ? ['title' as const] : []),
     ...(ownMetadata !== undefined && canonicalJson(ownMetadata) === canonicalJson(metadata) ? ['metadata' as const] : []),
+    ...(entry.kind === 'summary-set' && entry.seq === summary?.seq ? ['summary' as const] : []),
+    ...(entry.kind === 'simulator-set' && entry.simulator !== null && entry.simulator.persona === simulator?.persona ? ['simulator' as const] : []),
   ];
 }

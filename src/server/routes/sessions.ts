@@ -51,7 +51,7 @@ export const sessionRoutes = [
   }),
   route({
     method: 'PATCH', path: '/v1/sessions/:id', name: 'changeSession', command: 'guarded', body: settingsInput,
-    summary: 'Sets title, metadata and archive. The revision stays, so that it refuses nobody.',
+    summary: 'Sets title, metadata, archive and who plays the user. The revision stays, so that it refuses nobody.',
     replies: { 200: revisionSchema }, refusals: ['session_not_found'],
     handle: async ({ host, param, body, options }) => commandResponse(await changeSettings(host.commands, param('id'), body, options)),
   }),
