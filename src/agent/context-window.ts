@@ -8,14 +8,16 @@ export const windowTokensDefault = 128_000;
  */
 const windows: readonly (readonly [RegExp, number])[] = [
   [/gpt-4\.1/, 1_047_576],
-  [/gpt-5/, 400_000],
-  [/gpt-4o|gpt-4-turbo|chatgpt-4o/, 128_000],
+  [/gpt-5(\.\d+)?-chat/, 128_000],
+  // Of 400,000 in all, 128,000 are kept for the answer.
+  [/gpt-5/, 272_000],
   [/gpt-4-32k/, 32_768],
-  [/gpt-4/, 8_192],
+  [/gpt-4(-0314|-0613)?$/, 8_192],
   [/gpt-3\.5-turbo/, 16_385],
   [/gpt-oss/, 131_072],
   [/\bo1-(mini|preview)/, 128_000],
   [/\bo[134](-|$)/, 200_000],
+  [/claude-(instant|2\.0)/, 100_000],
   [/claude/, 200_000],
   [/gemini-1\.5-pro/, 2_097_152],
   [/gemini-(1\.5|2|3)/, 1_048_576],

@@ -251,16 +251,13 @@ export class Draft {
 
   startMessage(content: MessageContent, turnId: string): void {
     this.append({ kind: 'user-message', turnId, ...content });
-    // Nothing answers a note: its turn is over, and what waits goes on.
-    if (content.visibility === 'user') this.endTurn('complete');
   }
 
-  /** Puts a note where the conversation is: into the turn that runs, or as a turn of its own. Nothing answers it. Returns the turn. */
-  addNote(content: MessageContent, newTurnId: string): string {
-    const turnId = this.session.turn?.id ?? newTurnId;
-    if (turnId === newTurnId) this.startMessage(content, turnId);
-    else this.append({ kind: 'user-message', turnId, ...content, steered: true });
-    return turnId;
+  /** Puts a note where the conversation is: into the turn that runs, or as a turn of its own that is over with it. Nothing answers it. */
+  addNote(content: MessageContent, newTurnId: string): void {
+    const { turn } = this.session;
+    this.append({ kind: 'user-message', turnId: turn?.id ?? newTurnId, ...content, ...(turn === null ? {} : { steered: true }) });
+    if (turn === null) this.endTurn('complete', { startsNext: false });
   }
 
   /** Leaves the history from `seq` on; it stays in the log as a branch (G10). `left`: of the one turn that is left, what the model was given of results in it, and the node that it began in. */

@@ -37,8 +37,8 @@ export class TurnHandle {
     this.queued = turn.queued ?? false;
     this.steers = turn.steers;
     this.#isAnnounced = isAnnounced;
-    // The revision of the reply is the seq of the message's entry, or of what came right after it.
-    this.#afterSeq = turn.revision === undefined ? undefined : Math.max(0, turn.revision - 1);
+    // The revision of the reply is the seq of the message's entry, or of what came right after it, as the end of a note's turn does.
+    this.#afterSeq = turn.revision === undefined ? undefined : Math.max(0, turn.revision - 2);
   }
 
   /**
@@ -131,7 +131,7 @@ export class TurnHandle {
     if (steers === undefined || messageId === undefined || session.turn?.id === id) return readTurn(store, session, id, this.#afterSeq);
     if (session.queue.some((queued) => queued.messageId === messageId)) return readTurn(store, session, session.turn?.id === steers.turnId ? steers.turnId : id);
     const turnId = await findMessageTurn(store, session, messageId, this.#afterSeq ?? 0);
-    return turnId === null ? null : readTurn(store, session, turnId, turnId === id ? this.#afterSeq : undefined);
+    return turnId === null ? null : readTurn(store, session, turnId, turnId === id && steers.turnId !== id ? this.#afterSeq : undefined);
   }
 
   #gone(): RefusedError {

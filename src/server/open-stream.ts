@@ -46,12 +46,12 @@ export async function openStream({ host, principal, param, env, request }: Strea
  * The stream of a sent message's turn: from the message's entry to the end of the turn or to where it waits for an action, or to where the message leaves the queue. A message
  * that is to join the running turn is followed in that one once it has, else in its own; where that one waits for an action, so does the message.
  */
-export function turnStream({ reply: { turnId, messageId, revision, steers }, replayed }: CommandReply<SendReply>): StreamRange {
+export function turnStream({ reply: { turnId, messageId, revision, steers }, replayed }: CommandReply<SendReply>, isNote = false): StreamRange {
   let hasJoined = steers === undefined;
   let messageTurnId = steers?.turnId ?? turnId;
   return {
-    // The last that a send writes is its message, so that the revision is the seq of that entry.
-    after: String(revision - 1),
+    // The last that a send writes is its message, so that the revision is the seq of that entry; after a note at rest comes the end of its turn.
+    after: String(revision - (isNote && steers === undefined ? 2 : 1)),
     isLast: (event) => {
       if (event.type === 'status') return event.status === 'requires_action' && event.turnId === messageTurnId;
       if (event.type !== 'entry') return false;

@@ -168,7 +168,7 @@ describe('the text that is summarised', () => {
 
 describe('the window of a model', () => {
   it.each([
-    ['gpt-4.1-mini', 1_047_576], ['gpt-5.1', 400_000], ['gpt-4o-2024-08-06', 128_000], ['gpt-4-0613', 8_192], ['o3', 200_000], ['o4-mini', 200_000], ['o1-mini', 128_000],
+    ['gpt-4.1-mini', 1_047_576], ['gpt-5.1', 272_000], ['gpt-5-chat-latest', 128_000], ['gpt-4o-2024-08-06', 128_000], ['gpt-4-0125-preview', 128_000], ['gpt-4-0613', 8_192], ['openai/gpt-4', 8_192], ['o3', 200_000], ['o4-mini', 200_000], ['o1-mini', 128_000],
     ['claude-sonnet-4-5', 200_000], ['anthropic.claude-3-haiku-v1:0', 200_000], ['models/gemini-2.5-pro', 1_048_576], ['gemini-1.5-pro', 2_097_152], ['deepseek-chat', 128_000],
     ['scripted-1', 128_000], ['demo-rules', 128_000], ['', 128_000],
   ])('%s is %i tokens', (modelId, tokens) => {

@@ -41,9 +41,11 @@ describe('a message over HTTP', () => {
     const note = await session.post('/messages', { text: 'a note', visibility: 'user' });
     expect(note).toMatchObject({ status: 202, json: { queued: false } });
     expect(await session.settled(note.json.turnId)).toMatchObject({ reason: 'complete', steps: 0 });
+    const streamed = await session.post('/messages', { text: 'another note', visibility: 'user' }, { accept: 'text/event-stream' });
+    expect(streamed.text.match(/"kind":"[\w-]+"/g)).toEqual(['"kind":"user-message"', '"kind":"turn-ended"']);
     const hint = await session.post('/messages', { text: 'a hint', visibility: 'model' });
     await session.settled(hint.json.turnId);
-    expect(await session.said()).toEqual(['a note']);
+    expect(await session.said()).toEqual(['a note', 'another note']);
     expect(JSON.stringify(model.calls.map(({ prompt }) => prompt))).not.toContain('a note');
     expect(await session.post('/messages', { text: 'x', visibility: 'both' })).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
     expect(await session.post('/messages', { text: 'x', visibility: 'user', whenBusy: 'interrupt' })).toMatchObject({ status: 400 });

@@ -3,11 +3,14 @@ import { z } from 'zod';
 import { agent, type AgentOptions } from '../../src/agent/agent.ts';
 import { tool } from '../../src/index.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
+import { sqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
+import { realSystem } from '../../src/system.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
 import { userTexts } from '../support/checked-prompts.ts';
-import { openHoldfast } from '../support/open-holdfast.ts';
+import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
+import { wrappedStore } from '../support/wrapped-store.ts';
 import { stores, type TestStore } from '../support/stores.ts';
 
 /** A provider whose version and text a test sets, and which counts how often it was asked and loaded. */
@@ -118,6 +121,26 @@ describe.each(stores)('the context of a provider on $name', (kind) => {
 const [sqlite] = stores;
 
 describe('a context provider', () => {
+  it('costs a turn no commit of its own, whether it has something new or not', async () => {
+    let commits = 0;
+    const store = wrappedStore(await sqliteStore({ path: await temporaryDatabase(), system: realSystem() }), {
+      update: (inner, request) => {
+        commits += 1;
+        return inner.update(request as never) as never;
+      },
+    });
+    const { state, provider } = profile();
+    const holdfast = await openHoldfast({ store, agents: [agent({ name: 'tester', model: scriptedModel([], { otherwise: 'yes' }), contextProviders: { profile: provider, none: { version: () => '1', load: () => null } } })] });
+    const session = await holdfast.sessions.create({ agent: 'tester' });
+    for (const [turn, version] of ['1', '1', '2'].entries()) {
+      commits = 0;
+      state.version = version;
+      await say(session, `turn ${turn}`);
+      expect(commits).toBe(2);
+    }
+    expect(state.loaded).toBe(2);
+  });
+
   if (sqlite === undefined) throw new Error('there is a store');
 
   it('that does not answer holds a turn up no longer than its time limit', async () => {

@@ -53,7 +53,8 @@ describe.each(stores)('a note, which only people see, on $name', (kind) => {
     const { model, session } = await open(kind);
     const note = await session.send({ text: 'Bob has joined', visibility: 'user' });
     expect(note.queued).toBe(false);
-    expect(await note.result).toMatchObject({ reason: 'complete', steps: 0 });
+    expect(await note.result).toMatchObject({ reason: 'complete', steps: 0, messageId: note.messageId });
+    expect(await session.turn({ turnId: note.id }).result).toEqual(await note.result);
     expect(model.calls).toEqual([]);
     await (await session.send('hello')).result;
     expect(userTexts(model.calls[0]?.prompt ?? [])).toEqual(['hello']);
@@ -62,6 +63,16 @@ describe.each(stores)('a note, which only people see, on $name', (kind) => {
     await session.send({ text: 'Bob has left', visibility: 'user' });
     await (await session.retry()).result;
     expect(userTexts(model.calls.at(-1)?.prompt ?? [])).toEqual(['hello']);
+    await expect(session.edit(note.id, { text: 'x', visibility: 'user' })).rejects.toMatchObject({ code: 'invalid_request' });
+    await expect(session.retry({ turnId: note.id })).rejects.toMatchObject({ code: 'invalid_request' });
+  });
+
+  it('can be what a session begins with', async () => {
+    const { model, holdfast } = await open(kind);
+    const session = await holdfast.sessions.create({ agent: 'tester', message: { text: 'From the web site', visibility: 'user' } });
+    expect((await session.firstTurn?.result)?.reason).toBe('complete');
+    expect(model.calls).toEqual([]);
+    expect((await session.get()).preview).toBe('From the web site');
   });
 
   it('goes into the turn that runs without waiting, and starts nothing there', async () => {
@@ -75,6 +86,7 @@ describe.each(stores)('a note, which only people see, on $name', (kind) => {
     expect((await session.queue.list()).items.map(({ text }) => text)).toEqual(['waits']);
     held.open();
     expect((await running.result).steps).toBe(1);
+    expect(await note.result).toEqual(await running.result);
     await waits.result;
     expect(userTexts(model.calls[1]?.prompt ?? [])).toEqual(['go', 'waits']);
     expect((await session.messages()).items.flatMap(({ role, parts }) => parts.flatMap((part) => (part.type === 'text' ? [`${role}: ${part.text}`] : [])))).toEqual(['user: go', 'user: a note', 'assistant: first', 'user: waits', 'assistant: yes']);

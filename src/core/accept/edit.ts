@@ -17,6 +17,7 @@ export type EditReply = SendReply & Pick<MoveReply, 'turns' | 'left'>;
 /** Leaves a turn and all after it as a branch, and says something in its place: one commit. Unlike other moves it goes on at once, as an interrupting message does, and what waits follows. Reads the marks, and what the work in flight has come to. */
 export function acceptEdit({ turnId, message, ...options }: EditCommand): Accept<EditReply> {
   return (draft, { mintId }, loaded) => {
+    if (message.visibility === 'user') return refuse('invalid_request', 'visibility: nothing answers a message that only the person sees, so it cannot stand in another\'s place');
     const refused = readyToMove(draft, loaded, 'editing', options);
     if (refused !== null) return refused;
     if (draft.session.archived) return refuse('session_archived', 'the session is archived; unarchive it to send');

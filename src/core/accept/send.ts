@@ -25,7 +25,7 @@ export interface SendReply {
   readonly revision: number;
   /** It waits for others to be done first. */
   readonly queued: boolean;
-  /** It is to join this turn, which runs, before its next generation. If that ends first, the message opens its own turn, `turnId`. */
+  /** It is to join this turn, which runs, before its next generation. If that ends first, the message opens its own turn, `turnId`. A note has joined it already, and `turnId` is the same. */
   readonly steers?: { readonly turnId: string };
   /** The message whose turn this send started, where that is not the sent one: after a failed turn the queue stays first in, first out. */
   readonly started?: { readonly turnId: string; readonly messageId: string };
@@ -82,8 +82,11 @@ export function acceptSend({ message, whenBusy }: SendCommand): Accept<SendReply
 function sendNote(draft: Draft, message: MessageContent, whenBusy: WhenBusy, newTurnId: string): SendReply | Refusal {
   if (whenBusy !== 'queue' && whenBusy !== 'reject') return refuse('invalid_request', `visibility: a message that only the person sees changes nothing of a turn; whenBusy ${whenBusy} cannot be said of it`);
   if (whenBusy === 'reject' && !isAtRest(draft.session)) return refuseBusy(draft.session);
-  const turnId = draft.addNote(message, newTurnId);
-  return { turnId, messageId: message.messageId, revision: draft.session.revision, queued: false };
+  // What waits goes on, as with any message.
+  if (isAtRest(draft.session) && !draft.session.queueHeld) draft.startQueued();
+  const joined = draft.session.turn?.id;
+  draft.addNote(message, newTurnId);
+  return { turnId: joined ?? newTurnId, messageId: message.messageId, revision: draft.session.revision, queued: false, ...(joined === undefined ? {} : { steers: { turnId: joined } }) };
 }
 
 function refuseBusy(session: Session): Refusal {

@@ -31,7 +31,7 @@ export const messageRoutes = [
       try {
         const sent = await send(host.commands, param('id'), body, options);
         if (isRefusal(sent)) return sent;
-        const stream = await openStream(call, release, turnStream(sent));
+        const stream = await openStream(call, release, turnStream(sent, body.visibility === 'user'));
         opened = !isRefusal(stream);
         return stream;
       } finally {
