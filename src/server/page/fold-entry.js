@@ -12,6 +12,7 @@ import { closeAttempt, isLive, textOf, touch, turnOf } from './chat-state.js';
 /** Folds one more entry of the log in. @param {Chat} chat @param {Entry} entry */
 export function foldEntry(chat, entry) {
   if ('attempt' in entry) closeAttempt(chat, entry.attempt.id);
+  if (entry.copied !== true) countUsage(chat, 'attempt' in entry ? entry.attempt : entry.kind === 'late-usage' ? entry.late : null);
   switch (entry.kind) {
     case 'session-created':
       chat.title = entry.title ?? null;
@@ -41,6 +42,12 @@ export function foldEntry(chat, entry) {
   }
 }
 
+/** @param {Chat} chat @param {import('../../core/entry.ts').AttemptRecord | null} attempt */
+function countUsage({ used }, attempt) {
+  used.tokens += (attempt?.usage?.inputTokens ?? 0) + (attempt?.usage?.outputTokens ?? 0);
+  used.costMicros += attempt?.costMicros ?? 0;
+}
+
 /** @param {Chat} chat @param {Turn} turn @param {Entry} entry */
 function foldTurnEntry(chat, turn, entry) {
   touch(turn);
@@ -66,6 +73,9 @@ function foldTurnEntry(chat, turn, entry) {
       return;
     case 'attempt-lost':
       addBlocks(turn, [{ type: 'note', text: `Attempt ${entry.attempt.number} was lost with its worker. Another one takes over.` }]);
+      return;
+    case 'budget-exhausted':
+      if (entry.retry !== undefined) addBlocks(turn, [{ type: 'note', text: `The budget of the ${entry.per} for this ${entry.period} is used up. The turn goes on when it begins anew.` }]);
       return;
     case 'operation-result':
       addBlocks(turn, [{ type: 'note', text: `${entry.toolName}, in the background, has ended.` }]);
