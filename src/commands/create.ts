@@ -44,6 +44,8 @@ export async function create(host: CommandHost, body: CreateInput, options: Comm
   const slot = transaction === undefined ? (host.work?.reserve() ?? null) : null;
   let result: CreateResult<Accepted<CreatedSession>>;
   try {
+    // Its first turn begins in the same commit, if the budgets are known then.
+    if (slot !== null) await host.budgets?.readFor({ tenant, owner });
     result = await host.store.create({
       ref, owner, externalId: fields.externalId, transaction,
       idempotency: options.idempotencyKey === undefined ? [] : [requestKey(options.idempotencyKey, options.principal.owner, 'create', asJson(body), 201, circumstances.nowMs)],

@@ -40,7 +40,7 @@ export interface Advancing extends Pick<Circumstances, 'mintId' | 'budgets'> {
 export function advance(draft: Draft, rules: AgentRules, advancing: Advancing): Work | null {
   for (let decisions = 0; ; decisions += 1) {
     invariant(decisions < limits.decisionsPerCommitMax, 'what follows from facts comes to an end');
-    const decision = decide(draft.session, rules, draft.outcomes, draft.nowMs, exhaustedBy(draft, advancing));
+    const decision = decide(draft.session, rules, draft.outcomes, draft.nowMs, exhaustedIn(draft, advancing));
     switch (decision.kind) {
       case 'pause':
         for (const result of decision.known) draft.keepOutcome(result);
@@ -100,7 +100,7 @@ function openCallsUp(draft: Draft, rules: AgentRules, decision: Extract<Decision
 }
 
 /** What this commit itself records is used as well. */
-function exhaustedBy({ session, entries, nowMs }: Draft, { budgets }: Advancing): Exhausted | null {
+function exhaustedIn({ session, entries, nowMs }: Draft, { budgets }: Advancing): Exhausted | null {
   return budgets?.exhausted(session, sumCounts(entries.flatMap((entry) => countOf(entry) ?? [])), nowMs) ?? null;
 }
 

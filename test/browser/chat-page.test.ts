@@ -17,8 +17,11 @@ describe.skipIf(!hasChromium)(`the chat page in a browser ${needsChromium}`, () 
     expect(await tab.get('tool-call').first().textContent()).toContain('weather');
     await tab.picture('tool');
     const shown = await tab.get('transcript').textContent();
+    const used = await tab.get('usage').textContent();
+    expect(used).toMatch(/^\d+ tokens$/);
     await tab.page.reload();
     await expect.poll(() => tab.get('transcript').textContent()).toBe(shown);
+    await expect.poll(() => tab.get('usage').textContent()).toBe(used);
     const second = await chat.open(tab.hash());
     await tab.say('hello from the first tab');
     await expect.poll(() => second.answer.textContent()).toContain('You said: hello from the first tab');

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Entry } from '../../src/core/entry.ts';
 import type { FeedEvent } from '../../src/core/feed-event.ts';
+import type { SessionUsage, UsageReport } from '../../src/feed/usage-view.ts';
 import { temporaryDatabase } from '../support/open-holdfast.ts';
 import { runCli, runCliJson, startCli } from '../support/run-cli.ts';
 
@@ -119,6 +120,20 @@ describe('send', () => {
     expect(second).toEqual(first);
     const { code, stderr } = await runCli(['send', 'new', 'twice', '--idempotency-key', 'k1'], { cwd });
     expect([code, stderr.endsWith('(idempotency_mismatch)\n')]).toEqual([1, true]);
+  });
+
+  it('has used what `usage` shows: of the session attempt by attempt, of everybody day by day', async () => {
+    const cwd = await folder();
+    const { sessionId } = await sent(cwd, 'weather in Oslo');
+    const [used] = (await runCliJson(['usage', sessionId], { cwd })) as unknown as readonly [SessionUsage];
+    expect(used).toMatchObject({ sessionId, total: { attempts: 2, attemptsWithoutUsage: 0, attemptsWithoutCost: 2 }, models: [{ model: 'demo-rules' }], purposes: [{ purpose: 'step' }] });
+    const [report] = (await runCliJson(['usage'], { cwd })) as unknown as readonly [UsageReport];
+    expect([report.owner, report.total, report.days.length]).toEqual([null, used.total, 1]);
+    expect(await runCliJson(['usage', '--owner', 'nobody', '--from', '2026-01-01', '--to', '2026-01-31'], { cwd })).toMatchObject([{ owner: 'nobody', from: '2026-01-01', to: '2026-01-31', days: [] }]);
+    const table = await runCli(['usage', sessionId], { cwd });
+    expect([table.code, table.stdout]).toEqual([0, expect.stringMatching(new RegExp(`done +step +demo-rules[^]*total +2 +${used.total.inputTokens} +0 +${used.total.outputTokens} +0 +0\\.000000 +cost of 2`)) as string]);
+    expect((await runCli(['usage'], { cwd })).stdout).toMatch(/^DAY +ATTEMPTS[^]*\n\d{4}-\d\d-\d\d +2 [^]*\ntotal +2 /);
+    expect((await runCli(['usage', '--from', 'yesterday'], { cwd })).code).toBe(2);
   });
 
   it('fails when the turn fails, and says why', async () => {

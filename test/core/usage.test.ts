@@ -183,6 +183,18 @@ describe('a turn whose budget is used up', () => {
     expect(pure.status).toBe('idle');
   });
 
+  it.each(['fail', 'wait'] as const)('that was queued when the budget was used up does so when its turn comes, in the commit that ends the turn before it: %s', (whenExhausted) => {
+    const pure = new PureSession({ text: 'hello' });
+    pure.claim();
+    pure.send('and then?');
+    pure.exhausted = exhausted(pure, whenExhausted);
+    pure.generated([textPart('done')]);
+    expect(pure.log.slice(-4).map(({ kind }) => kind)).toEqual(whenExhausted === 'fail'
+      ? ['turn-ended', 'user-message', 'budget-exhausted', 'turn-ended']
+      : ['assistant-step', 'turn-ended', 'user-message', 'budget-exhausted']);
+    expect([pure.status, pure.session.claim, pure.session.turns]).toEqual([whenExhausted === 'fail' ? 'failed' : 'ready', null, 2]);
+  });
+
   it('takes in nothing that was to join it before it goes on', () => {
     const pure = new PureSession({ text: 'hello' });
     pure.exhausted = exhausted(pure, 'wait');

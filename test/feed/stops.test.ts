@@ -68,11 +68,11 @@ async function logOf(session: SessionHandle): Promise<readonly Entry[]> {
   }
 }
 
-/** Every turn has exactly one end, and nothing of it comes after that. */
+/** Every turn has exactly one end, and nothing of it comes after that; what its last attempt used may become known later, and changes nothing of it. */
 function checkTurns(entries: readonly Entry[]): void {
   const ended = new Map<string, number>();
   for (const entry of entries) {
-    if (!('turnId' in entry)) continue;
+    if (!('turnId' in entry) || entry.kind === 'late-usage') continue;
     expect(ended.get(entry.turnId), `${entry.kind} at ${entry.seq} of turn ${entry.turnId}`).toBeUndefined();
     if (entry.kind === 'turn-ended') ended.set(entry.turnId, entry.seq);
   }

@@ -72,6 +72,7 @@
  * @property {Map<string, { turn: Turn, block: ToolBlock }>} calls by the seq of their step and their index
  * @property {Map<string, { turn: Turn, block: ToolBlock }>} operations calls that run as operations, by the operation's id
  * @property {Map<string, MessageContent>} queuedContents
+ * @property {{ tokens: number, costMicros: number }} used by all attempts whose usage is known
  * @property {Set<string>} seenMessages ids of all messages the log holds
  */
 
@@ -79,7 +80,7 @@
 export function newChat(sessionId) {
   return {
     sessionId, lastSeq: 0, title: null, turns: [], rewound: null, branches: 0, status: null, turnId: null, queue: { held: false, messages: [] }, retry: null, live: null,
-    closedAttempts: new Set(), calls: new Map(), operations: new Map(), queuedContents: new Map(), seenMessages: new Set(),
+    closedAttempts: new Set(), calls: new Map(), operations: new Map(), queuedContents: new Map(), seenMessages: new Set(), used: { tokens: 0, costMicros: 0 },
   };
 }
 

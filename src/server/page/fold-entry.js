@@ -12,6 +12,7 @@ import { closeAttempt, isLive, textOf, touch, turnOf } from './chat-state.js';
 /** Folds one more entry of the log in. @param {Chat} chat @param {Entry} entry */
 export function foldEntry(chat, entry) {
   if ('attempt' in entry) closeAttempt(chat, entry.attempt.id);
+  if (entry.copied !== true) countUsage(chat, 'attempt' in entry ? entry.attempt : entry.kind === 'late-usage' ? entry.late : null);
   switch (entry.kind) {
     case 'session-created':
       chat.title = entry.title ?? null;
@@ -39,6 +40,12 @@ export function foldEntry(chat, entry) {
     default:
       if ('turnId' in entry && entry.turnId !== undefined) foldTurnEntry(chat, turnOf(chat, entry.turnId), entry);
   }
+}
+
+/** @param {Chat} chat @param {import('../../core/entry.ts').AttemptRecord | null} attempt */
+function countUsage({ used }, attempt) {
+  used.tokens += (attempt?.usage?.inputTokens ?? 0) + (attempt?.usage?.outputTokens ?? 0);
+  used.costMicros += attempt?.costMicros ?? 0;
 }
 
 /** @param {Chat} chat @param {Turn} turn @param {Entry} entry */
@@ -69,6 +76,9 @@ function foldTurnEntry(chat, turn, entry) {
       return;
     case 'history-compacted':
       addBlocks(turn, [{ type: 'note', text: 'The conversation was summarised. From here on the agent sees the summary in place of what came before.' }]);
+        return;
+    case 'budget-exhausted':
+      if (entry.retry !== undefined) addBlocks(turn, [{ type: 'note', text: `The budget of the ${entry.per} for this ${entry.period} is used up. The turn goes on when it begins anew.` }]);
       return;
     case 'operation-result':
       addBlocks(turn, [{ type: 'note', text: `${entry.toolName}, in the background, has ended.` }]);

@@ -12,7 +12,7 @@ import { Outbox } from './outbox.js';
 import { editOf, QueueView } from './queue-view.js';
 import { nameOf, showSessions } from './session-list.js';
 import { connectTitle } from './title.js';
-import { effectsInWords, statusInWords } from './words.js';
+import { effectsInWords, statusInWords, usageInWords } from './words.js';
 
 const examples = ['count to 40', 'weather in Lisbon', 'refund 25', 'locate me', 'index 100 in the background', 'ask me Tea or coffee? tea / coffee', 'sleep 3000 once', 'fail overloaded 2'];
 const sessionsEveryMs = 10_000;
@@ -249,6 +249,7 @@ function showStatus() {
   const line = byId('status', HTMLElement);
   line.dataset['status'] = chat?.status ?? 'none';
   setText(line, chat === null ? '' : statusInWords(chat, Date.now()));
+  setText(byId('usage', HTMLElement), chat === null ? '' : usageInWords(chat));
 }
 
 /** @param {keyof typeof connectionWords} state */

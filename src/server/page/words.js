@@ -22,6 +22,7 @@ const errorWords = {
   content_refused: 'The model refused to answer',
   context_overflow: 'The conversation is too long for the model',
   attempts_spent: 'It was tried as often as it may be',
+  usage_limit: 'The budget is used up',
   poisoned: 'The turn brought down its worker again and again',
 };
 
@@ -187,6 +188,12 @@ function waitsInWords(chat) {
   const operations = liveOperationsOf(chat).map(({ operation, block }) =>
     `${operation.mode === 'detach' ? 'In the background: ' : 'Running '}${block.toolName}, ${Math.floor(operation.fraction * 10) * 10} %`);
   return asked.length > 0 || chat.status === 'requires_action' ? [you, ...operations] : operations;
+}
+
+/** What the chat has used so far; nothing where nothing is known. @param {import('./chat-state.js').Chat} chat */
+export function usageInWords({ used: { tokens, costMicros } }) {
+  if (tokens === 0) return '';
+  return `${tokens.toLocaleString('en')} tokens${costMicros === 0 ? '' : ` · cost ${(costMicros / 1_000_000).toFixed(4)}`}`;
 }
 
 /** @param {import('./chat-state.js').Chat} chat @param {number} nowMs */
