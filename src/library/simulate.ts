@@ -66,12 +66,10 @@ export interface SimulationHost {
 
 type End = Pick<Simulation, 'reason'> & { readonly error?: ErrorInfo | null };
 
-/** Another process may play the same user; so often it may be quicker before this one gives up. */
-const supersededMax = 20;
-
 /**
  * A model plays the user until the conversation is over. All of it is in the session's log, and where it stands too: killed and called again, it goes on where it was, and no message is sent twice. Rejects with `RefusedError`
- * (`session_not_found`, `agent_not_found`, `invalid_request`, `simulator_off` when neither the session nor the call says who plays, `shutting_down`) and `StoreError`.
+ * (`session_not_found`, `agent_not_found`, `invalid_request`, `simulator_off` when neither the session nor the call says who plays, `session_archived`, `turn_not_found` when its turn is rewound while it waits, `shutting_down`) and
+ * `StoreError`.
  */
 export async function simulate(host: SimulationHost, options: SimulateOptions): Promise<Simulation> {
   const { handles: { commands }, principal } = host;
@@ -187,9 +185,8 @@ class SimulationRun {
       return turn?.status === 'ended' ? this.#endAfter(turn) : null;
     }
     await this.#record(simulator, { number, attempt, error: { code: 'superseded', message: sent.message.slice(0, limits.errorTextCharsMax), retryable: true } });
-    // Another process was quicker, a turn has begun, or somebody has switched it off: what is so now is looked at again.
     this.#superseded += 1;
-    if (!['revision_conflict', 'session_busy', 'simulator_off', 'session_ended'].includes(sent.refused) || this.#superseded > supersededMax) throw new RefusedError(sent);
+    if (!overtaken.has(sent.refused) || this.#superseded > limits.simulatedTurnsMax) throw new RefusedError(sent);
     return null;
   }
 
@@ -203,11 +200,15 @@ class SimulationRun {
   ): Promise<BesideOutcome | null> {
     const { handles: { commands: { system: { clock, ids, random } } }, generate } = this.#host;
     for (let tries = 1; ; tries += 1) {
+      const attempt = { id: ids.mint('att'), number: tries, startedAtMs: clock.nowMs() };
       const outcome = await generate({
-        attempt: { id: ids.mint('att'), number: tries, startedAtMs: clock.nowMs() }, purpose: 'simulated-user', model: this.#options.model, prices: this.#prices, signal: this.#signal, options: asked,
+        attempt, purpose: 'simulated-user', model: this.#options.model, prices: this.#prices, signal: this.#signal, options: asked,
         limits: { firstChunkTimeoutMs: limits.simulatedTimeoutMs, silenceTimeoutMs: limits.simulatedTimeoutMs, stepTimeoutMs: limits.simulatedTimeoutMs },
       });
-      if (outcome === null) return null;
+      if (outcome === null) {
+        await this.#record(simulator, { number: Math.max(1, number), attempt: { ...attempt, purpose: 'simulated-user', usage: null }, error: leftOff });
+        return null;
+      }
       const use = outcome.kind === 'failed' ? null : outcomeOf(outcome);
       const failed: BesideOutcome | null = outcome.kind === 'failed' ? outcome : use === null ? { kind: 'failed', attempt: outcome.attempt, error: saidNothing, retryAfterMs: 0 } : null;
       if (use !== 'unrecorded') await this.#record(simulator, { number: Math.max(1, number), attempt: outcome.attempt, ...(failed?.kind === 'failed' ? { error: failed.error } : use) });
@@ -230,6 +231,11 @@ class SimulationRun {
     return (await readTranscript(handles.commands.store, await readSession(this.#host, this.#ref.id), { limit: limits.simulatedMessagesShown })).items;
   }
 }
+
+/** Another process was quicker, a turn has begun, or somebody has switched it off: what is so now is looked at again. */
+const overtaken: ReadonlySet<string> = new Set(['revision_conflict', 'session_busy', 'simulator_off', 'session_ended']);
+
+const leftOff: ErrorInfo = { code: 'aborted', message: 'it was aborted before it was done', retryable: true };
 
 const saidNothing: ErrorInfo = { code: 'empty_message', message: 'the model that plays the user said nothing', retryable: true };
 

@@ -91,6 +91,16 @@ describe.each(stores)('a simulated user, on $name', ({ newUrl }) => {
     expect((await textsOf(session)).length).toBe(10);
   });
 
+  it('that is aborted while its model speaks has that on record, and says nothing', async () => {
+    const { holdfast, session } = await bench();
+    const leaving = new AbortController();
+    const model = saying([{ silent: true }], 'hello');
+    void model.called(0).then(() => leaving.abort());
+    expect(await holdfast.simulate({ sessionId: session.id, persona: 'curious', model, signal: leaving.signal })).toMatchObject({ turns: 0, reason: 'aborted' });
+    expect(await ofKind(session, 'user-simulated')).toMatchObject([{ number: 1, error: { code: 'aborted' }, attempt: { usage: null, purpose: 'simulated-user' } }]);
+    expect(await holdfast.simulate({ sessionId: session.id, persona: 'curious', maxTurns: 1, model })).toMatchObject({ turns: 1, reason: 'max_turns' });
+  });
+
   it('whose model fails for good ends the simulation; what may pass is tried again, and all of it is counted', async () => {
     const { holdfast, session } = await bench();
     const denied = { error: Object.assign(new Error('bad key'), { code: 'authentication_error' }) };

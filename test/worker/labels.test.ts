@@ -247,6 +247,27 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     expect((await session.get()).usage.attempts).toBe(3);
   });
 
+  it('whose commit fails are made again: the wish stays, and what was generated counts as lost', async () => {
+    let failing = false;
+    let shiftMs = 0;
+    const store = wrappedStore(await openStore(await newUrl(), labelKinds), {
+      nowMs: (inner) => inner.nowMs() + shiftMs,
+      update: (inner, request) => (failing ? Promise.reject(new Error('the disk is full')) : inner.update(request)),
+    });
+    const system = fakeSystem();
+    const logged: string[] = [];
+    const model = titling(() => { failing = true; return 'Not kept'; }, 'Kept');
+    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: answering(), titles: { model } })], store, system: ownTimers(system), log: (_level, event) => logged.push(event) });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    await turn(session);
+    await eventually('the commit to fail', () => logged.includes('hook-failed'));
+    failing = false;
+    shiftMs = 60_000;
+    await system.advance(11_000);
+    expect(await eventually('the title', async () => (await session.get()).title)).toBe('Kept');
+    expect((await ofKind(session, 'label-failed')).map(({ error, attempt }) => [error.code, attempt.usage])).toEqual([['lost', null]]);
+  });
+
   it('that a process left are made by one that works only when it is called', async () => {
     const url = await newUrl();
     const child = startChild('test/worker/children/labels-process.ts', { url });
