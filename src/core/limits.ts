@@ -7,6 +7,8 @@ export const limits = {
   bodyBytesMax: 1_000_000,
   /** How deep objects and arrays may nest in a request body. */
   bodyDepthMax: 64,
+  /** All lines of one whole session that is imported, in UTF-16 units. */
+  importSessionCharsMax: 268_435_456,
   /** Sessions, and other listed things, on one page. */
   pageItemsDefault: 50,
   pageItemsMax: 100,

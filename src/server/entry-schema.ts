@@ -142,3 +142,11 @@ export const entrySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ ...head, kind: z.literal('session-ended'), reason: z.enum(['api', 'inactivity']) }),
 ]) satisfies z.ZodType<Entry>;
+
+/** Says what is wrong with a value that should be an entry, and where in it, as `.parts.0.text: …`; null: it is one. */
+export function entryProblem(value: unknown): string | null {
+  const parsed = entrySchema.safeParse(value);
+  if (parsed.success) return null;
+  const [issue] = parsed.error.issues;
+  return `${(issue?.path ?? []).map((step) => `.${String(step)}`).join('')}: ${issue?.message ?? 'not valid'}`;
+}

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chatConversation } from '../../src/cli/chat/chat-conversation.ts';
-import { importCommand } from '../../src/cli/chat/import-command.ts';
-import { readConversation } from '../../src/cli/chat/read-conversation.ts';
+import { chatConversation } from '../../src/exchange/chat/chat-conversation.ts';
+import { importCommand } from '../../src/exchange/chat/import-command.ts';
+import { readConversation } from '../../src/exchange/chat/read-conversation.ts';
+import { parseLine } from '../../src/exchange/parse-line.ts';
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
@@ -17,7 +18,9 @@ interface Imported {
 }
 
 function imported(line: unknown): Imported {
-  const read = readConversation(typeof line === 'string' ? line : JSON.stringify(line));
+  const parsed = parseLine(typeof line === 'string' ? line : JSON.stringify(line));
+  if (typeof parsed === 'string') throw new Error(parsed);
+  const read = readConversation(parsed);
   if (read.kind === 'bad') throw new Error(read.message);
   const { command, warnings } = importCommand(read.conversation, { agent: 'demo', owner: 'local' });
   let minted = 0;
@@ -158,7 +161,8 @@ describe('a conversation that is imported', () => {
     ['{"id":{},"messages":[]}', 'id is neither'], ['{"id":"","messages":[]}', 'id is empty'], [`{"id":"${'x'.repeat(249)}","messages":[]}`, 'id is longer than 248'],
     [`{"id":"a","messages":[],"deep":${'['.repeat(65)}${']'.repeat(65)}}`, 'it nests deeper than 64'], ['{"id":"a","messages":[],"n":1e999}', 'the number 1e999 is too large'],
   ])('is refused with a reason: %.40s', (text, reason) => {
-    expect(readConversation(text)).toMatchObject({ kind: 'bad', message: expect.stringContaining(reason) as string });
+    const parsed = parseLine(text);
+    expect(typeof parsed === 'string' ? { kind: 'bad', message: parsed } : readConversation(parsed)).toMatchObject({ kind: 'bad', message: expect.stringContaining(reason) as string });
   });
 
   it('comes out as it went in, whatever well-formed conversation it is', () => {

@@ -2,10 +2,13 @@ import { once } from 'node:events';
 import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import type { Entry } from '../../core/entry.ts';
+import type { JsonObject } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
-import { foldTranscript } from '../../core/transcript.ts';
-import { sessionView } from '../../feed/session-view.ts';
-import { chatConversation } from '../chat/chat-conversation.ts';
+import { chatConversation } from '../../exchange/chat/chat-conversation.ts';
+import { sessionLines } from '../../exchange/session-lines.ts';
+import { stateLines } from '../../exchange/state-lines.ts';
+import { uiConversation } from '../../exchange/ui/ui-conversation.ts';
+import type { SessionRef, Store } from '../../store/store.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { openExistingStore } from '../open-store.ts';
 import { progressBar } from '../progress-bar.ts';
@@ -14,16 +17,22 @@ import { note, print, printJson } from '../terminal.ts';
 
 const formats = {
   /** OpenAI's chat format: `{id, messages}`. */
-  openai: chatConversation,
+  openai: (store: Store, ref: SessionRef) => conversationLine(store, ref, chatConversation),
   /** Messages as the AI SDK's `UIMessage`: `{id, messages}`. */
-  ui: (session: Session, entries: readonly Entry[]) => ({ id: session.id, messages: foldTranscript(entries, session.visible) }),
-  /** The session and its whole log: `{session, entries}`. */
-  session: (session: Session, entries: readonly Entry[]) => ({ session: sessionView(session), entries }),
+  ui: (store: Store, ref: SessionRef) => conversationLine(store, ref, uiConversation),
+  /** Whole sessions, to be imported again: see `SessionLine`. */
+  session: sessionLines,
 } as const;
 
 interface ExportOptions extends CommonOptions {
   readonly format: keyof typeof formats;
+  readonly state?: true;
   readonly out?: string;
+}
+
+async function* conversationLine(store: Store, ref: SessionRef, conversationOf: (session: Session, entries: readonly Entry[]) => JsonObject): AsyncGenerator<string, void, void> {
+  const session = await store.readSession(ref);
+  if (session !== null) yield JSON.stringify(conversationOf(session, await readWholeLog(store, session)));
 }
 
 /** Below this many, a progress bar would be gone before it is seen. */
@@ -33,27 +42,31 @@ const manySessions = 20;
 export function exportCommand(): Command {
   return storeCommand('export', 'write sessions as JSON lines')
     .argument('[session...]', 'ids or external ids (default: all sessions)')
-    .addOption(new Option('--format <format>', 'openai: chat format; ui: UIMessages; session: the session and its log').choices(Object.keys(formats)).default('openai'))
+    .addOption(new Option('--format <format>', 'openai: chat format; ui: UIMessages; session: whole sessions, to be imported again').choices(Object.keys(formats)).default('openai'))
+    .option('--state', 'also all state beside sessions: of agents, subjects and actors')
     .option('--out <file>', 'write to this file; it appears when it is complete (default: stdout)')
     .action(run);
 }
 
-async function run(named: readonly string[], { store, json, format, out }: ExportOptions): Promise<void> {
+async function run(named: readonly string[], { store, json, format, state, out }: ExportOptions): Promise<void> {
   await using holdfast = await openExistingStore(store);
   // Named sessions are looked for first, so that a wrong name writes nothing.
   const ids = named.length === 0 ? await allSessionIds(holdfast.store) : await Promise.all(named.map(async (id) => (await findSession(holdfast, id)).id));
   const progress = progressBar('sessions', ids.length, { shown: json !== true && ids.length >= manySessions });
   const target = out === undefined ? null : new OutFile(out);
+  const write = (line: string): Promise<void> => (target === null ? print(`${line}\n`) : target.write(`${line}\n`));
   let written = 0;
   try {
     for (const id of ids) {
-      const session = await holdfast.store.readSession({ tenant: 'default', id });
+      let lines = 0;
+      for await (const line of formats[format](holdfast.store, { tenant: 'default', id })) {
+        await write(line);
+        lines += 1;
+      }
       progress.advance();
-      if (session === null) continue; // deleted meanwhile
-      const line = `${JSON.stringify(formats[format](session, await readWholeLog(holdfast.store, session)))}\n`;
-      await (target === null ? print(line) : target.write(line));
-      written += 1;
+      if (lines > 0) written += 1; // else deleted meanwhile
     }
+    if (state === true) for await (const line of stateLines(holdfast.store, 'default')) await write(line);
     await target?.finish();
   } catch (error) {
     target?.discard();

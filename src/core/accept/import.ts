@@ -1,4 +1,3 @@
-import { appendResults } from '../advance.ts';
 import { Draft, type Change, type Circumstances } from '../draft.ts';
 import type { CallResult, FinishReason, MessageContent, SessionCreated, StepPart } from '../entry.ts';
 import { invariant } from '../errors.ts';
@@ -14,13 +13,25 @@ export interface ImportCommand extends Omit<SessionCreated, 'kind'> {
 
 export interface ImportedTurn {
   /** The user message that opens it; null where the agent spoke first. */
-  readonly message: Omit<MessageContent, 'messageId'> | null;
+  readonly message: ImportedMessage | null;
   readonly steps: readonly ImportedStep[];
   /** Kept with the turn's last entry. */
   readonly imported?: JsonObject;
 }
 
-export interface ImportedStep {
+/** `messageId`: as it was called elsewhere, unique in the session. Absent: it gets one. */
+export interface ImportedMessage extends Omit<MessageContent, 'messageId'>, ImportedPlace {
+  readonly messageId?: string;
+}
+
+interface ImportedPlace {
+  /** When it was said, where that is known. */
+  readonly atMs?: number;
+  /** Kept with its entry, and removed with it when that is redacted. */
+  readonly imported?: JsonObject;
+}
+
+export interface ImportedStep extends ImportedPlace {
   /** Calls have their indexes, dense from 0. */
   readonly parts: readonly StepPart[];
   readonly finishReason: FinishReason;
@@ -45,22 +56,28 @@ export function importSession(key: NewSession, command: ImportCommand, circumsta
   const draft = new Draft(emptySession(key, circumstances.nowMs), circumstances.nowMs);
   draft.append({ kind: 'session-created', ...created, ...(imported === undefined ? {} : { imported }) });
   for (const turn of turns) importTurn(draft, turn, circumstances);
-  return draft.done({ sessionId: key.id, revision: draft.session.revision, turns: turns.length });
+  return { ...draft.done({ sessionId: key.id, revision: draft.session.revision, turns: turns.length }), imported: true };
 }
 
 function importTurn(draft: Draft, { message, steps, imported }: ImportedTurn, { mintId }: Circumstances): void {
   const turnId = mintId('turn');
-  if (message === null) draft.append({ kind: 'turn-started', turnId, origin: 'greeting' });
-  else draft.startMessage({ ...message, messageId: mintId('msg') }, turnId);
-  for (const { parts, finishReason, results } of steps) {
-    const attempt = { id: mintId('att'), number: 1, startedAtMs: draft.nowMs, usage: null };
-    const { seq } = draft.append({ kind: 'assistant-step', turnId, attempt, parts, finishReason });
+  let atMs = draft.nowMs;
+  const later = (at: number | undefined): number => (atMs = Math.max(atMs, at ?? atMs));
+  if (message === null) draft.copy({ kind: 'turn-started', turnId, origin: 'greeting' }, later(steps[0]?.atMs));
+  else {
+    const { atMs: at, messageId, ...content } = message;
+    draft.copy({ kind: 'user-message', turnId, ...content, messageId: messageId ?? mintId('msg') }, later(at));
+  }
+  for (const { parts, finishReason, results, atMs: at, imported: kept } of steps) {
+    const attempt = { id: mintId('att'), number: 1, startedAtMs: later(at), usage: null };
+    const { seq } = draft.copy({ kind: 'assistant-step', turnId, attempt, parts, finishReason, ...(kept === undefined ? {} : { imported: kept }) }, atMs);
     const calls = draft.session.turn?.lastStep?.openCalls ?? [];
     invariant(results.every(({ index }) => calls.some((call) => call.index === index)), `every imported result of step ${seq} belongs to one of its calls`);
-    if (calls.length > 0) appendResults(draft, seq, calls.map((call) => results.find(({ index }) => index === call.index) ?? unansweredCall(call)));
+    const answers = calls.map((call) => results.find(({ index }) => index === call.index) ?? unansweredCall(call));
+    if (calls.length > 0) draft.copy({ kind: 'tool-results', turnId, stepSeq: seq, results: answers }, atMs);
   }
   const answered = draft.session.turn?.lastStep?.calls === 0;
-  draft.append({ kind: 'turn-ended', turnId, reason: answered ? 'complete' : 'stopped', ...(imported === undefined ? {} : { imported }) });
+  draft.copy({ kind: 'turn-ended', turnId, reason: answered ? 'complete' : 'stopped', ...(imported === undefined ? {} : { imported }) }, atMs);
 }
 
 function unansweredCall({ index, toolCallId, toolName }: OpenCall): CallResult {

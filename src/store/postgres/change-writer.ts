@@ -148,8 +148,8 @@ export class ChangeWriter {
   #parts<Reply>({ commitId, change, entries, replies }: Write<Reply>): readonly Part[] {
     const { outcomes = [], operations = [], cancels = [], session } = change;
     const restored = change.branches?.restored ?? [];
-    // What a fork copies happened in its origin, and was told of then.
-    const events = entries.filter(({ kind, copied }) => this.#outboxKinds.has(kind) && copied !== true);
+    // What a fork copies, or an import brings, happened in its origin, and was told of then.
+    const events = change.imported === true ? [] : entries.filter(({ kind, copied }) => this.#outboxKinds.has(kind) && copied !== true);
     const begun = operations.map((operation) => (cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation));
     const all: readonly Part[] = [
       { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, mark, body', types: ['bigint', 'text', 'text', 'text'], rows: entries.map((entry) => [entry.seq, commitId, markOf(entry), JSON.stringify(entry)]) },

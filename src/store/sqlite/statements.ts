@@ -86,6 +86,7 @@ const statements = {
   wholeResult: 'SELECT body FROM whole_result WHERE tenant = ? AND session_id = ? AND id = ?',
   deleteWholeResults: 'DELETE FROM whole_result WHERE tenant = ? AND session_id = ?',
 
+  stateScopes: 'SELECT scope_key AS scopeKey, scope AS scopeText, last_version AS lastVersion FROM state_scope WHERE tenant = ? AND scope_key > ? ORDER BY scope_key LIMIT ?',
   stateScope: 'SELECT last_version FROM state_scope WHERE tenant = ? AND scope_key = ?',
   putStateScope: `INSERT INTO state_scope (tenant, scope_key, scope, last_version) VALUES (?, ?, ?, ?)
     ON CONFLICT (tenant, scope_key) DO UPDATE SET last_version = excluded.last_version`,

@@ -4,20 +4,8 @@ import { utf8Bytes, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { assistantMessage, toolMessage, userMessage, type ChatMessage } from './chat-messages.ts';
 import { makeRecipe, type SourceMessage } from './chat-recipe.ts';
+import type { ImportedLine } from '../imported-line.ts';
 import { isObject, messageParts, resultOutput, stepParts } from './chat-parts.ts';
-
-/** What the session's first entry keeps of the line. */
-export interface ImportedLine {
-  readonly format: 'openai-chat';
-  /** As it stood in the line; absent where the line had none. */
-  readonly id?: JsonValue;
-  /** The line's other fields. */
-  readonly fields?: JsonObject;
-  /** Messages before the first turn: system and developer messages. The model sees the agent's own instructions in their place. */
-  readonly prefix?: readonly JsonValue[];
-  /** Hash of the whole line, by which a second import sees whether it is the same. */
-  readonly fingerprint: string;
-}
 
 export interface Conversation {
   /** Names the conversation in its store: what the line calls it, or a hash of its content. */
@@ -57,7 +45,7 @@ export function externalIdOf(key: string): string {
 }
 
 /** The line's own fields where people and programs look for them, unless they are too large for a session's metadata; the log has them anyway. */
-function sessionMetadata(key: string, fields: JsonObject): JsonObject {
+export function sessionMetadata(key: string, fields: JsonObject): JsonObject {
   const metadata = { import: { id: key, ...fields } };
   return utf8Bytes(JSON.stringify(metadata)) <= limits.metadataBytesMax ? metadata : { import: { id: key } };
 }

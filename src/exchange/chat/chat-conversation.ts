@@ -4,15 +4,16 @@ import type { JsonObject, JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
 import { chatMessages } from './chat-messages.ts';
 import { followRecipe, recipeOf } from './chat-recipe.ts';
-import type { ImportedLine } from './import-command.ts';
+import { importedLineOf } from '../imported-line.ts';
+import { isObject } from './chat-parts.ts';
 
 /**
  * A session as a line of a conversation file: `{id, messages}` in OpenAI's chat format. What was imported comes out as it went in,
  * every field of it; what was said since follows in the same format. `entries` is the whole log, in order.
  */
 export function chatConversation(session: Pick<Session, 'id' | 'visible'>, entries: readonly Entry[]): JsonObject {
-  const line = entries[0]?.imported as ImportedLine | undefined;
-  const messages: JsonValue[] = [...(line?.prefix ?? [])];
+  const line = importedLineOf(entries);
+  const messages: JsonValue[] = line?.format === 'ai-sdk-ui' ? (line.prefix ?? []).flatMap(systemMessage) : [...(line?.prefix ?? [])];
   let turn: Entry[] = [];
   const flush = (imported?: JsonObject): void => {
     const exported = chatMessages(turn);
@@ -26,6 +27,13 @@ export function chatConversation(session: Pick<Session, 'id' | 'visible'>, entri
     if (entry.kind === 'turn-ended') flush(entry.imported);
   }
   flush();
-  const id = line === undefined ? { id: session.id } : line.id === undefined ? {} : { id: line.id };
+  const id = line === null ? { id: session.id } : line.id === undefined ? {} : { id: line.id };
   return { ...id, ...line?.fields, messages };
+}
+
+/** A system message of the AI SDK's. */
+function systemMessage(message: JsonValue): readonly JsonObject[] {
+  if (!isObject(message) || !Array.isArray(message['parts'])) return [];
+  const texts = (message['parts'] as readonly JsonValue[]).flatMap((part) => (isObject(part) && typeof part['text'] === 'string' ? [part['text']] : []));
+  return [{ role: 'system', content: texts.join('') }];
 }
