@@ -15,12 +15,14 @@ import type { OperationEndReply } from './core/operation-transitions.ts';
 import type { System } from './core/system.ts';
 import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
+import { exchangeOf, type Exchange } from './library/exchange.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
 import { StateHandle, type StateIdentityOptions } from './library/state-handle.ts';
 import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
+import { entryProblem } from './server/entry-schema.ts';
 import { McpConnections } from './mcp/mcp-connections.ts';
 import type { SessionFilter, SessionRef, Store } from './store/store.ts';
 import { openStoreUrl, type StoreSource } from './store-url.ts';
@@ -70,8 +72,8 @@ export interface DrainOptions extends WorkerTuning {
 
 export interface CreateSessionOptions extends CreateInput {}
 
-/** A running Holdfast: sessions, and the same over HTTP. */
-export interface Holdfast extends AsyncDisposable {
+/** A running Holdfast: sessions, and the same over HTTP; and sessions as lines of a file. */
+export interface Holdfast extends AsyncDisposable, Exchange {
   readonly sessions: {
     /** Creates a session, or finds the one with the same external id; with `transaction` as part of that. Throws `RefusedError`, and what {@link SendOptions} says. */
     create(options: CreateSessionOptions, call?: SendOptions): Promise<SessionHandle & { readonly created: boolean; readonly firstTurn: TurnHandle | null }>;
@@ -181,10 +183,10 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     sessions: sessionsOf(handles),
     operations: operationsOf(commands),
     state: (of) => new StateHandle(commands, of, localPrincipal),
+    ...exchangeOf(commands, localPrincipal, entryProblem),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
-    store,
-    worker,
+    store, worker,
     transaction: async (work) => {
       requireTransactions(store);
       return store.transaction((transaction) => work(transaction as unknown as SqlTransaction));

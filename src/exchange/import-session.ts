@@ -43,7 +43,7 @@ async function create(ref: SessionRef, change: Change<ImportLogReply>, store: St
       // A client's message id is unique in its session for good.
       sessionReplies: () => clientMessageIds(change.entries).map((messageId) => ({ idempotency: messageKey(messageId, null, 202, false), reply: null })),
     });
-    if (result.kind === 'exists') return `the external id ${JSON.stringify(externalId)} of owner ${JSON.stringify(owner)} is that of session ${result.session.id}`;
+    if (result.kind === 'exists') return result.session.id === ref.id ? 'there' : `the external id ${JSON.stringify(externalId)} of owner ${JSON.stringify(owner)} is that of session ${result.session.id}`;
     return result.kind === 'created' ? null : 'the store refused it';
   } catch (error) {
     // Two imports of one session at a time: the store lets one of them in.

@@ -81,8 +81,9 @@ export function wholeSession(lines: readonly SessionLine[]): WholeSession | stri
   };
 }
 
-function besideOf({ fence, updatedAtMs, endAfterInactivityMs = null, endsAtMs = null, deleteAfterRestMs = null, deletesAtMs = null }: ExportedSession): ImportLogCommand['beside'] {
-  return { fence, updatedAtMs, endAfterInactivityMs, endsAtMs, deleteAfterRestMs, deletesAtMs };
+function besideOf({ fence, updatedAtMs, ...row }: ExportedSession): ImportLogCommand['beside'] {
+  const { endAfterInactivityMs, endsAtMs, deleteAfterRestMs, deletesAtMs } = row as Partial<typeof row>;
+  return { fence, updatedAtMs, endAfterInactivityMs: endAfterInactivityMs ?? null, endsAtMs: endsAtMs ?? null, deleteAfterRestMs: deleteAfterRestMs ?? null, deletesAtMs: deletesAtMs ?? null };
 }
 
 function notBegunOf({ turn }: ExportedSession): readonly number[] {

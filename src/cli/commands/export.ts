@@ -1,38 +1,18 @@
 import { once } from 'node:events';
 import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import type { Entry } from '../../core/entry.ts';
-import type { JsonObject } from '../../core/json.ts';
-import type { Session } from '../../core/session.ts';
-import { chatConversation } from '../../exchange/chat/chat-conversation.ts';
-import { sessionLines } from '../../exchange/session-lines.ts';
+import { exportLines, type ExportFormat } from '../../exchange/export-lines.ts';
 import { stateLines } from '../../exchange/state-lines.ts';
-import { uiConversation } from '../../exchange/ui/ui-conversation.ts';
-import type { SessionRef, Store } from '../../store/store.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { openExistingStore } from '../open-store.ts';
 import { progressBar } from '../progress-bar.ts';
-import { allSessionIds, findSession, readWholeLog } from '../session-reader.ts';
+import { allSessionIds, findSession } from '../session-reader.ts';
 import { note, print, printJson } from '../terminal.ts';
 
-const formats = {
-  /** OpenAI's chat format: `{id, messages}`. */
-  openai: (store: Store, ref: SessionRef) => conversationLine(store, ref, chatConversation),
-  /** Messages as the AI SDK's `UIMessage`: `{id, messages}`. */
-  ui: (store: Store, ref: SessionRef) => conversationLine(store, ref, uiConversation),
-  /** Whole sessions, to be imported again: see `SessionLine`. */
-  session: sessionLines,
-} as const;
-
 interface ExportOptions extends CommonOptions {
-  readonly format: keyof typeof formats;
+  readonly format: ExportFormat;
   readonly state?: true;
   readonly out?: string;
-}
-
-async function* conversationLine(store: Store, ref: SessionRef, conversationOf: (session: Session, entries: readonly Entry[]) => JsonObject): AsyncGenerator<string, void, void> {
-  const session = await store.readSession(ref);
-  if (session !== null) yield JSON.stringify(conversationOf(session, await readWholeLog(store, session)));
 }
 
 /** Below this many, a progress bar would be gone before it is seen. */
@@ -42,7 +22,7 @@ const manySessions = 20;
 export function exportCommand(): Command {
   return storeCommand('export', 'write sessions as JSON lines')
     .argument('[session...]', 'ids or external ids (default: all sessions)')
-    .addOption(new Option('--format <format>', 'openai: chat format; ui: UIMessages; session: whole sessions, to be imported again').choices(Object.keys(formats)).default('openai'))
+    .addOption(new Option('--format <format>', 'openai: chat format; ui: UIMessages; session: whole sessions, to be imported again').choices(['openai', 'ui', 'session']).default('openai'))
     .option('--state', 'also all state beside sessions: of agents, subjects and actors')
     .option('--out <file>', 'write to this file; it appears when it is complete (default: stdout)')
     .action(run);
@@ -59,7 +39,7 @@ async function run(named: readonly string[], { store, json, format, state, out }
   try {
     for (const id of ids) {
       let lines = 0;
-      for await (const line of formats[format](holdfast.store, { tenant: 'default', id })) {
+      for await (const line of exportLines(holdfast.store, { tenant: 'default', id }, format)) {
         await write(line);
         lines += 1;
       }

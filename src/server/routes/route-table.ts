@@ -5,6 +5,7 @@ import { agentRoutes } from './agents.ts';
 import { documentationRoutes } from './documentation.ts';
 import { entryRoutes } from './entries.ts';
 import { eventRoutes } from './events.ts';
+import { exportRoutes } from './export.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { messageRoutes } from './messages.ts';
@@ -21,6 +22,7 @@ export const routeTable: readonly Route[] = [
   ...messageRoutes,
   ...entryRoutes,
   ...eventRoutes,
+  ...exportRoutes,
   ...turnRoutes,
   ...historyRoutes,
   ...queueRoutes,
