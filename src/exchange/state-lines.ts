@@ -81,8 +81,8 @@ const stateLine = z.strictObject({
 export async function importStateLine(line: number, value: JsonValue, { store, tenant, system }: ImportHost): Promise<LineOutcome> {
   const parsed = stateLine.safeParse(value);
   if (!parsed.success) return badLine(line, `${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? 'not valid'}`);
-  const { scope, lastVersion } = parsed.data;
-  const items = parsed.data.items as unknown as readonly StateItem[];
+  // Checked, and taken as it is.
+  const { scope, lastVersion, items } = value as unknown as StateLine;
   for (const [place, item] of items.entries()) {
     const refused = refuseKey(item.key) ?? refuseStateValue(item.value);
     if (refused !== null) return badLine(line, `items.${place}: ${refused.message}`);

@@ -143,7 +143,24 @@ describe('a conversation that is imported', () => {
       'message 2: this result answers no open call ("c9"); it is kept and not shown',
       'message 3: the arguments of a call are not JSON, or nest deeper than 64; they are kept as text',
       'message 4: the role "critic" is unknown; it is kept and not shown',
+      'message 3: the call "c1" has no result; it ended as stopped',
     ]);
+  });
+
+  it('names every malformed call and message, and keeps all of them', () => {
+    const malformed = [
+      { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { arguments: '{}' } }, { id: 'c2', type: 'function', function: { name: 'f', arguments: '{"a"' } }, { id: 'c3' }] },
+      result('c2', 'ok'), result('c7', 'nobody asked'), { role: 'function', name: 'g', content: 'old' }, { role: 'assistant', content: null, function_call: { arguments: '{}' } },
+      { role: 'assistant', content: null, tool_calls: 'none' }, { role: 'robot', content: 'x' }, { content: 'y' }, 7,
+    ];
+    const once = imported({ id: 'a', messages: [user('1'), ...malformed] });
+    expect(once.warnings).toEqual([
+      'message 2: a call names no tool; it is kept and not shown', 'message 2: the arguments of a call are not JSON, or nest deeper than 64; they are kept as text', 'message 2: a call names no tool; it is kept and not shown',
+      'message 4: this result answers no open call ("c7"); it is kept and not shown', 'message 5: this result answers no open call ("g"); it is kept and not shown', 'message 6: a call names no tool; it is kept and not shown',
+      'message 7: its tool_calls is no list; it is kept and not shown', 'message 8: the role "robot" is unknown; it is kept and not shown', 'message 9: the role null is unknown; it is kept and not shown',
+      'message 10: it is no object; it is kept and not shown',
+    ]);
+    expect(exported(once)['messages']).toEqual([user('1'), ...malformed]);
   });
 
   it('says which numbers lose digits', () => {

@@ -80,7 +80,8 @@ function importTurn(draft: Draft, { message, steps, imported }: ImportedTurn, { 
   draft.copy({ kind: 'turn-ended', turnId, reason: answered ? 'complete' : 'stopped', ...(imported === undefined ? {} : { imported }) }, atMs);
 }
 
-function unansweredCall({ index, toolCallId, toolName }: OpenCall): CallResult {
+/** What became of a call of which the source has no result. */
+export function unansweredCall({ index, toolCallId, toolName }: Pick<OpenCall, 'index' | 'toolCallId' | 'toolName'>): CallResult {
   return {
     index, toolCallId, toolName, outcome: 'stopped', mayHaveRun: true,
     errorText: 'The conversation was imported without a result of this call. It may have run.',

@@ -51,6 +51,8 @@ export function sessionMetadata(key: string, fields: JsonObject): JsonObject {
 }
 
 interface OpenStep {
+  /** Of its message. */
+  readonly place: number;
   readonly parts: ImportedStep['parts'];
   readonly exported: ChatMessage;
   readonly calls: readonly ToolCallPart[];
@@ -112,6 +114,7 @@ class MessageReader {
       for (const { index } of step.calls) {
         const answered = step.results.get(index);
         if (answered !== undefined) results.push(answered.result);
+        else this.warnings.push(`message ${step.place + 1}: the call ${JSON.stringify(step.calls[index]?.toolCallId ?? null)} has no result; it ended as stopped`);
         // An unanswered call is exported with what became of it; nothing of the source stands for that.
         exported.push(answered?.exported ?? {});
       }
@@ -138,7 +141,7 @@ class MessageReader {
     const parts = stepParts(source, place, warn);
     const calls = parts.filter((part) => part.type === 'tool-call');
     const exported = assistantMessage(parts);
-    this.#turn.steps.push({ parts, exported, calls, results: new Map() });
+    this.#turn.steps.push({ place, parts, exported, calls, results: new Map() });
     this.#turn.sources.push({ source, exported });
   }
 

@@ -1,3 +1,4 @@
+import { unansweredCall } from '../../core/accept/import.ts';
 import type { CallResult, MessagePart, StepPart, ToolCallPart } from '../../core/entry.ts';
 import type { JsonObject, JsonValue } from '../../core/json.ts';
 import { isObject } from '../chat/chat-parts.ts';
@@ -53,7 +54,7 @@ function fileOf({ url, mediaType }: JsonObject): { readonly mediaType: string; r
 export interface ReadCall {
   /** One part; of a call that its provider ran, two. */
   readonly parts: readonly StepPart[];
-  /** null: there is none, or the provider's is a part. */
+  /** null: its input was never whole, or its provider's result is a part. */
   readonly result: CallResult | null;
 }
 
@@ -81,7 +82,7 @@ export function readCall(part: JsonObject, toolName: string, { index, id }: { re
   };
   if (part['providerExecuted'] !== true) {
     if (ended === null) warn(`${called} has no result; it ended as stopped`);
-    return { parts: [call], result: ended };
+    return { parts: [call], result: ended ?? unansweredCall(call) };
   }
   if (ended === null) return { parts: [call], result: null };
   const output = ended.outcome === 'done' ? (ended.output ?? null) : (ended.errorText ?? ended.outcome);
