@@ -35,7 +35,7 @@ export async function importAs(line: number, conversation: Pick<Conversation, 'k
     case 'created':
       return { line, id: key, status: 'imported', sessionId: result.session.id, warnings: [] };
     case 'exists':
-      return (await isSame(store, { tenant, id: result.session.id }, conversation))
+      return (await isImportOf(store, { tenant, id: result.session.id }, conversation))
         ? { line, id: key, status: 'exists', sessionId: result.session.id, warnings: [] }
         : badLine(line, `a conversation with the id ${JSON.stringify(key)} and another content is there already`);
     case 'replayed':
@@ -44,7 +44,8 @@ export async function importAs(line: number, conversation: Pick<Conversation, 'k
   }
 }
 
-async function isSame(store: Store, ref: { readonly tenant: string; readonly id: string }, { fingerprint }: Pick<Conversation, 'fingerprint'>): Promise<boolean> {
+/** Whether a session was made of this very conversation, whatever was said in it since. */
+export async function isImportOf(store: Store, ref: { readonly tenant: string; readonly id: string }, { fingerprint }: Pick<Conversation, 'fingerprint'>): Promise<boolean> {
   const [first] = await store.readEntries(ref, { afterSeq: 0, limit: 1 });
   return (first?.imported as JsonObject | undefined)?.['fingerprint'] === fingerprint;
 }

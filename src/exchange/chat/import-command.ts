@@ -16,6 +16,13 @@ export interface Conversation {
   readonly fingerprint: string;
 }
 
+/** `timesMs`: when messages were said, by their places, for sources that know it. */
+export interface ConversationOptions {
+  readonly agent: string;
+  readonly owner: string;
+  readonly timesMs?: readonly (number | undefined)[];
+}
+
 export interface ReadImport {
   readonly command: ImportCommand;
   /** What of the conversation is odd, and what became of it. */
@@ -23,10 +30,10 @@ export interface ReadImport {
 }
 
 /** The conversation as a command to the core. Nothing is left out: what the engine has no form for is kept beside it. */
-export function importCommand(conversation: Conversation, { agent, owner }: { readonly agent: string; readonly owner: string }): ReadImport {
+export function importCommand(conversation: Conversation, { agent, owner, timesMs = [] }: ConversationOptions): ReadImport {
   const { key, id, fields, messages, fingerprint } = conversation;
   const reader = new MessageReader();
-  messages.forEach((message, place) => reader.read(message, place));
+  messages.forEach((message, place) => reader.read(message, place, timesMs[place]));
   reader.endTurn();
   const { prefix, turns, warnings } = reader;
   const line: ImportedLine = {
@@ -53,6 +60,7 @@ export function sessionMetadata(key: string, fields: JsonObject): JsonObject {
 interface OpenStep {
   /** Of its message. */
   readonly place: number;
+  readonly at: { readonly atMs?: number };
   readonly parts: ImportedStep['parts'];
   readonly exported: ChatMessage;
   readonly calls: readonly ToolCallPart[];
@@ -73,7 +81,8 @@ class MessageReader {
   readonly warnings: string[] = [];
   #turn: OpenTurn | null = null;
 
-  read(message: JsonValue, place: number): void {
+  read(message: JsonValue, place: number, atMs?: number): void {
+    const at = atMs === undefined ? {} : { atMs };
     const warn = (text: string): void => {
       this.warnings.push(`message ${place + 1}: ${text}`);
     };
@@ -84,10 +93,10 @@ class MessageReader {
     }
     switch (message['role']) {
       case 'user':
-        this.#user(message, warn);
+        this.#user(message, at, warn);
         break;
       case 'assistant':
-        this.#assistant(message, place, warn);
+        this.#assistant(message, { place, at }, warn);
         break;
       case 'tool':
       case 'function':
@@ -118,7 +127,7 @@ class MessageReader {
         // An unanswered call is exported with what became of it; nothing of the source stands for that.
         exported.push(answered?.exported ?? {});
       }
-      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results };
+      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results, ...step.at };
     });
     const recipe = makeRecipe(turn.sources, exported);
     this.turns.push({ message: turn.message, steps, ...(recipe === null ? {} : { imported: recipe as unknown as JsonObject }) });
@@ -129,19 +138,19 @@ class MessageReader {
     else this.#turn.sources.push({ source });
   }
 
-  #user(source: JsonObject, warn: (text: string) => void): void {
+  #user(source: JsonObject, at: { readonly atMs?: number }, warn: (text: string) => void): void {
     this.endTurn();
     const parts: readonly MessagePart[] = messageParts(source['content'], warn);
     const exported = userMessage(parts);
-    this.#turn = { message: { parts }, exported, steps: [], sources: [{ source, exported }] };
+    this.#turn = { message: { parts, ...at }, exported, steps: [], sources: [{ source, exported }] };
   }
 
-  #assistant(source: JsonObject, place: number, warn: (text: string) => void): void {
+  #assistant(source: JsonObject, { place, at }: { readonly place: number; readonly at: { readonly atMs?: number } }, warn: (text: string) => void): void {
     this.#turn ??= { message: null, exported: null, steps: [], sources: [] };
     const parts = stepParts(source, place, warn);
     const calls = parts.filter((part) => part.type === 'tool-call');
     const exported = assistantMessage(parts);
-    this.#turn.steps.push({ place, parts, exported, calls, results: new Map() });
+    this.#turn.steps.push({ place, at, parts, exported, calls, results: new Map() });
     this.#turn.sources.push({ source, exported });
   }
 
@@ -157,7 +166,10 @@ class MessageReader {
       return;
     }
     const { index, toolCallId, toolName } = call;
-    const result: CallResult = { index, toolCallId, toolName, outcome: 'done', output: resultOutput(source['content']) };
+    const output = resultOutput(source['content']);
+    // What other programs say of a result that is none.
+    const isError = source['status'] === 'error';
+    const result: CallResult = { index, toolCallId, toolName, ...(isError ? { outcome: 'failed', errorText: typeof output === 'string' ? output : JSON.stringify(output) } : { outcome: 'done', output }) };
     const exported = toolMessage(result);
     step.results.set(index, { result, exported });
     this.#turn?.sources.push({ source, exported });

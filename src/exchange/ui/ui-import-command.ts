@@ -3,7 +3,7 @@ import type { CallResult, MessagePart, StepPart } from '../../core/entry.ts';
 import { utf8Bytes, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { isObject } from '../chat/chat-parts.ts';
-import { externalIdOf, sessionMetadata, type Conversation, type ReadImport } from '../chat/import-command.ts';
+import { externalIdOf, sessionMetadata, type Conversation, type ConversationOptions, type ReadImport } from '../chat/import-command.ts';
 import type { ImportedLine } from '../imported-line.ts';
 import { messagePartOf, readCall, spokenPartOf, toolNameOf, type Warn } from './ui-parts.ts';
 import { exportedMessageParts, exportedStepParts, recipeItems, type SourcePart, type UiRecipe } from './ui-recipe.ts';
@@ -13,15 +13,8 @@ export function isUiConversation(messages: readonly JsonValue[]): boolean {
   return messages.some((message) => isObject(message) && Array.isArray(message['parts']));
 }
 
-/** When messages were said, by their places; for sources that know it. */
-export interface UiImportOptions {
-  readonly agent: string;
-  readonly owner: string;
-  readonly timesMs?: readonly (number | undefined)[];
-}
-
 /** A conversation of `UIMessage`s as a command to the core. Nothing is left out: what the engine has no form for is named, and kept with the entry beside which it stood. */
-export function uiImportCommand(conversation: Conversation, { agent, owner, timesMs = [] }: UiImportOptions): ReadImport {
+export function uiImportCommand(conversation: Conversation, { agent, owner, timesMs = [] }: ConversationOptions): ReadImport {
   const { key, id, fields, messages, fingerprint } = conversation;
   const reader = new UiReader();
   messages.forEach((message, place) => reader.read(message, place, timesMs[place]));
