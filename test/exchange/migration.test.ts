@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import Sqlite from 'better-sqlite3';
 import pg from 'pg';
@@ -11,8 +11,10 @@ import { temporaryDatabase } from '../support/open-holdfast.ts';
 import { temporaryPostgres } from '../support/postgres-database.ts';
 import { runCli } from '../support/run-cli.ts';
 import { openStore } from '../support/stores.ts';
+import { openSource } from '../../src/cli/commands/import-from.ts';
+import { migrateConversations } from '../../src/cli/from/migrate-conversations.ts';
 import type { MigrationReport } from '../../src/cli/from/migration-report.ts';
-import { exportLines } from './kit.ts';
+import { exportLines, hostOf } from './kit.ts';
 import { uiConversation } from '../../src/exchange/ui/ui-conversation.ts';
 
 /**
@@ -76,12 +78,20 @@ async function chatbot(): Promise<{ readonly url: string; readonly client: pg.Cl
   return { url, client };
 }
 
-function cli(args: readonly string[]): ReturnType<typeof runCli> {
-  return runCli(args, { cwd: import.meta.dirname });
+interface Migrating {
+  readonly dryRun?: boolean;
+  readonly ownerColumn?: string;
+  readonly agent?: string;
 }
 
-async function migrate(store: string, from: string, source: string, ...more: readonly string[]): Promise<MigrationReport> {
-  const { code, stdout, stderr } = await cli(['import', '--from', from, '--source', source, '--store', store, '--json', ...more]);
+/** As the command line does it. */
+async function migrate(storeUrl: string, from: 'ai-chatbot' | 'langgraph', url: string, { dryRun = false, ownerColumn, agent = 'demo' }: Migrating = {}): Promise<MigrationReport> {
+  await using source = await openSource(url, { from, channel: 'messages', ownerColumn });
+  return await migrateConversations(source, { agent, owner: 'local', dryRun, onConversation: () => undefined }, hostOf(await openStore(storeUrl)));
+}
+
+async function cli(store: string, ...args: readonly string[]): Promise<MigrationReport> {
+  const { code, stdout, stderr } = await runCli(['import', ...args, '--store', store, '--json'], { cwd: import.meta.dirname });
   expect([code, stderr]).toEqual([0, '']);
   return JSON.parse(stdout) as MigrationReport;
 }
@@ -98,10 +108,10 @@ describe('the chatbot template\'s tables', () => {
   it('become sessions with their ids, owners, titles, times, calls and results; what has no place is named and kept', async () => {
     const { url } = await chatbot();
     const store = `sqlite:${await temporaryDatabase()}`;
-    const rehearsed = await migrate(store, 'ai-chatbot', url, '--dry-run');
+    const rehearsed = await cli(store, '--from', 'ai-chatbot', '--source', url, '--dry-run');
     expect(rehearsed).toMatchObject({ dryRun: true, found: 4, imported: 3, existing: 0, changed: [], messages: 9 });
-    expect((await cli(['sessions', '--store', store])).stderr).toMatch(/there is no|holdfast migrate/);
-    const report = await migrate(store, 'ai-chatbot', url);
+    expect(existsSync(store.slice('sqlite:'.length))).toBe(false);
+    const report = await cli(store, '--from', 'ai-chatbot', '--source', url);
     expect({ ...report, dryRun: true, seconds: 0 }).toEqual({ ...rehearsed, seconds: 0 });
     expect(report.skipped).toEqual([{ what: 'it has no messages', count: 1, examples: [`${empty}: it has no messages`] }]);
     expect(report.warnings.map(({ what, count }) => [what, count])).toEqual([
@@ -127,28 +137,25 @@ describe('the chatbot template\'s tables', () => {
     const before = await exportLines(await openStore(store), { tenant: 'default', id: weather });
     await client.query(`INSERT INTO "Message_v2" VALUES ($1, $2, 'user', '[{"type":"text","text":"more"}]', '[]', now())`, [uuid(120), weather]);
     await client.query(`INSERT INTO "Message_v2" VALUES ($1, $2, 'user', '[{"type":"text","text":"first"}]', '[]', now())`, [uuid(121), empty]);
-    for (const more of [['--dry-run'], []]) expect(await migrate(store, 'ai-chatbot', url, ...more)).toMatchObject({ found: 4, imported: 1, existing: 2, changed: [weather], skipped: [] });
+    for (const dryRun of [true, false]) expect(await migrate(store, 'ai-chatbot', url, { dryRun })).toMatchObject({ found: 4, imported: 1, existing: 2, changed: [weather], skipped: [] });
     expect(await exportLines(await openStore(store), { tenant: 'default', id: weather })).toEqual(before);
   });
 
   it('name owners by another column of User, and refuse one that is not there', async () => {
     const { url } = await chatbot();
     const store = `sqlite:${await temporaryDatabase()}`;
-    await migrate(store, 'ai-chatbot', url, '--owner-column', 'email', '--agent', 'helper');
+    await migrate(store, 'ai-chatbot', url, { ownerColumn: 'email', agent: 'helper' });
     expect((await read(store, weather)).session).toMatchObject({ owner: 'ada@example.com', agent: 'helper' });
-    expect((await cli(['import', '--from', 'ai-chatbot', '--source', url, '--owner-column', 'x"; DROP TABLE "Chat"; --', '--store', store])).stderr).toMatch(/the table "User" has no column .*; it has id, email, password \(options_invalid\)/);
+    await expect(migrate(store, 'ai-chatbot', url, { ownerColumn: 'x"; DROP TABLE "Chat"; --' })).rejects.toMatchObject({ code: 'options_invalid', message: expect.stringMatching(/^the table "User" has no column .*; it has id, email, password$/) as string });
   });
 
   it('are not changed by it, and others that are none are said so', async () => {
     const { url } = await postgresWith('CREATE TABLE t (x int)');
     const store = `sqlite:${await temporaryDatabase()}`;
-    for (const from of ['ai-chatbot', 'langgraph']) {
-      const { code, stderr } = await cli(['import', '--from', from, '--source', url, '--store', store]);
-      expect([code, stderr]).toEqual([1, expect.stringMatching(/source_unknown/) as string]);
-    }
-    expect((await cli(['import', '--from', 'ai-chatbot', '--source', 'postgres://nobody:secret@127.0.0.1:1/x', '--store', store])).stderr).toMatch(/postgres:\/\/nobody:\*\*\*@127\.0\.0\.1:1\/x: .*\(source_unavailable\)/);
-    expect((await cli(['import', 'file.jsonl', '--from', 'langgraph', '--store', store])).stderr).toMatch(/options_invalid/);
-    expect((await cli(['import', '--from', 'langgraph', '--store', store])).stderr).toMatch(/needs --source/);
+    for (const from of ['ai-chatbot', 'langgraph'] as const) await expect(migrate(store, from, url)).rejects.toMatchObject({ code: 'source_unknown' });
+    await expect(migrate(store, 'ai-chatbot', 'postgres://nobody:secret@127.0.0.1:1/x')).rejects.toMatchObject({ code: 'source_unavailable', message: expect.stringMatching(/^postgres:\/\/nobody:\*\*\*@127\.0\.0\.1:1\/x: /) as string });
+    await expect(migrate(store, 'ai-chatbot', 'mysql://x')).rejects.toMatchObject({ code: 'options_invalid' });
+    await expect(migrate(store, 'langgraph', 'sqlite:nowhere.db')).rejects.toMatchObject({ code: 'source_unavailable' });
   });
 });
 
@@ -182,7 +189,7 @@ describe('LangGraph\'s checkpoints', () => {
     await blob('pickled', '1', 'pickle', Buffer.from('x'));
     await put('ses_1', '1', { ts: '2025-06-01T10:00:00.000Z', channel_values: { messages: [['user', 'hi']] }, channel_versions: {} });
     const store = `sqlite:${await temporaryDatabase()}`;
-    const rehearsed = await migrate(store, 'langgraph', url, '--dry-run');
+    const rehearsed = await migrate(store, 'langgraph', url, { dryRun: true });
     const report = await migrate(store, 'langgraph', url);
     expect({ ...report, dryRun: true, seconds: 0 }).toEqual({ ...rehearsed, seconds: 0 });
     expect(report).toMatchObject({ found: 7, imported: 3, notes: ['1 checkpoints of graphs within graphs are not read'] });

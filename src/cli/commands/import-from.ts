@@ -46,7 +46,8 @@ export async function importFrom(options: ImportFromOptions): Promise<void> {
   else for (const line of reportLines(report)) await printLine(printable(line));
 }
 
-function openSource(url: string, { from, ownerColumn, channel }: ImportFromOptions): Promise<ConversationSource> {
+/** Rejects with `HoldfastError`: `options_invalid`, `source_unavailable`, `source_unknown`. */
+export function openSource(url: string, { from, ownerColumn, channel }: Pick<ImportFromOptions, 'from' | 'channel'> & { readonly ownerColumn?: string | undefined }): Promise<ConversationSource> {
   if (from === 'ai-chatbot') return aiChatbot(url, { ownerColumn: ownerColumn ?? 'id' });
   const options = { channel, ownerField: ownerColumn ?? 'user_id' };
   return isPostgresUrl(url) ? langGraphPostgres(url, options) : langGraphSqlite(url.replace(/^sqlite:(\/\/)?/, ''), options);
