@@ -36,10 +36,12 @@ async function run(named: readonly string[], { store, json, format, state, out }
   const target = out === undefined ? null : new OutFile(out);
   const write = (line: string): Promise<void> => (target === null ? print(`${line}\n`) : target.write(`${line}\n`));
   let written = 0;
+  const leftOut = new Map<string, number>();
+  const onLeftOut = (kind: string): void => void leftOut.set(kind, (leftOut.get(kind) ?? 0) + 1);
   try {
     for (const id of ids) {
       let lines = 0;
-      for await (const line of exportLines(holdfast.store, { tenant: 'default', id }, format)) {
+      for await (const line of exportLines(holdfast.store, { tenant: 'default', id }, format, onLeftOut)) {
         await write(line);
         lines += 1;
       }
@@ -54,6 +56,7 @@ async function run(named: readonly string[], { store, json, format, state, out }
   } finally {
     progress.stop();
   }
+  if (leftOut.size > 0) note(`the format ${format} has no place for: ${[...leftOut].map(([kind, count]) => `${count} × ${kind}`).join(', ')} (--format session keeps everything)`);
   if (out === undefined) return;
   if (json === true) await printJson({ sessions: written, out });
   else note(`${written} ${written === 1 ? 'session' : 'sessions'} written to ${out}`);

@@ -27,7 +27,8 @@ function readExtension(code: number, data: Uint8Array, nested: (data: Uint8Array
   const made = nested(data);
   if (!Array.isArray(made)) return made;
   const [module, name, from] = made as readonly JsonValue[];
+  if (typeof module !== 'string' || typeof name !== 'string') return made;
   // A UUID, a date, a member of an enumeration; a set or a path.
   if (code === 0 || code === 1 || code === 3) return from ?? null;
-  return { lc: 2, type: 'constructor', id: [...String(module).split('.'), String(name)], kwargs: isObject(from) ? from : {} };
+  return { lc: 2, type: 'constructor', id: [...module.split('.'), name], kwargs: isObject(from) ? from : {} };
 }
