@@ -6,6 +6,7 @@ import { readConversation } from '../../src/exchange/chat/read-conversation.ts';
 import { parseLine } from '../../src/exchange/parse-line.ts';
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
+import { redactEntry } from '../../src/core/redact.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
 import { InvariantError } from '../../src/core/errors.ts';
 import type { JsonObject } from '../../src/core/json.ts';
@@ -145,6 +146,20 @@ describe('a conversation that is imported', () => {
       'message 4: the role "critic" is unknown; it is kept and not shown',
       'message 3: the call "c1" has no result; it ended as stopped',
     ]);
+  });
+
+  it('loses with a redaction all that was kept of what is removed, and nothing else', () => {
+    const once = imported({ id: 'a', messages: [user([{ type: 'text', text: 'secret', odd: 'secret' }], { note: 'secret' }), { role: 'critic', content: 'secret' }, { ...calls(['c1', 'f', '{}']), extra: 'call' }, result('c1', 'x', { extra: 'result' }), says('2', { extra: 'answer' })] });
+    const redacted = once.entries.map((entry) => (entry.kind === 'user-message' ? redactEntry(entry, { atMs: 1, by: 'ada' }) : entry));
+    expect(JSON.stringify(once.entries).match(/secret/g)?.length).toBeGreaterThan(3);
+    expect(JSON.stringify(redacted)).not.toContain('secret');
+    expect(exported({ ...once, entries: redacted })['messages']).toEqual([user('[redacted]'), { ...calls(['c1', 'f', '{}']), extra: 'call' }, result('c1', 'x', { extra: 'result' }), says('2', { extra: 'answer' })]);
+  });
+
+  it('comes out as it went in when it was imported by a version that kept it all with the end of the turn', () => {
+    const once = imported({ id: 'a', messages: [user('1'), says('2')] });
+    const older = once.entries.map((entry) => (entry.kind === 'turn-ended' ? { ...entry, imported: { messages: [{ of: 0, set: { name: 'Ada' } }, { message: { role: 'critic', content: 'x' } }, 1] } } : entry));
+    expect(exported({ ...once, entries: older })['messages']).toEqual([user('1', { name: 'Ada' }), { role: 'critic', content: 'x' }, says('2')]);
   });
 
   it('names every malformed call and message, and keeps all of them', () => {

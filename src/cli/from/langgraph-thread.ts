@@ -32,7 +32,7 @@ export async function conversationOf(thread: Thread, { channel, ownerField }: La
     if (!isObject(checkpoint)) return { id, skipped: 'its last checkpoint is no object' };
     const metadata = thread.metadata();
     const inline = isObject(checkpoint['channel_values']) ? checkpoint['channel_values'][channel] : undefined;
-    const stored = inline ?? (await thread.messages(checkpoint));
+    const stored = snapshotOf(inline ?? (await thread.messages(checkpoint)));
     if (stored === undefined || stored === null) return { id, skipped: `its last checkpoint has no value of the channel ${channel}` };
     if (!Array.isArray(stored)) return { id, skipped: `the channel ${channel} holds no list of messages` };
     if (stored.length === 0) return { id, skipped: 'it has no messages' };
@@ -50,6 +50,11 @@ export async function conversationOf(thread: Thread, { channel, ownerField }: La
     if (!isHoldfastError(error)) throw error;
     return { id, skipped: error.message };
   }
+}
+
+/** What a channel that is stored as differences holds in all, as JavaScript's savers write it. */
+function snapshotOf(stored: JsonValue | undefined): JsonValue | undefined {
+  return isObject(stored) && stored['lc'] === 2 && stored['type'] === 'delta_snapshot' ? stored['value'] : stored;
 }
 
 function lastUser(messages: readonly JsonValue[]): number {

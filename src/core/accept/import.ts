@@ -37,6 +37,8 @@ export interface ImportedStep extends ImportedPlace {
   readonly finishReason: FinishReason;
   /** Results by call index, in any order, at most one for each call. A call without one ends as `stopped`. */
   readonly results: readonly CallResult[];
+  /** Kept with the entry of its results. */
+  readonly resultsImported?: JsonObject;
 }
 
 export interface ImportReply {
@@ -68,13 +70,13 @@ function importTurn(draft: Draft, { message, steps, imported }: ImportedTurn, { 
     const { atMs: at, messageId, ...content } = message;
     draft.copy({ kind: 'user-message', turnId, ...content, messageId: messageId ?? mintId('msg') }, later(at));
   }
-  for (const { parts, finishReason, results, atMs: at, imported: kept } of steps) {
+  for (const { parts, finishReason, results, atMs: at, imported: kept, resultsImported } of steps) {
     const attempt = { id: mintId('att'), number: 1, startedAtMs: later(at), usage: null };
     const { seq } = draft.copy({ kind: 'assistant-step', turnId, attempt, parts, finishReason, ...(kept === undefined ? {} : { imported: kept }) }, atMs);
     const calls = draft.session.turn?.lastStep?.openCalls ?? [];
     invariant(results.every(({ index }) => calls.some((call) => call.index === index)), `every imported result of step ${seq} belongs to one of its calls`);
     const answers = calls.map((call) => results.find(({ index }) => index === call.index) ?? unansweredCall(call));
-    if (calls.length > 0) draft.copy({ kind: 'tool-results', turnId, stepSeq: seq, results: answers }, atMs);
+    if (calls.length > 0) draft.copy({ kind: 'tool-results', turnId, stepSeq: seq, results: answers, ...(resultsImported === undefined ? {} : { imported: resultsImported }) }, atMs);
   }
   const answered = draft.session.turn?.lastStep?.calls === 0;
   draft.copy({ kind: 'turn-ended', turnId, reason: answered ? 'complete' : 'stopped', ...(imported === undefined ? {} : { imported }) }, atMs);

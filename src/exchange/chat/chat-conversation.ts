@@ -1,11 +1,14 @@
-import type { Entry } from '../../core/entry.ts';
+import type { Entry, EntryKind } from '../../core/entry.ts';
 import { isVisible } from '../../core/intervals.ts';
 import type { JsonObject, JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
 import { chatMessages } from './chat-messages.ts';
-import { followRecipe, recipeOf } from './chat-recipe.ts';
+import { followRecipe, gatherRecipe, recipeOf } from './chat-recipe.ts';
 import { importedLineOf } from '../imported-line.ts';
 import { isObject } from './chat-parts.ts';
+
+/** The entries that messages are of. */
+const said: ReadonlySet<EntryKind> = new Set<EntryKind>(['user-message', 'assistant-step', 'tool-results']);
 
 /**
  * A session as a line of a conversation file: `{id, messages}` in OpenAI's chat format. What was imported comes out as it went in,
@@ -18,7 +21,7 @@ export function chatConversation(session: Pick<Session, 'id' | 'visible'>, entri
   const flush = (imported?: JsonObject): void => {
     const exported = chatMessages(turn);
     const recipe = recipeOf(imported);
-    messages.push(...(recipe === null ? exported : followRecipe(recipe, exported)));
+    messages.push(...(recipe === null ? exported : followRecipe(gatherRecipe(recipe, turn.filter(({ kind }) => said.has(kind))), exported)));
     turn = [];
   };
   for (const entry of entries) {

@@ -3,7 +3,7 @@ import type { CallResult, MessagePart, ToolCallPart } from '../../core/entry.ts'
 import { utf8Bytes, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { assistantMessage, toolMessage, userMessage, type ChatMessage } from './chat-messages.ts';
-import { makeRecipe, type SourceMessage } from './chat-recipe.ts';
+import { keptItems, makeRecipe, spreadRecipe, type RecipeItem, type SourceMessage } from './chat-recipe.ts';
 import type { ImportedLine } from '../imported-line.ts';
 import { isObject, messageParts, resultOutput, stepParts } from './chat-parts.ts';
 
@@ -117,20 +117,35 @@ class MessageReader {
     this.#turn = null;
     if (turn === null) return;
     const exported = turn.exported === null ? [] : [turn.exported];
-    const steps = turn.steps.map((step): ImportedStep => {
+    // The entries that the turn becomes: its message, and for each step its own and, where it has calls, that of their results.
+    const entryOf = turn.exported === null ? [] : [0];
+    let entries = exported.length;
+    const steps = turn.steps.map((step): ImportedStep & { readonly entry: number } => {
       const results: CallResult[] = [];
       exported.push(step.exported);
+      const entry = entries;
+      entryOf.push(entry);
       for (const { index } of step.calls) {
         const answered = step.results.get(index);
         if (answered !== undefined) results.push(answered.result);
         else this.warnings.push(`message ${step.place + 1}: the call ${JSON.stringify(step.calls[index]?.toolCallId ?? null)} has no result; it ended as stopped`);
         // An unanswered call is exported with what became of it; nothing of the source stands for that.
         exported.push(answered?.exported ?? {});
+        entryOf.push(entry + 1);
       }
-      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results, ...step.at };
+      entries += step.calls.length > 0 ? 2 : 1;
+      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results, ...step.at, entry };
     });
-    const recipe = makeRecipe(turn.sources, exported);
-    this.turns.push({ message: turn.message, steps, ...(recipe === null ? {} : { imported: recipe as unknown as JsonObject }) });
+    const made = makeRecipe(turn.sources, exported);
+    const { recipe, kept } = made === null ? { recipe: null, kept: new Map<number, readonly RecipeItem[]>() } : spreadRecipe(made, entryOf);
+    this.turns.push({
+      message: turn.message === null ? null : { ...turn.message, ...keptItems(kept.get(0)) },
+      steps: steps.map(({ entry, ...step }) => {
+        const ofResults = keptItems(kept.get(entry + 1)).imported;
+        return { ...step, ...keptItems(kept.get(entry)), ...(step.finishReason !== 'tool-calls' || ofResults === undefined ? {} : { resultsImported: ofResults }) };
+      }),
+      ...(recipe === null ? {} : { imported: recipe as unknown as JsonObject }),
+    });
   }
 
   #keep(source: JsonValue): void {
