@@ -12,7 +12,7 @@ import { foldTranscript } from '../../src/core/transcript.ts';
 import type { Branch } from '../../src/core/history.ts';
 import type { SessionRef, Store } from '../../src/store/store.ts';
 import { happen, happeningsOf, newborn } from '../support/random-history.ts';
-import type { PureSession } from '../support/pure-session.ts';
+import { callPart, PureSession, rulesWith, textPart } from '../support/pure-session.ts';
 import { seedOf } from '../support/seed.ts';
 import { openStore, postgresSchemas, sqliteFiles } from '../support/stores.ts';
 import { exportLines, importAll } from './kit.ts';
@@ -114,4 +114,65 @@ describe.each([[sqliteFiles, postgresSchemas], [postgresSchemas, sqliteFiles]] a
     }), runs);
     expect(Math.min(counts.atRest, counts.busy)).toBeGreaterThan(runs.numRuns / 20);
   }, 60_000);
+});
+
+/** A session of plain memory in one store, imported into another. */
+async function moved(pure: PureSession): Promise<{ readonly before: Seen; readonly after: Seen; readonly target: Store; readonly warnings: readonly string[]; readonly ref: SessionRef }> {
+  const [origin, target] = [await openStore(await sqliteFiles.newUrl()), await openStore(await sqliteFiles.newUrl())];
+  const ref = { tenant: 'acme', id: 'ses_1' };
+  await put(origin, pure, ref);
+  const [outcome] = await importAll(target, await exportLines(origin, ref), { tenant: 'acme' });
+  expect(outcome?.status).toBe('imported');
+  return { before: await see(origin, ref), after: await see(target, ref), target, warnings: outcome?.warnings ?? [], ref };
+}
+
+function answer(pure: PureSession, text: string): string {
+  pure.send(text);
+  const turnId = pure.session.turn?.id ?? '';
+  pure.claim();
+  pure.generated([textPart(`re: ${text}`)]);
+  return turnId;
+}
+
+describe('a whole session that is imported', () => {
+  it('has the branches that its origin has, and not those that were restored there', async () => {
+    const pure = new PureSession();
+    const first = answer(pure, 'one');
+    answer(pure, 'two');
+    pure.command(acceptRewind({ turnId: first }));
+    answer(pure, 'three');
+    const restored = [...pure.branches.keys()][0] ?? '';
+    pure.command(acceptRestore({ branchId: restored }), undefined, restored);
+    pure.command(acceptRewind({ turnId: first }));
+    const { before, after } = await moved(pure);
+    expect([after.branches.length, after.session.branches, after.branches.some(({ id }) => id === restored)]).toEqual([1, 1, false]);
+    expect([after.branches, after.session.rewound]).toEqual([before.branches, before.session.rewound]);
+  });
+
+  it('ends by inactivity, and is deleted, when its origin would have been', async () => {
+    const pure = new PureSession({ deleteAfterRestMs: 90_000 }, rulesWith({ endAfterInactivityMs: 60_000 }));
+    answer(pure, 'one');
+    const { before, after } = await moved(pure);
+    expect(before.session.endsAtMs).toBe(pure.nowMs + 60_000);
+    expect([after.session.endsAtMs, after.session.endAfterInactivityMs, after.session.deletesAtMs, after.session.fence]).toEqual([before.session.endsAtMs, 60_000, before.session.deletesAtMs, before.session.fence]);
+  });
+
+  it('says of calls that were open whether they may have run, withdraws what was asked, holds what waited, and leaves operations where they are', async () => {
+    const pure = new PureSession({ text: 'go' }, rulesWith({ parallelCalls: 1 }));
+    pure.claim();
+    pure.generated([callPart(0, 'pay'), callPart(1, 'pay'), callPart(2, 'pay', { needs: { type: 'approval' }, inputHash: 'h' }), callPart(3, 'look', { operation: { mode: 'detach' } })]);
+    pure.send('later');
+    const begun = pure.session.turn?.lastStep?.openCalls.filter(({ dispatchedFence, operationId }) => dispatchedFence !== undefined || operationId !== undefined).map(({ index }) => index) ?? [];
+    const { before, after, target, warnings, ref } = await moved(pure);
+    const added = after.entries.slice(before.entries.length);
+    const results = added.flatMap((entry) => (entry.kind === 'tool-results' ? entry.results : []));
+    expect([begun.length > 0 && begun.length < 4, results.map(({ outcome }) => outcome)]).toEqual([true, ['stopped', 'stopped', 'stopped', 'stopped']]);
+    expect(results.filter(({ mayHaveRun }) => mayHaveRun === true).map(({ index }) => index)).toEqual(begun);
+    expect(added.filter((entry) => entry.kind === 'action-resolved').map(({ resolution }) => resolution)).toEqual(['withdrawn']);
+    expect([after.session.queueHeld, after.session.queue.length, after.session.lastTurn?.reason]).toEqual([true, 1, 'stopped']);
+    const rows = (await target.listOperations(ref, { limit: 10 })).items;
+    expect(pure.operations.size).toBe(1);
+    expect([pure.operations.size, rows.map(({ status, worker }) => [status, worker])]).toEqual([rows.length, rows.map(() => ['cancelled', null])]);
+    expect(warnings[0]).toMatch(/^turn turn_\d+ was open; it ended here as stopped/);
+  });
 });
