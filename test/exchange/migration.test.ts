@@ -203,7 +203,8 @@ describe('LangGraph\'s checkpoints', () => {
     const calls = python.entries.flatMap((entry) => (entry.kind === 'assistant-step' ? entry.parts.flatMap((part) => (part.type === 'tool-call' ? [[part.toolName, part.input, part.problem]] : [])) : []));
     expect(calls).toEqual([['weather', { city: 'Rome', at: '2025-05-01T10:00:00+00:00' }, undefined], ['fly', null, 'the input is not JSON'], ['look', {}, undefined]]);
     expect(python.entries.flatMap((entry) => (entry.kind === 'tool-results' ? entry.results.map(({ outcome }) => outcome) : []))).toEqual(['done', 'failed', 'stopped']);
-    expect(JSON.stringify(python.entries)).toContain('gpt-5.1');
+    expect(python.session.usage).toEqual({ attempts: 3, inputTokens: 12, outputTokens: 5, cachedInputTokens: 0, reasoningTokens: 0 });
+    expect(python.entries.flatMap((entry) => (entry.kind === 'assistant-step' ? [[entry.attempt.model, entry.attempt.usage]] : []))).toEqual([['gpt-5.1', { inputTokens: 12, outputTokens: 5 }], [undefined, null], [undefined, null]]);
     const javascript = await read(store, 'javascript-1');
     expect([javascript.session.owner, shape(javascript.messages)]).toEqual(['local', [['user', ['weather in Oslo?']], ['assistant', ['step-start', 'tool-weather output-available', 'step-start', '3 degrees.']]]]);
     expect(shape((await read(store, 'inline')).messages)).toEqual([['user', ['hi']], ['assistant', ['step-start', 'hello']]]);

@@ -1,5 +1,5 @@
 import { Draft, type Change, type Circumstances } from '../draft.ts';
-import type { CallResult, FinishReason, MessageContent, SessionCreated, StepPart } from '../entry.ts';
+import type { AttemptRecord, CallResult, FinishReason, MessageContent, SessionCreated, StepPart } from '../entry.ts';
 import { invariant } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
 import { emptySession, type NewSession, type OpenCall } from '../session.ts';
@@ -37,6 +37,8 @@ export interface ImportedStep extends ImportedPlace {
   readonly finishReason: FinishReason;
   /** Results by call index, in any order, at most one for each call. A call without one ends as `stopped`. */
   readonly results: readonly CallResult[];
+  /** What the source says of the generation. Usage that it does not say is unknown. */
+  readonly attempt?: Pick<AttemptRecord, 'model'> & Partial<Pick<AttemptRecord, 'usage'>>;
   /** Kept with the entry of its results. */
   readonly resultsImported?: JsonObject;
 }
@@ -50,7 +52,7 @@ export interface ImportReply {
 /**
  * A new session out of a finished conversation: the same entries that the engine would have written, so that it can be shown,
  * continued, forked and exported like any other. Every call is answered (G8) and the session is at rest: nothing of it is ever run
- * again. A turn that does not end with an answer has ended as `stopped`. Usage is unknown and not guessed (G14). Breaks an
+ * again. A turn that does not end with an answer has ended as `stopped`. Usage that is not said is unknown and not guessed (G14). Breaks an
  * invariant when a result belongs to no call.
  */
 export function importSession(key: NewSession, command: ImportCommand, circumstances: Circumstances): Change<ImportReply> {
@@ -70,8 +72,8 @@ function importTurn(draft: Draft, { message, steps, imported }: ImportedTurn, { 
     const { atMs: at, messageId, ...content } = message;
     draft.copy({ kind: 'user-message', turnId, ...content, messageId: messageId ?? mintId('msg') }, later(at));
   }
-  for (const { parts, finishReason, results, atMs: at, imported: kept, resultsImported } of steps) {
-    const attempt = { id: mintId('att'), number: 1, startedAtMs: later(at), usage: null };
+  for (const { parts, finishReason, results, atMs: at, imported: kept, resultsImported, attempt: said } of steps) {
+    const attempt = { id: mintId('att'), number: 1, startedAtMs: later(at), usage: null, ...said };
     const { seq } = draft.copy({ kind: 'assistant-step', turnId, attempt, parts, finishReason, ...(kept === undefined ? {} : { imported: kept }) }, atMs);
     const calls = draft.session.turn?.lastStep?.openCalls ?? [];
     invariant(results.every(({ index }) => calls.some((call) => call.index === index)), `every imported result of step ${seq} belongs to one of its calls`);

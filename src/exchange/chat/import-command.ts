@@ -1,5 +1,5 @@
 import type { ImportCommand, ImportedStep, ImportedTurn } from '../../core/accept/import.ts';
-import type { CallResult, MessagePart, ToolCallPart } from '../../core/entry.ts';
+import type { CallResult, MessagePart, ToolCallPart, Usage } from '../../core/entry.ts';
 import { utf8Bytes, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { assistantMessage, toolMessage, userMessage, type ChatMessage } from './chat-messages.ts';
@@ -61,6 +61,7 @@ interface OpenStep {
   /** Of its message. */
   readonly place: number;
   readonly at: { readonly atMs?: number };
+  readonly attempt: Pick<ImportedStep, 'attempt'>;
   readonly parts: ImportedStep['parts'];
   readonly exported: ChatMessage;
   readonly calls: readonly ToolCallPart[];
@@ -134,7 +135,7 @@ class MessageReader {
         entryOf.push(entry + 1);
       }
       entries += step.calls.length > 0 ? 2 : 1;
-      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results, ...step.at, entry };
+      return { parts: step.parts, finishReason: step.calls.length > 0 ? 'tool-calls' : 'stop', results, ...step.at, ...step.attempt, entry };
     });
     const made = makeRecipe(turn.sources, exported);
     const { recipe, kept } = made === null ? { recipe: null, kept: new Map<number, readonly RecipeItem[]>() } : spreadRecipe(made, entryOf);
@@ -165,7 +166,7 @@ class MessageReader {
     const parts = stepParts(source, place, warn);
     const calls = parts.filter((part) => part.type === 'tool-call');
     const exported = assistantMessage(parts);
-    this.#turn.steps.push({ place, at, parts, exported, calls, results: new Map() });
+    this.#turn.steps.push({ place, at, attempt: langChainAttempt(source['langchain']), parts, exported, calls, results: new Map() });
     this.#turn.sources.push({ source, exported });
   }
 
@@ -189,4 +190,20 @@ class MessageReader {
     step.results.set(index, { result, exported });
     this.#turn?.sources.push({ source, exported });
   }
+}
+
+/** What LangChain says of a generation: its model, and its usage as the provider counted it. */
+function langChainAttempt(said: JsonValue | undefined): Pick<ImportedStep, 'attempt'> {
+  if (!isObject(said)) return {};
+  const { usage_metadata: usage, response_metadata: response } = said;
+  const model = isObject(response) ? (response['model_name'] ?? response['model']) : undefined;
+  const attempt = { ...(typeof model === 'string' ? { model } : {}), ...(isObject(usage) ? { usage: usageOf(usage) } : {}) };
+  return Object.keys(attempt).length === 0 ? {} : { attempt };
+}
+
+function usageOf({ input_tokens: inputTokens, output_tokens: outputTokens, input_token_details: inputDetails, output_token_details: outputDetails }: JsonObject): Usage {
+  const counted = {
+    inputTokens, outputTokens, cachedInputTokens: isObject(inputDetails) ? inputDetails['cache_read'] : undefined, reasoningTokens: isObject(outputDetails) ? outputDetails['reasoning'] : undefined,
+  };
+  return Object.fromEntries(Object.entries(counted).filter(([, tokens]) => typeof tokens === 'number' && Number.isSafeInteger(tokens) && tokens >= 0));
 }
