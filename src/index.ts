@@ -11,6 +11,8 @@ export { createHoldfast, localPrincipal, type CreateSessionOptions, type DrainOp
 export type { Exchange, ImportOptions } from './library/exchange.ts';
 export type { ExportFormat } from './exchange/export-lines.ts';
 export type { LineOutcome } from './exchange/line-outcome.ts';
+export type { SessionLine } from './exchange/session-lines.ts';
+export type { StateLine } from './exchange/state-lines.ts';
 export { postgres, type PostgresOptions, type StoreSource } from './store-url.ts';
 export { listen, type ListenOptions } from './server/listen.ts';
 export type { Authenticate } from './server/app.ts';

@@ -5,6 +5,7 @@ import type { Entry } from '../core/entry.ts';
 import { isRefusal } from '../core/errors.ts';
 import { canonicalJson, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
+import type { Operation } from '../core/operation.ts';
 import { wholeIdsOf } from '../core/redact.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { badLine, type ImportHost, type LineOutcome } from './line-outcome.ts';
@@ -30,7 +31,7 @@ export async function importWholeSession(line: number, given: WholeSession, { ne
   const created = await create(ref, change, store);
   if (created === 'there') return (await existing(line, given.id, ref, session, store)) ?? badLine(line, 'somebody else made and deleted a session of this id meanwhile');
   if (created !== null) return badLine(line, created);
-  await storeWholes(ref, session, store);
+  await storeWholes(ref, session.wholes, wholeIdsIn(session.entries, session.operations), store);
   return { line, status: 'imported', id: given.id, sessionId: ref.id, warnings: [...warnings, ...leftBehind(change.reply)] };
 }
 
@@ -53,17 +54,24 @@ async function create(ref: SessionRef, change: Change<ImportLogReply>, store: St
 }
 
 /** The session that has the id already: null: none has it. It is the same when its log begins with the one that is imported; what was redacted in one of them counts as the same. */
-async function existing(line: number, id: string, ref: SessionRef, { entries, ...rest }: WholeSession, store: Store): Promise<LineOutcome | null> {
+async function existing(line: number, id: string, ref: SessionRef, { entries, operations, wholes }: WholeSession, store: Store): Promise<LineOutcome | null> {
   const session = await store.readSession(ref);
   if (session === null) return null;
+  const named = new Set<string>();
   for (let at = 0; at < entries.length; at += pageEntries) {
     const page = await store.readEntries(ref, { afterSeq: at, limit: pageEntries });
+    for (const wholeId of wholeIdsIn(page, [])) named.add(wholeId);
     const differs = entries.slice(at, at + pageEntries).find((entry, place) => !isSame(entry, page[place]));
     if (differs === undefined) continue;
     const where = page.some(({ seq }) => seq === differs.seq) ? `it is another from entry ${differs.seq} on` : `it ends before entry ${differs.seq}: an earlier state of this one`;
     return badLine(line, `session ${ref.id} is there already, and ${where}; delete it first, or import with new ids`);
   }
-  await storeWholes(ref, { entries, ...rest }, store);
+  for (const operation of operations) {
+    const here = await store.readOperation({ tenant: ref.tenant, id: operation.id });
+    if (here !== null) for (const wholeId of wholeIdsIn([], [here])) named.add(wholeId);
+  }
+  // Named by what is here: what has been removed from it since does not come back.
+  await storeWholes(ref, wholes, named, store);
   return { line, status: 'exists', id, sessionId: ref.id, warnings: [] };
 }
 
@@ -106,9 +114,12 @@ function clientMessageIds(entries: readonly Entry[]): readonly string[] {
   return [...new Set(entries.flatMap((entry) => ((entry.kind === 'user-message' || entry.kind === 'message-queued') && !/^msg_[0-9a-z]{26}$/.test(entry.messageId) ? [entry.messageId] : [])))];
 }
 
-/** Those that the log names: what was removed from it does not come back. */
-async function storeWholes(ref: SessionRef, { entries, operations, wholes }: Pick<WholeSession, 'entries' | 'operations' | 'wholes'>, store: Store): Promise<void> {
-  const named = new Set([...entries.flatMap(wholeIdsOf), ...operations.flatMap(({ result }) => result?.wholeId ?? [])]);
+/** Ids under which wholes of results are kept that a log or operations name. */
+function wholeIdsIn(entries: readonly Entry[], operations: readonly Pick<Operation, 'result'>[]): ReadonlySet<string> {
+  return new Set([...entries.flatMap(wholeIdsOf), ...operations.flatMap(({ result }) => result?.wholeId ?? [])]);
+}
+
+async function storeWholes(ref: SessionRef, wholes: WholeSession['wholes'], named: ReadonlySet<string>, store: Store): Promise<void> {
   for (const { id, body } of wholes) if (named.has(id)) await store.storeWholeResult({ ref, id, body });
 }
 

@@ -85,6 +85,18 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
     expect(await store.readWholeResult({ tenant: 'default', id }, wholeId ?? '')).not.toBeNull();
   });
 
+  it('does not bring back what was redacted here since, when it is imported again', async () => {
+    const { lines, id } = await recorded(await newUrl());
+    await using target = await open(await newUrl());
+    await collect(target.import(lines));
+    const session = await target.sessions.get(id);
+    const results = (await session.entries()).find(({ kind }) => kind === 'tool-results');
+    await session.redact(results?.seq ?? 0);
+    expect((await collect(target.import(lines)))[0]?.status).toBe('exists');
+    expect(await target.store.readWholeResult({ tenant: 'default', id }, read(lines[0]).wholes?.[0]?.id ?? '')).toBeNull();
+    expect((await collect(target.export(id)))[0]).not.toContain('xxxx');
+  });
+
   it('is copied beside itself with new ids, its operations too, and without the external id that its origin has', async () => {
     const url = await newUrl();
     await using holdfast = await open(url, [[{ call: 'index', input: {} }], 'started', 'done']);
