@@ -16,6 +16,7 @@ import type { System } from './core/system.ts';
 import { Feed } from './feed/feed.ts';
 import { sessionView, type SessionView } from './feed/session-view.ts';
 import { readUsage, type UsageReport } from './feed/usage-view.ts';
+import { exchangeOf, type Exchange } from './library/exchange.ts';
 import { found, value, type HandleHost, type SendOptions } from './library/handle-host.ts';
 import { SessionHandle } from './library/handles.ts';
 import { simulate, type SimulateOptions, type Simulation } from './library/simulate.ts';
@@ -23,6 +24,7 @@ import { StateHandle, type StateIdentityOptions } from './library/state-handle.t
 import { TurnHandle } from './library/turn-handle.ts';
 import { TurnWaiters } from './library/turn-waiters.ts';
 import { createApp, type Authenticate } from './server/app.ts';
+import { entryProblem } from './server/entry-schema.ts';
 import { McpConnections } from './mcp/mcp-connections.ts';
 import { requireBudgets, SpentBudgets, type Budgets } from './store/spent-budgets.ts';
 import { servesStore } from './store/outdated.ts';
@@ -85,8 +87,8 @@ export interface UsageQuery {
   readonly to?: string | undefined;
 }
 
-/** A running Holdfast: sessions, and the same over HTTP. */
-export interface Holdfast extends AsyncDisposable {
+/** A running Holdfast: sessions, and the same over HTTP; and sessions as lines of a file. */
+export interface Holdfast extends AsyncDisposable, Exchange {
   readonly sessions: {
     /** Creates a session, or finds the one with the same external id; with `transaction` as part of that. Throws `RefusedError`, and what {@link SendOptions} says. */
     create(options: CreateSessionOptions, call?: SendOptions): Promise<SessionHandle & { readonly created: boolean; readonly firstTurn: TurnHandle | null }>;
@@ -207,6 +209,7 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     usage: async ({ owner, ...range } = {}) => found(await readUsage(store, { tenant: localPrincipal.tenant, owner }, range)),
     simulate: (given) => simulate({ handles, principal: localPrincipal, generate: (generation) => generateBeside(system.clock, generation), create: (session) => sessionsOf(handles).create(session) }, given),
     state: (of) => new StateHandle(commands, of, localPrincipal),
+    ...exchangeOf(commands, localPrincipal, entryProblem),
     fetch,
     handlers: { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler },
     store,

@@ -21,7 +21,7 @@ const exceptions: readonly Exception[] = [
 /** Files (`src/a.ts`) and functions (`src/a.ts#name`) that are too long already -> their lines, which may only shrink. */
 const ratchet: Readonly<Record<string, number>> = {};
 
-const rooms = ['core', 'store', 'store/conformance', 'store/sqlite', 'store/postgres', 'agent', 'mcp', 'commands', 'feed', 'library', 'worker', 'server'];
+const rooms = ['core', 'store', 'store/conformance', 'store/sqlite', 'store/postgres', 'agent', 'mcp', 'commands', 'feed', 'exchange', 'library', 'worker', 'server'];
 const faces = ['protocols', 'client', 'testing', 'demo', 'cli'];
 const rootFiles = ['index.ts', 'create-holdfast.ts', 'store-url.ts', 'system.ts'];
 const all = [...rooms, ...faces, ...rootFiles];
@@ -38,9 +38,10 @@ const arrows: Architecture['arrows'] = {
   mcp: ['core', 'agent'],
   commands: ['core', 'store', 'agent'],
   feed: ['core', 'store'],
-  library: ['core', 'store', 'commands', 'feed', 'agent'],
+  library: ['core', 'store', 'commands', 'feed', 'agent', 'exchange'],
+  exchange: ['core', 'store', 'commands'], // what goes out as lines of a file, and comes in
   worker: ['core', 'store', 'agent', 'mcp'],
-  server: ['core', 'store', 'commands', 'feed', 'agent', 'system.ts'],
+  server: ['core', 'exchange', 'store', 'commands', 'feed', 'agent', 'system.ts'],
   protocols: ['core', 'feed', 'commands', 'agent'],
   client: ['core'],
   testing: allBut('cli', 'server'),

@@ -58,6 +58,8 @@ export interface Change<Reply> {
   readonly stateRows?: readonly ScopeChange[];
   /** Everything of the session is removed. */
   readonly deletesSession: boolean;
+  /** What its entries say happened elsewhere, and was told of and counted there: no events are kept for hooks, and no counter of this day grows. */
+  readonly imported?: true;
   readonly reply: Reply;
 }
 

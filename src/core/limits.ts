@@ -13,6 +13,8 @@ export const limits = {
   contextVersionCharsMax: 255,
   /** What is asked for with a compaction. */
   compactionInstructionsCharsMax: 4_000,
+  /** All lines of one whole session that is imported, in UTF-16 units. */
+  importSessionCharsMax: 268_435_456,
   /** Sessions, and other listed things, on one page. */
   pageItemsDefault: 50,
   pageItemsMax: 100,

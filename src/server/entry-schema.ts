@@ -171,3 +171,11 @@ export const entrySchema = z.discriminatedUnion('kind', [
     ...head, kind: z.literal('node-entered'), node: z.string(), from: z.string().nullable(), by: z.enum(['start', 'tool', 'api']), turnId: optionalText, callKey: optionalText, reason: optionalText, forced: yes,
   }),
 ]) satisfies z.ZodType<Entry>;
+
+/** Says what is wrong with a value that should be an entry, and where in it, as `.parts.0.text: …`; null: it is one. */
+export function entryProblem(value: unknown): string | null {
+  const parsed = entrySchema.safeParse(value);
+  if (parsed.success) return null;
+  const [issue] = parsed.error.issues;
+  return `${(issue?.path ?? []).map((step) => `.${String(step)}`).join('')}: ${issue?.message ?? 'not valid'}`;
+}

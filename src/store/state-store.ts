@@ -14,6 +14,13 @@ export interface ScopeRef {
   readonly scopeText: string;
 }
 
+export interface ScopePage {
+  /** `lastVersion`: versions up to it have been used. */
+  readonly items: readonly { readonly scopeText: string; readonly lastVersion: number }[];
+  /** `after` of the next page; null at the end. */
+  readonly nextCursor: string | null;
+}
+
 /** Changes what scopes beside sessions hold, as `core/state-world.ts` says. `reply` is what a repetition of the request is given. */
 export type StateTransition<Reply> = (loaded: LoadedState) => { readonly rows: readonly ScopeChange[]; readonly reply: Reply } | Refusal;
 
@@ -39,6 +46,8 @@ export interface StateStore {
   readMarks(ref: SessionRef, range: MarkRange): Promise<readonly Mark[]>;
   /** The entries at these seqs, in the order of the log; what is not there is left out. */
   readEntriesAt(ref: SessionRef, seqs: readonly number[]): Promise<readonly Entry[]>;
+  /** The scopes beside sessions that were ever written, each once, in an order of the store's own. */
+  listScopes(page: { readonly tenant: string; readonly limit: number; readonly after?: string | undefined }): Promise<ScopePage>;
   /** Keys of a scope beside sessions that have a value, in no order. At most as many as a scope may have. */
   readKeys(scope: ScopeRef): Promise<readonly string[]>;
   /** The values of these keys, in no order; what is not there is left out. */
@@ -50,4 +59,10 @@ export interface StateStore {
 /** What the rows of a scope are found by: SHA-256 of its text, which may be longer than what an index takes. */
 export function scopeKeyOf(scopeText: string): string {
   return createHash('sha256').update(scopeText).digest('base64url');
+}
+
+/** A page of scopes, of rows in the order of their keys, of which there is one more than asked for where there are more. */
+export function scopePage(rows: readonly { readonly scopeKey: string; readonly scopeText: string; readonly lastVersion: number }[], limit: number): ScopePage {
+  const shown = rows.slice(0, limit);
+  return { items: shown.map(({ scopeText, lastVersion }) => ({ scopeText, lastVersion })), nextCursor: rows.length > limit ? (shown.at(-1)?.scopeKey ?? null) : null };
 }

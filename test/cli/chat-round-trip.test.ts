@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chatConversation } from '../../src/cli/chat/chat-conversation.ts';
-import { importCommand } from '../../src/cli/chat/import-command.ts';
-import { readConversation } from '../../src/cli/chat/read-conversation.ts';
+import { chatConversation } from '../../src/exchange/chat/chat-conversation.ts';
+import { importCommand } from '../../src/exchange/chat/import-command.ts';
+import { readConversation } from '../../src/exchange/chat/read-conversation.ts';
+import { parseLine } from '../../src/exchange/parse-line.ts';
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
+import { redactEntry } from '../../src/core/redact.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
 import { InvariantError } from '../../src/core/errors.ts';
 import type { JsonObject } from '../../src/core/json.ts';
@@ -17,7 +19,9 @@ interface Imported {
 }
 
 function imported(line: unknown): Imported {
-  const read = readConversation(typeof line === 'string' ? line : JSON.stringify(line));
+  const parsed = parseLine(typeof line === 'string' ? line : JSON.stringify(line));
+  if (typeof parsed === 'string') throw new Error(parsed);
+  const read = readConversation(parsed);
   if (read.kind === 'bad') throw new Error(read.message);
   const { command, warnings } = importCommand(read.conversation, { agent: 'demo', owner: 'local' });
   let minted = 0;
@@ -140,7 +144,38 @@ describe('a conversation that is imported', () => {
       'message 2: this result answers no open call ("c9"); it is kept and not shown',
       'message 3: the arguments of a call are not JSON, or nest deeper than 64; they are kept as text',
       'message 4: the role "critic" is unknown; it is kept and not shown',
+      'message 3: the call "c1" has no result; it ended as stopped',
     ]);
+  });
+
+  it('loses with a redaction all that was kept of what is removed, and nothing else', () => {
+    const once = imported({ id: 'a', messages: [user([{ type: 'text', text: 'secret', odd: 'secret' }], { note: 'secret' }), { role: 'critic', content: 'secret' }, { ...calls(['c1', 'f', '{}']), extra: 'call' }, result('c1', 'x', { extra: 'result' }), says('2', { extra: 'answer' })] });
+    const redacted = once.entries.map((entry) => (entry.kind === 'user-message' ? redactEntry(entry, { atMs: 1, by: 'ada' }) : entry));
+    expect(JSON.stringify(once.entries).match(/secret/g)?.length).toBeGreaterThan(3);
+    expect(JSON.stringify(redacted)).not.toContain('secret');
+    expect(exported({ ...once, entries: redacted })['messages']).toEqual([user('[redacted]'), { ...calls(['c1', 'f', '{}']), extra: 'call' }, result('c1', 'x', { extra: 'result' }), says('2', { extra: 'answer' })]);
+  });
+
+  it('comes out as it went in when it was imported by a version that kept it all with the end of the turn', () => {
+    const once = imported({ id: 'a', messages: [user('1'), says('2')] });
+    const older = once.entries.map((entry) => (entry.kind === 'turn-ended' ? { ...entry, imported: { messages: [{ of: 0, set: { name: 'Ada' } }, { message: { role: 'critic', content: 'x' } }, 1] } } : entry));
+    expect(exported({ ...once, entries: older })['messages']).toEqual([user('1', { name: 'Ada' }), { role: 'critic', content: 'x' }, says('2')]);
+  });
+
+  it('names every malformed call and message, and keeps all of them', () => {
+    const malformed = [
+      { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { arguments: '{}' } }, { id: 'c2', type: 'function', function: { name: 'f', arguments: '{"a"' } }, { id: 'c3' }] },
+      result('c2', 'ok'), result('c7', 'nobody asked'), { role: 'function', name: 'g', content: 'old' }, { role: 'assistant', content: null, function_call: { arguments: '{}' } },
+      { role: 'assistant', content: null, tool_calls: 'none' }, { role: 'robot', content: 'x' }, { content: 'y' }, 7,
+    ];
+    const once = imported({ id: 'a', messages: [user('1'), ...malformed] });
+    expect(once.warnings).toEqual([
+      'message 2: a call names no tool; it is kept and not shown', 'message 2: the arguments of a call are not JSON, or nest deeper than 64; they are kept as text', 'message 2: a call names no tool; it is kept and not shown',
+      'message 4: this result answers no open call ("c7"); it is kept and not shown', 'message 5: this result answers no open call ("g"); it is kept and not shown', 'message 6: a call names no tool; it is kept and not shown',
+      'message 7: its tool_calls is no list; it is kept and not shown', 'message 8: the role "robot" is unknown; it is kept and not shown', 'message 9: the role null is unknown; it is kept and not shown',
+      'message 10: it is no object; it is kept and not shown',
+    ]);
+    expect(exported(once)['messages']).toEqual([user('1'), ...malformed]);
   });
 
   it('says which numbers lose digits', () => {
@@ -158,7 +193,8 @@ describe('a conversation that is imported', () => {
     ['{"id":{},"messages":[]}', 'id is neither'], ['{"id":"","messages":[]}', 'id is empty'], [`{"id":"${'x'.repeat(249)}","messages":[]}`, 'id is longer than 248'],
     [`{"id":"a","messages":[],"deep":${'['.repeat(65)}${']'.repeat(65)}}`, 'it nests deeper than 64'], ['{"id":"a","messages":[],"n":1e999}', 'the number 1e999 is too large'],
   ])('is refused with a reason: %.40s', (text, reason) => {
-    expect(readConversation(text)).toMatchObject({ kind: 'bad', message: expect.stringContaining(reason) as string });
+    const parsed = parseLine(text);
+    expect(typeof parsed === 'string' ? { kind: 'bad', message: parsed } : readConversation(parsed)).toMatchObject({ kind: 'bad', message: expect.stringContaining(reason) as string });
   });
 
   it('comes out as it went in, whatever well-formed conversation it is', () => {

@@ -129,8 +129,22 @@ describe('export', () => {
   it('gives UIMessages and whole sessions', async () => {
     const { cwd, file } = await files(JSON.stringify(good[0]));
     await runCli(['import', file], { cwd });
-    expect(await exportedLines(cwd, '--format', 'ui')).toMatchObject([{ id: expect.stringMatching(/^ses_/) as string, messages: [{ role: 'user', parts: [{ type: 'text', text: 'hi' }] }, { role: 'assistant' }] }]);
+    expect(await exportedLines(cwd, '--format', 'ui')).toMatchObject([{ id: 'plain', messages: [{ role: 'user', parts: [{ type: 'text', text: 'hi' }] }, { role: 'assistant' }] }]);
     expect(await exportedLines(cwd, '--format', 'session')).toMatchObject([{ session: { externalId: 'import:plain' }, entries: [{ kind: 'session-created' }, { kind: 'user-message' }, { kind: 'assistant-step' }, { kind: 'turn-ended' }] }]);
+  });
+
+  it('of whole sessions and state is all of a store, which another is made of; UIMessages come in too', async () => {
+    const { cwd } = await files('');
+    await runCli(['send', 'new', 'weather in Oslo'], { cwd });
+    expect(await runCliJson(['export', '--format', 'session', '--state', '--out', 'all.jsonl'], { cwd })).toEqual([{ sessions: 1, out: 'all.jsonl' }]);
+    const whole = await readFile(path.join(cwd, 'all.jsonl'), 'utf8');
+    expect((await runCli(['import', 'all.jsonl', '--store', 'sqlite:other.db'], { cwd })).stdout).toMatch(/^1 imported, 0 there already, 0 bad/);
+    expect((await runCli(['export', '--format', 'session', '--state', '--store', 'sqlite:other.db'], { cwd })).stdout).toBe(whole);
+    expect(await runCli(['doctor', '--store', 'sqlite:other.db'], { cwd })).toMatchObject({ code: 0 });
+    const ui = JSON.stringify({ id: 'ui', messages: [{ id: 'm1', role: 'user', parts: [{ type: 'text', text: 'hi' }] }, { id: 'm2', role: 'assistant', parts: [{ type: 'step-start' }, { type: 'reasoning', text: 'hm' }, { type: 'text', text: 'ho' }, { type: 'data-x', data: 1 }] }] });
+    await writeFile(path.join(cwd, 'ui.jsonl'), ui);
+    expect((await runCli(['import', 'ui.jsonl', '--store', 'sqlite:other.db'], { cwd })).stderr).toBe('line 1: message 2: a part of type "data-x" has no place here; it is kept and not shown\n');
+    expect((await runCli(['export', 'import:ui', '--format', 'ui', '--store', 'sqlite:other.db'], { cwd })).stdout).toBe(`${ui}\n`);
   });
 
   it('gives what was said here in a form that can be imported elsewhere', async () => {

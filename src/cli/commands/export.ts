@@ -1,28 +1,17 @@
 import { once } from 'node:events';
 import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Option, type Command } from 'commander';
-import type { Entry } from '../../core/entry.ts';
-import type { Session } from '../../core/session.ts';
-import { foldTranscript } from '../../core/transcript.ts';
-import { sessionView } from '../../feed/session-view.ts';
-import { chatConversation } from '../chat/chat-conversation.ts';
+import { exportLines, type ExportFormat } from '../../exchange/export-lines.ts';
+import { stateLines } from '../../exchange/state-lines.ts';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { openExistingStore } from '../open-store.ts';
 import { progressBar } from '../progress-bar.ts';
-import { allSessionIds, findSession, readWholeLog } from '../session-reader.ts';
+import { allSessionIds, findSession } from '../session-reader.ts';
 import { note, print, printJson } from '../terminal.ts';
 
-const formats = {
-  /** OpenAI's chat format: `{id, messages}`. */
-  openai: chatConversation,
-  /** Messages as the AI SDK's `UIMessage`: `{id, messages}`. */
-  ui: (session: Session, entries: readonly Entry[]) => ({ id: session.id, messages: foldTranscript(entries, session.visible) }),
-  /** The session and its whole log: `{session, entries}`. */
-  session: (session: Session, entries: readonly Entry[]) => ({ session: sessionView(session), entries }),
-} as const;
-
 interface ExportOptions extends CommonOptions {
-  readonly format: keyof typeof formats;
+  readonly format: ExportFormat;
+  readonly state?: true;
   readonly out?: string;
 }
 
@@ -33,27 +22,33 @@ const manySessions = 20;
 export function exportCommand(): Command {
   return storeCommand('export', 'write sessions as JSON lines')
     .argument('[session...]', 'ids or external ids (default: all sessions)')
-    .addOption(new Option('--format <format>', 'openai: chat format; ui: UIMessages; session: the session and its log').choices(Object.keys(formats)).default('openai'))
+    .addOption(new Option('--format <format>', 'openai: chat format; ui: UIMessages; session: whole sessions, to be imported again').choices(['openai', 'ui', 'session']).default('openai'))
+    .option('--state', 'also all state beside sessions: of agents, subjects and actors')
     .option('--out <file>', 'write to this file; it appears when it is complete (default: stdout)')
     .action(run);
 }
 
-async function run(named: readonly string[], { store, json, format, out }: ExportOptions): Promise<void> {
+async function run(named: readonly string[], { store, json, format, state, out }: ExportOptions): Promise<void> {
   await using holdfast = await openExistingStore(store);
   // Named sessions are looked for first, so that a wrong name writes nothing.
   const ids = named.length === 0 ? await allSessionIds(holdfast.store) : await Promise.all(named.map(async (id) => (await findSession(holdfast, id)).id));
   const progress = progressBar('sessions', ids.length, { shown: json !== true && ids.length >= manySessions });
   const target = out === undefined ? null : new OutFile(out);
+  const write = (line: string): Promise<void> => (target === null ? print(`${line}\n`) : target.write(`${line}\n`));
   let written = 0;
+  const leftOut = new Map<string, number>();
+  const onLeftOut = (kind: string): void => void leftOut.set(kind, (leftOut.get(kind) ?? 0) + 1);
   try {
     for (const id of ids) {
-      const session = await holdfast.store.readSession({ tenant: 'default', id });
+      let lines = 0;
+      for await (const line of exportLines(holdfast.store, { tenant: 'default', id }, format, onLeftOut)) {
+        await write(line);
+        lines += 1;
+      }
       progress.advance();
-      if (session === null) continue; // deleted meanwhile
-      const line = `${JSON.stringify(formats[format](session, await readWholeLog(holdfast.store, session)))}\n`;
-      await (target === null ? print(line) : target.write(line));
-      written += 1;
+      if (lines > 0) written += 1; // else deleted meanwhile
     }
+    if (state === true) for await (const line of stateLines(holdfast.store, 'default')) await write(line);
     await target?.finish();
   } catch (error) {
     target?.discard();
@@ -61,6 +56,7 @@ async function run(named: readonly string[], { store, json, format, out }: Expor
   } finally {
     progress.stop();
   }
+  if (leftOut.size > 0) note(`the format ${format} has no place for: ${[...leftOut].map(([kind, count]) => `${count} × ${kind}`).join(', ')} (--format session keeps everything)`);
   if (out === undefined) return;
   if (json === true) await printJson({ sessions: written, out });
   else note(`${written} ${written === 1 ? 'session' : 'sessions'} written to ${out}`);

@@ -1,6 +1,7 @@
-import type { Entry, EntryOf } from '../../core/entry.ts';
+import type { Entry } from '../../core/entry.ts';
 import { entryFormats } from '../../core/entry-format.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
+import { callFaults } from '../../core/log-faults.ts';
 import { project } from '../../core/project.ts';
 import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
 import type { SessionRows } from '../../store/administration.ts';
@@ -21,7 +22,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
   return [
     ...columnFindings(columns, session).map((message) => found('row_mismatch', message)),
     ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
-    ...callFindings(session, entries).map((message) => found('call_results', message)),
+    ...callFaults(entries, session.turn?.lastStep?.seq ?? null).map((message) => found('call_results', message)),
     ...compactionFindings(entries).map((message) => found('compaction', message)),
     ...stuckFindings(columns, session).map((message) => found('stuck', message)),
     ...examineWork(session, entries, work),
@@ -75,25 +76,6 @@ function turnFromLog(turn: Session['turn']): JsonValue {
   return { ...rest, lastStep: lastStep === null ? null : { ...lastStep, openCalls } } as unknown as JsonValue;
 }
 
-/** Each call has exactly one result; only the step that a turn stands at may still wait for its own (G8). */
-function callFindings(session: Session, entries: readonly Entry[]): readonly string[] {
-  const steps = new Map<number, readonly number[]>();
-  const messages: string[] = [];
-  for (const entry of entries) {
-    if (entry.kind === 'assistant-step') steps.set(entry.seq, callIndexes(entry));
-    if (entry.kind !== 'tool-results') continue;
-    const calls = steps.get(entry.stepSeq);
-    const answered = entry.results.map(({ index }) => index).sort((left, right) => left - right);
-    steps.delete(entry.stepSeq);
-    if (calls === undefined) messages.push(`entry ${entry.seq} answers step ${entry.stepSeq}, which is no step or is answered already`);
-    else if (calls.join() !== answered.join()) messages.push(`step ${entry.stepSeq} has the calls ${calls.join(', ')}; entry ${entry.seq} answers ${answered.join(', ')}`);
-  }
-  for (const [seq, calls] of steps) {
-    if (calls.length > 0 && session.turn?.lastStep?.seq !== seq) messages.push(`the calls ${calls.join(', ')} of step ${seq} have no result`);
-  }
-  return messages;
-}
-
 /** A summary stands for what is before it, with calls and their results on one side; what it keeps are messages (G8). */
 function compactionFindings(entries: readonly Entry[]): readonly string[] {
   return entries.flatMap((entry): readonly string[] => {
@@ -107,10 +89,6 @@ function compactionFindings(entries: readonly Entry[]): readonly string[] {
       ...(notKept === undefined ? [] : [`entry ${seq} keeps entry ${notKept}, which is no message that it stands for`]),
     ];
   });
-}
-
-function callIndexes(step: EntryOf<'assistant-step'>): readonly number[] {
-  return step.parts.flatMap((part) => (part.type === 'tool-call' && part.providerExecuted !== true ? [part.index] : [])).sort((left, right) => left - right);
 }
 
 /** Work that is to be done has somebody who does it, or a time at which somebody looks (G7). */

@@ -6,6 +6,7 @@ import { compactionRoutes } from './compaction.ts';
 import { documentationRoutes } from './documentation.ts';
 import { entryRoutes } from './entries.ts';
 import { eventRoutes } from './events.ts';
+import { exportRoutes } from './export.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { messageRoutes } from './messages.ts';
@@ -24,6 +25,7 @@ export const routeTable: readonly Route[] = [
   ...messageRoutes,
   ...entryRoutes,
   ...eventRoutes,
+  ...exportRoutes,
   ...turnRoutes,
   ...historyRoutes,
   ...nodeRoutes,

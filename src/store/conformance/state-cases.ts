@@ -109,6 +109,23 @@ export const stateCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'the scopes of a tenant are listed, each once, in pages, with the last version that each has used',
+    run: async (kit) => {
+      const { expect, store } = kit;
+      const texts = Array.from({ length: 7 }, (_, number) => actorScope(`listed ${number}`));
+      for (const [number, text] of texts.entries()) for (let times = 0; times <= number; times += 1) await change(kit, text, { op: 'set', key: 'k', value: times }, { tenant: 'lists' });
+      const found: { scopeText: string; lastVersion: number }[] = [];
+      for (let after: string | null | undefined; after !== null;) {
+        const page = await store.state.listScopes({ tenant: 'lists', limit: 3, after });
+        expect(page.items.length <= 3).toBe(true);
+        found.push(...page.items);
+        after = page.nextCursor;
+      }
+      expect(found.sort((left, right) => left.lastVersion - right.lastVersion)).toEqual(texts.map((scopeText, number) => ({ scopeText, lastVersion: number + 1 })));
+      expect(await store.state.listScopes({ tenant: 'lists no other', limit: 3 })).toEqual({ items: [], nextCursor: null });
+    },
+  },
+  {
     name: 'a scope takes a thousand keys and no more, until one is deleted or expires',
     run: async (kit) => {
       const { expect, store } = kit;

@@ -11,7 +11,7 @@ import type { Idempotency } from '../store.ts';
 import type { Dialect } from './dialect.ts';
 import type { Statement } from './open-database.ts';
 import { changingValues } from './session-rows.ts';
-import { countPart, countText, groupCountText, keepingStatements, type CountPart } from './usage-rows.ts';
+import { countPart, countText, groupCountText, importedCountPart, keepingStatements, type CountPart } from './usage-rows.ts';
 
 /** A reply to keep under a key, with the commit. */
 export interface ReplyToKeep {
@@ -157,8 +157,8 @@ export class ChangeWriter {
   #parts<Reply>({ commitId, change, entries, replies }: Write<Reply>): readonly Part[] {
     const { outcomes = [], operations = [], cancels = [], session } = change;
     const restored = change.branches?.restored ?? [];
-    // What a fork copies happened in its origin, and was told of then.
-    const events = entries.filter(({ kind, copied }) => this.#outboxKinds.has(kind) && copied !== true);
+    // What a fork copies, or an import brings, happened in its origin, and was told of then.
+    const events = change.imported === true ? [] : entries.filter(({ kind, copied }) => this.#outboxKinds.has(kind) && copied !== true);
     const begun = operations.map((operation) => (cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation));
     const all: readonly Part[] = [
       { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, mark, body', types: ['bigint', 'text', 'text', 'text'], rows: entries.map((entry) => [entry.seq, commitId, markOf(entry), JSON.stringify(entry)]) },
@@ -180,7 +180,9 @@ export class ChangeWriter {
       { kind: 'insert', name: 'creations', table: 'idempotency', columns: replyColumns, types: replyTypes, rows: replies.filter(({ sessionId }) => sessionId === '').map(replyValues), isTenants: true },
       { kind: 'insert', name: 'events', table: 'outbox', columns: 'seq, kind, at_ms', types: ['bigint', 'text', 'bigint'], rows: events.map(({ seq, kind, atMs }) => [seq, kind, atMs]) },
       // After the session's row, so that whoever waits for a counter has nothing that its holder waits for.
-      countPart(session, entries),
+      change.imported === true ? importedCountPart(session, entries) : countPart(session, entries),
+      // They are in the log again.
+      ...(change.imported === true ? [{ kind: 'drop', name: 'kept_usage', table: 'usage_kept' } as const] : []),
     ];
     return all.filter((part) => part.kind === 'drop' || part.rows.length > 0);
   }

@@ -8,7 +8,7 @@ import type { StateItem, StateWrite } from '../../core/state.ts';
 import { addsNone, askedBy, stateRanges, visibleState, type VisibleState } from '../../core/state-reading.ts';
 import type { LoadedScope, LoadedState, ScopeChange } from '../../core/state-world.ts';
 import { StoreError } from '../store-error.ts';
-import { scopeKeyOf, type StateChangeRequest, type StateChangeResult, type StateStore } from '../state-store.ts';
+import { scopeKeyOf, scopePage, type StateChangeRequest, type StateChangeResult, type StateStore } from '../state-store.ts';
 import type { Database, Row, Statement } from './open-database.ts';
 import { isTaken, mayHaveLanded } from './postgres-errors.ts';
 import { entryOf, marksOf } from './session-rows.ts';
@@ -100,6 +100,10 @@ export function postgresState({ database, statements, nowMs, use }: PostgresStat
     readMarks: ({ tenant, id }, { from, before }) => use(async () => marksOf(await database.run(statements.get('marks', tenant, id, from, before)))),
     readLastMarks: (session, ranges) => use(() => lastMarks(session, ranges, { statements, send: (statement) => database.run(statement) })),
     readEntriesAt: ({ tenant, id }, seqs) => use(async () => (await database.run(statements.get('contents', tenant, id, seqs))).map(entryOf).sort((left, right) => left.seq - right.seq)),
+    listScopes: ({ tenant, limit, after = '' }) => use(async () => {
+      const found = await database.run(statements.get('stateScopes', tenant, after, limit + 1));
+      return scopePage(found.map((row) => ({ scopeKey: String(row['scope_key']), scopeText: String(row['scope']), lastVersion: Number(row['last_version']) })), limit);
+    }),
     readKeys: ({ tenant, scopeText }) => use(async () => (await database.run(statements.get('stateKeys', tenant, scopeKeyOf(scopeText), nowMs()))).map(({ key }) => String(key))),
     readItems: ({ tenant, scopeText }, keys) => use(async () => (await database.run(statements.get('stateItems', tenant, scopeKeyOf(scopeText), nowMs(), keys))).map(itemOfRow)),
     changeIfCurrent: (request) => use(() => change(request)),

@@ -115,6 +115,7 @@ function sessionTexts(dialect: Dialect) {
 /** The statements about state beside sessions. What a scope holds is changed under the lock of its row. */
 function stateTexts(dialect: Dialect) {
   return {
+    stateScopes: 'SELECT scope_key, scope, last_version FROM {schema}.state_scope WHERE tenant = $1 AND scope_key > $2 ORDER BY scope_key LIMIT $3',
     makeStateScope: 'INSERT INTO {schema}.state_scope (tenant, scope_key, scope, last_version) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING',
     lockStateScope: dialect.lock === 'clause'
       ? 'SELECT last_version FROM {schema}.state_scope WHERE tenant = $1 AND scope_key = $2 FOR NO KEY UPDATE'

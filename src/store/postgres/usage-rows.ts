@@ -10,7 +10,9 @@ import type { StatementName, Statements } from './statements.ts';
 /** What a commit adds to counters of usage, each of them once. */
 export interface CountPart {
   readonly kind: 'count';
-  readonly name: 'usage';
+  readonly name: 'usage' | 'imported_usage';
+  /** Not what was counted before the session was deleted, and comes back with it. */
+  readonly unlessKept?: true;
   readonly rows: readonly (readonly unknown[])[];
 }
 
@@ -25,10 +27,16 @@ export function countPart(session: { readonly id: string; readonly owner: string
   return { kind: 'count', name: 'usage', rows: counterChanges(session, entries).map(({ day, owner, shard, count }) => [day, owner, shard, ...countValues(count)]) };
 }
 
+/** What an imported session brings: counted on the days on which it happened, once, however often the session is deleted and imported again. */
+export function importedCountPart(session: { readonly id: string; readonly owner: string }, entries: readonly Entry[]): CountPart {
+  return { ...countPart(session, entries), name: 'imported_usage', unlessKept: true };
+}
+
 /** Adds to the counters, if `held` has the session. They are taken in one order by everybody. */
-export function countText(schema: string, { rows }: CountPart, bind: Bind, held: string): string {
+export function countText(schema: string, { rows, unlessKept }: CountPart, bind: Bind, held: string): string {
+  const where = unlessKept === true ? `WHERE NOT EXISTS (SELECT 1 FROM ${schema}.usage_kept AS kept WHERE kept.tenant = held.tenant AND kept.session_id = held.id)` : '';
   return `INSERT INTO ${schema}.usage_counter AS counter (tenant, ${columns}) SELECT held.tenant, given.* FROM ${held}, unnest(${arrays(rows, types, bind)}) AS given (${columns})
-    ORDER BY ${keyColumns.map((column) => `given.${column}`).join(', ')} ${adds}`;
+    ${where} ORDER BY ${keyColumns.map((column) => `given.${column}`).join(', ')} ${adds}`;
 }
 
 /** The same for the sessions of a group that are held: a counter that several of them add to is changed once. */

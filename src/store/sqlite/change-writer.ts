@@ -32,7 +32,7 @@ export class ChangeWriter {
   write<Reply>(before: Session | null, change: Change<Reply>): readonly Entry[] {
     const { session, operations = [], cancels = [], outcomes = [] } = change;
     const { tenant, id } = session;
-    this.#usage.count(session, change.entries);
+    if (change.imported !== true || !this.#usage.takeBack(session)) this.#usage.count(session, change.entries);
     if (change.deletesSession) {
       this.#usage.keep(session, change.entries);
       this.#rows.delete(session);
@@ -56,8 +56,8 @@ export class ChangeWriter {
     this.#operations.cancel(tenant, cancels, session.updatedAtMs);
     for (const operation of operations) this.#operations.insert(cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation);
     for (const entry of entries) {
-      // What a fork copies happened in its origin, and was told of then.
-      if (this.#outboxKinds.has(entry.kind) && entry.copied !== true) this.#statements.get('insertOutbox').run(tenant, id, entry.seq, entry.kind, entry.atMs);
+      // What a fork copies, or an import brings, happened in its origin, and was told of then.
+      if (this.#outboxKinds.has(entry.kind) && entry.copied !== true && change.imported !== true) this.#statements.get('insertOutbox').run(tenant, id, entry.seq, entry.kind, entry.atMs);
     }
     return entries;
   }

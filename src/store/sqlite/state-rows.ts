@@ -5,7 +5,7 @@ import type { Session } from '../../core/session.ts';
 import type { StateItem, StateWrite } from '../../core/state.ts';
 import { addsNone, askedBy, stateRanges, visibleState, type VisibleState } from '../../core/state-reading.ts';
 import type { LoadedScope, LoadedState, ScopeChange } from '../../core/state-world.ts';
-import { scopeKeyOf, type ScopeRef, type StateChangeRequest, type StateChangeResult, type StateStore } from '../state-store.ts';
+import { scopeKeyOf, scopePage, type ScopePage, type ScopeRef, type StateChangeRequest, type StateChangeResult, type StateStore } from '../state-store.ts';
 import type { SessionRef } from '../store.ts';
 import type { SessionRows } from './session-rows.ts';
 import type { PreparedStatements } from './statements.ts';
@@ -48,6 +48,10 @@ export class StateRows {
     const all = this.keys(scope, nowMs);
     const items = this.items(scope, keys === null ? all : [...keys], nowMs);
     return { lastVersion: row?.last_version ?? 0, keys: all.length, items: new Map(items.map((item) => [item.key, item])) };
+  }
+
+  scopes({ tenant, limit, after = '' }: Parameters<StateStore['listScopes']>[0]): ScopePage {
+    return scopePage(this.#statements.get('stateScopes').all(tenant, after, limit + 1) as Parameters<typeof scopePage>[0], limit);
   }
 
   keys({ tenant, scopeText }: ScopeRef, nowMs: number): readonly string[] {
@@ -94,6 +98,7 @@ export function sqliteState({ rows, sessions, replies, nowMs, run, whenFree }: S
     readMarks: (ref, range) => whenFree(() => sessions.marks(ref, range)),
     readLastMarks: (session, ranges) => whenFree(() => sessions.lastMarks(session, ranges)),
     readEntriesAt: (ref: SessionRef, seqs) => whenFree(() => sessions.entriesAt(ref, seqs)),
+    listScopes: (page) => whenFree(() => rows.scopes(page)),
     readKeys: (scope) => whenFree(() => rows.keys(scope, nowMs())),
     readItems: (scope, keys) => whenFree(() => rows.items(scope, keys, nowMs())),
     changeIfCurrent: <Reply extends JsonValue>({ tenant, writes, idempotency = [], transition }: StateChangeRequest<Reply>) => run((): StateChangeResult<Reply> => {

@@ -95,6 +95,7 @@ const statements = {
   wholeResult: 'SELECT body FROM whole_result WHERE tenant = ? AND session_id = ? AND id = ?',
   deleteWholeResults: 'DELETE FROM whole_result WHERE tenant = ? AND session_id = ?',
 
+  stateScopes: 'SELECT scope_key AS scopeKey, scope AS scopeText, last_version AS lastVersion FROM state_scope WHERE tenant = ? AND scope_key > ? ORDER BY scope_key LIMIT ?',
   stateScope: 'SELECT last_version FROM state_scope WHERE tenant = ? AND scope_key = ?',
   putStateScope: `INSERT INTO state_scope (tenant, scope_key, scope, last_version) VALUES (?, ?, ?, ?)
     ON CONFLICT (tenant, scope_key) DO UPDATE SET last_version = excluded.last_version`,
@@ -114,6 +115,7 @@ const statements = {
       json_object('kind', json_extract(body, '$.kind'), 'atMs', json_extract(body, '$.atMs'), 'attempt', json_extract(body, '$.attempt'), 'late', json_extract(body, '$.late'))
     FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
   keepAttempt: 'INSERT INTO usage_kept (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
+  deleteKept: 'DELETE FROM usage_kept WHERE tenant = ? AND session_id = ?',
   countKept: "SELECT count(*) FROM usage_kept WHERE tenant = ? AND session_id = ? AND json_type(body, '$.attempt') = 'object'",
   // From day to day, so that of a day with many owners only one is looked at.
   usageOfOwner: `SELECT day, ${sums} FROM json_each(?) AS asked CROSS JOIN usage_counter ON tenant = ? AND day = asked.value AND owner = ? GROUP BY day ORDER BY day`,

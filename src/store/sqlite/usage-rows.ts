@@ -25,6 +25,11 @@ export class UsageRows {
     for (const { seq, body } of keptAttempts(recorded)) this.#statements.get('keepAttempt').run(tenant, id, seq, body);
   }
 
+  /** A session that was deleted is imported: its attempts are in its log again, and have been counted. False: nothing of it was kept. */
+  takeBack({ tenant, id }: SessionRef): boolean {
+    return this.#statements.get('deleteKept').run(tenant, id).changes > 0;
+  }
+
   ofOwner(owner: string, { tenant, fromDay, toDay }: UsageQuery): readonly DayCount[] {
     const days = Array.from({ length: toDay - fromDay + 1 }, (_, place) => fromDay + place);
     return (this.#statements.get('usageOfOwner').all(JSON.stringify(days), tenant, owner) as Row[]).map(dayCount);

@@ -3,6 +3,7 @@ import { canonicalJson, wellFormedJson, type JsonObject, type JsonValue } from '
 import { limits } from '../../core/limits.ts';
 import { isObject } from './chat-parts.ts';
 import { externalIdOf, type Conversation } from './import-command.ts';
+import type { ParsedLine } from '../parse-line.ts';
 import { isDeeperThan } from './json-depth.ts';
 
 export type ReadLine =
@@ -10,14 +11,7 @@ export type ReadLine =
   | { readonly kind: 'bad'; readonly message: string };
 
 /** Reads one line of a conversation file: `{id, messages}` and whatever other fields. What it cannot take, it says; it never throws. */
-export function readConversation(text: string): ReadLine {
-  let parsed: JsonValue;
-  const inexact: string[] = [];
-  try {
-    parsed = JSON.parse(text, noting(inexact)) as JsonValue;
-  } catch (error) {
-    return bad(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`);
-  }
+export function readConversation({ value: parsed, inexact }: ParsedLine): ReadLine {
   const endless = inexact.find((number) => !Number.isFinite(Number(number)));
   if (endless !== undefined) return bad(`the number ${endless.slice(0, 40)} is too large`);
   if (!isObject(parsed)) return bad('it is no object {id, messages}');
@@ -42,18 +36,4 @@ export function readConversation(text: string): ReadLine {
 
 function bad(message: string): ReadLine {
   return { kind: 'bad', message };
-}
-
-/** A reviver that notes numbers which lose digits. */
-function noting(inexact: string[]): (this: unknown, key: string, value: unknown) => unknown {
-  return (...[, value, context]: [key: string, value: unknown, context?: { readonly source?: string }]) => {
-    const source = context?.source;
-    if (typeof value === 'number' && source !== undefined && digitsOf(source) !== digitsOf(String(value))) inexact.push(source);
-    return value;
-  };
-}
-
-/** The significant digits of a number as it is written. */
-function digitsOf(number: string): string {
-  return number.replace(/e.*$/i, '').replace(/[-.]/g, '').replace(/^0+|0+$/g, '');
 }

@@ -51,3 +51,13 @@ function readLine(number: number, pieces: readonly Buffer[], bytes: number): Inp
   }
   return text.trim() === '' ? null : { number, text };
 }
+
+/** Lines that are text already, numbered from 1. A line longer than 64 MB is a problem. */
+export async function* linesOf(lines: Iterable<string> | AsyncIterable<string>): AsyncGenerator<InputLine, void, void> {
+  let number = 0;
+  for await (const text of lines) {
+    number += 1;
+    if (text.length > lineBytesMax) yield { number, problem: `it is longer than ${lineBytesMax} bytes` };
+    else if (text.trim() !== '') yield { number, text };
+  }
+}

@@ -3,7 +3,7 @@ import type { ChatMessage } from './chat-messages.ts';
 
 /**
  * How a turn's messages were written in the file that it was imported from, where that is not how an export of its entries would
- * write them. Stored with the turn; without one, the export is right as it is.
+ * write them. Their order is stored with the turn's end, and what they said with the entries that they became, so that redacting one of those removes both; without a recipe, the export is right as it is.
  */
 export interface ChatRecipe {
   readonly messages: readonly RecipeItem[];
@@ -15,7 +15,9 @@ export type RecipeItem =
   /** The exported message at this place, some of its fields different. */
   | { readonly of: number; readonly set?: JsonObject; readonly unset?: readonly string[] }
   /** A message that no entry stands for, whole. */
-  | { readonly message: JsonValue };
+  | { readonly message: JsonValue }
+  /** What the turn's entry at this place keeps, at this place of its own. Of one that keeps it no more, the exported message as it is. */
+  | { readonly in: number; readonly at: number; readonly of?: number };
 
 /** A message of the source, and the exported message that stands for it, if one does. */
 export interface SourceMessage {
@@ -45,6 +47,7 @@ function difference(of: number, exported: ChatMessage, source: JsonObject): Reci
 export function followRecipe({ messages }: ChatRecipe, exported: readonly ChatMessage[]): readonly JsonValue[] {
   return messages.flatMap((item): JsonValue[] => {
     if (typeof item !== 'number' && 'message' in item) return [item.message];
+    if (typeof item !== 'number' && 'in' in item) return []; // of an entry that keeps it no more
     const { of, set = {}, unset = [] } = typeof item === 'number' ? { of: item } : item;
     const message = exported[of];
     if (message === undefined) return [];
@@ -55,4 +58,35 @@ export function followRecipe({ messages }: ChatRecipe, exported: readonly ChatMe
 /** The recipe that was stored with an entry, if there is one. */
 export function recipeOf(imported: JsonObject | undefined): ChatRecipe | null {
   return Array.isArray(imported?.['messages']) ? (imported as unknown as ChatRecipe) : null;
+}
+
+/** A recipe whose contents are with the entries that they are of. `entryOf` says of each exported message which of the turn's entries it is of. */
+export function spreadRecipe({ messages }: ChatRecipe, entryOf: readonly number[]): { readonly recipe: ChatRecipe; readonly kept: ReadonlyMap<number, readonly RecipeItem[]> } {
+  const kept = new Map<number, RecipeItem[]>();
+  let last = 0;
+  const spread = messages.map((item): RecipeItem => {
+    const of = typeof item === 'number' ? item : 'of' in item ? item.of : undefined;
+    last = of === undefined ? last : (entryOf[of] ?? last);
+    if (typeof item === 'number') return item;
+    const own = kept.get(last) ?? [];
+    kept.set(last, own);
+    return { in: last, at: own.push(item) - 1, ...(of === undefined ? {} : { of }) };
+  });
+  return { recipe: { messages: spread }, kept };
+}
+
+/** What an entry keeps of a recipe. */
+export function keptItems(items: readonly RecipeItem[] | undefined): { readonly imported?: JsonObject } {
+  return items === undefined ? {} : { imported: { chat: items as unknown as JsonValue } };
+}
+
+/** The recipe with what the turn's entries keep of it. What was removed from them stays away. */
+export function gatherRecipe({ messages }: ChatRecipe, entries: readonly { readonly imported?: JsonObject }[]): ChatRecipe {
+  return {
+    messages: messages.map((item) => {
+      if (typeof item === 'number' || !('in' in item)) return item;
+      const kept = entries[item.in]?.imported?.['chat'];
+      return Array.isArray(kept) && kept[item.at] !== undefined ? (kept[item.at] as RecipeItem) : (item.of ?? item);
+    }),
+  };
 }

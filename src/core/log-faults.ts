@@ -1,0 +1,34 @@
+import type { Entry, EntryOf } from './entry.ts';
+import { isVisible } from './intervals.ts';
+import type { Interval } from './history-entry.ts';
+
+/**
+ * What is wrong with the calls of a log: each has exactly one result, and only the step that an open turn stands at may still wait for its own (G8). `openStepSeq` is that step; null: no turn is open. Empty: nothing is.
+ */
+export function callFaults(entries: readonly Entry[], openStepSeq: number | null): readonly string[] {
+  const steps = new Map<number, readonly number[]>();
+  const faults: string[] = [];
+  for (const entry of entries) {
+    if (entry.kind === 'assistant-step') steps.set(entry.seq, callIndexes(entry));
+    if (entry.kind !== 'tool-results') continue;
+    const calls = steps.get(entry.stepSeq);
+    const answered = entry.results.map(({ index }) => index).sort((left, right) => left - right);
+    steps.delete(entry.stepSeq);
+    if (calls === undefined) faults.push(`entry ${entry.seq} answers step ${entry.stepSeq}, which is no step or is answered already`);
+    else if (calls.join() !== answered.join()) faults.push(`step ${entry.stepSeq} has the calls ${calls.join(', ')}; entry ${entry.seq} answers ${answered.join(', ')}`);
+  }
+  for (const [seq, calls] of steps) {
+    if (calls.length > 0 && openStepSeq !== seq) faults.push(`the calls ${calls.join(', ')} of step ${seq} have no result`);
+  }
+  return faults;
+}
+
+/** What is wrong with a history of a log: a step is in it and its results are not, or the other way round. */
+export function historyFaults(entries: readonly Entry[], history: readonly Interval[]): readonly string[] {
+  return entries.flatMap((entry) => (entry.kind === 'tool-results' && isVisible(history, entry.seq) !== isVisible(history, entry.stepSeq)
+    ? [`a history has step ${entry.stepSeq} or its results at ${entry.seq}, and not both`] : []));
+}
+
+function callIndexes(step: EntryOf<'assistant-step'>): readonly number[] {
+  return step.parts.flatMap((part) => (part.type === 'tool-call' && part.providerExecuted !== true ? [part.index] : [])).sort((left, right) => left - right);
+}
