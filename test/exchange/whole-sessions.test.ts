@@ -65,7 +65,8 @@ async function goOn(store: Store, ref: SessionRef): Promise<unknown> {
   const [branch] = (await store.listBranches(ref, { limit: 1 })).items;
   if (branch !== undefined) kinds.push(await command(store, ref, acceptRestore({ branchId: branch.id }), branch.id));
   const { session, entries, branches } = await see(store, ref);
-  return { kinds, session, entries, branches, transcript: foldTranscript(entries, session.visible) };
+  // Labels in the making are made where they were begun.
+  return { kinds, session: { ...session, labelling: null }, entries, branches, transcript: foldTranscript(entries, session.visible) };
 }
 
 function findings({ session, entries }: Seen, operations: readonly unknown[] = []): readonly unknown[] {
@@ -102,7 +103,7 @@ describe.each([[sqliteFiles, postgresSchemas], [postgresSchemas, sqliteFiles]] a
       expect((await target.findClaimable({ nowMs: 0, agents: ['pure'], limit: 1_000, deadWorkers: [] })).filter(({ tenant, id }) => tenant === ref.tenant && id === ref.id)).toEqual([]);
       if (isAtRest(before.session)) {
         counts.atRest += 1;
-        expect(after).toEqual({ ...before, session: { ...before.session, claim: null, crashes: 0 } });
+        expect(after).toEqual({ ...before, session: { ...before.session, claim: null, crashes: 0, labelling: null } });
         expect(await exportLines(target, ref)).toEqual(lines);
         expect(await goOn(target, ref)).toEqual(await goOn(origin, ref));
       } else {
