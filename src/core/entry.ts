@@ -1,12 +1,13 @@
 import type { CallResult } from './call-result.ts';
-import type { ActionOpened, ActionResolved, CallNeed } from './action.ts';
+import type { ActionOpened, ActionResolved } from './action.ts';
 import type { Compaction, ContextInjected, ContextSize } from './compaction.ts';
 import type { BranchDiscarded, BranchRestored, HistoryRedone, HistoryRewound } from './history-entry.ts';
 import type { Binding, Identity } from './identity.ts';
-import type { JsonObject, JsonValue } from './json.ts';
+import type { JsonObject } from './json.ts';
 import type { EntryRedacted, Redaction } from './redaction-entry.ts';
 import type { StateChanged } from './state-entry.ts';
-import type { CallOperation, LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
+import type { StepPart } from './step-part.ts';
+import type { LateResult, OperationEnded, OperationResult, OperationStarted } from './operation.ts';
 
 /**
  * The entries of a session's log: one immutable fact each. A kind is either *timeline* (it belongs to the
@@ -31,6 +32,7 @@ export interface EntryHead {
 export type { CallResult, Outcome } from './call-result.ts';
 export type { Interval } from './history-entry.ts';
 export type { Binding, Identity } from './identity.ts';
+export type { FilePart, OtherPart, PartialCallPart, ProviderMetadata, ProviderResultPart, ReasoningPart, SourcePart, StepPart, TextPart, ToolCallPart } from './step-part.ts';
 
 export type Entry = EntryHead & EntryBody;
 export type EntryKind = EntryBody['kind'];
@@ -185,93 +187,6 @@ export interface Usage {
   readonly outputTokens?: number;
   readonly cachedInputTokens?: number;
   readonly reasoningTokens?: number;
-}
-
-/** What a provider attached to a part, given back to it unchanged in the next prompt. */
-export type ProviderMetadata = JsonObject;
-
-export type StepPart = TextPart | ReasoningPart | ToolCallPart | PartialCallPart | ProviderResultPart | SourcePart | FilePart | OtherPart;
-
-export interface TextPart {
-  readonly type: 'text';
-  readonly text: string;
-  readonly providerMetadata?: ProviderMetadata;
-}
-
-export interface ReasoningPart {
-  readonly type: 'reasoning';
-  readonly text: string;
-  readonly providerMetadata?: ProviderMetadata;
-}
-
-export interface ToolCallPart {
-  readonly type: 'tool-call';
-  /** Place among the step's calls, from 0: half of a call's identity. */
-  readonly index: number;
-  /** The provider's id. Providers reuse them, so it names a call only within its step. */
-  readonly toolCallId: string;
-  readonly toolName: string;
-  readonly input: JsonValue;
-  /** The input's text as streamed, where it is not simply `JSON.stringify(input)`. */
-  readonly inputText?: string;
-  /** Why the call cannot run: unknown tool, invalid input. It is answered with an error. */
-  readonly problem?: string;
-  /** The provider ran it; its result is a part of this step, and it never runs here. */
-  readonly providerExecuted?: true;
-  readonly dynamic?: true;
-  readonly title?: string;
-  /** SHA-256 of the canonical input, base64url, where an action may be bound to it. */
-  readonly inputHash?: string;
-  readonly needs?: CallNeed;
-  /** Nobody is asked: the agent's own rules deny it. */
-  readonly denied?: { readonly code: string; readonly reason: string };
-  /** It runs as an operation. */
-  readonly operation?: CallOperation;
-  /** The MCP server whose tool it is. */
-  readonly mcpServer?: string;
-  readonly providerMetadata?: ProviderMetadata;
-}
-
-/** A call whose input was still being written when the turn was stopped. It is shown and never sent to a model. */
-export interface PartialCallPart {
-  readonly type: 'partial-call';
-  readonly toolName: string;
-  readonly inputText: string;
-}
-
-/** The result of a provider-executed call. */
-export interface ProviderResultPart {
-  readonly type: 'tool-result';
-  readonly toolCallId: string;
-  readonly toolName: string;
-  readonly output: JsonValue;
-  readonly isError?: true;
-  readonly providerMetadata?: ProviderMetadata;
-}
-
-export interface SourcePart {
-  readonly type: 'source';
-  readonly sourceType: 'url' | 'document';
-  readonly id: string;
-  readonly url?: string;
-  readonly title?: string;
-  readonly mediaType?: string;
-  readonly filename?: string;
-  readonly providerMetadata?: ProviderMetadata;
-}
-
-export interface FilePart {
-  readonly type: 'file' | 'reasoning-file';
-  readonly mediaType: string;
-  readonly data?: string;
-  readonly url?: string;
-  readonly providerMetadata?: ProviderMetadata;
-}
-
-/** A part of a kind this version does not interpret (approval requests of the provider's own tools, custom content): kept whole. */
-export interface OtherPart {
-  readonly type: 'other';
-  readonly value: JsonObject;
 }
 
 /** The results of a step's calls, in call order: each call of the step exactly once (G8). */
