@@ -208,7 +208,7 @@ export interface TurnEnded {
 
 /** An error as it is stored and shown: never a secret, never a stack. */
 export interface ErrorInfo {
-  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `poisoned`, … */
+  /** Stable name: `overloaded`, `rate_limit`, `timeout`, `stream_silence`, `truncated_stream`, `connection_reset`, `provider_error`, `authentication`, `configuration`, `quota`, `content_refused`, `context_overflow`, `compaction_empty`, `nothing_to_compact`, `redacted_meanwhile`, `poisoned`, … */
   readonly code: string;
   readonly message: string;
   readonly provider?: string;
