@@ -1,8 +1,8 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions } from '@ai-sdk/provider';
-import { windowOf } from '../agent/agent.ts';
 import type { CompactionPlan } from '../agent/compaction-plan.ts';
 import { compactionFrameTokens, compactionInstructions, compactionPieces, compactionPrompt, cutText, type CompactionPiece } from '../agent/compaction-text.ts';
 import { bytesPerToken, estimatedTokens } from '../agent/context-size.ts';
+import { windowTokensOf } from '../agent/context-window.ts';
 import type { CompactionTrigger } from '../core/compaction.ts';
 import type { Usage } from '../core/entry.ts';
 import { HoldfastError } from '../core/errors.ts';
@@ -53,7 +53,7 @@ export async function performCompaction(host: WorkerHost, run: SessionRun, { pre
     },
   };
   try {
-    const summary = await writeSummary(writer, plan, roomOf(Math.min(size.windowTokens, windowOf(agent, model)), compactionFrameTokens(instructions, asked), trigger === 'overflow' ? plan : null));
+    const summary = await writeSummary(writer, plan, roomOf(Math.min(size.windowTokens, agent.compaction.model === undefined ? size.windowTokens : windowTokensOf(model.modelId)), compactionFrameTokens(instructions, asked), trigger === 'overflow' ? plan : null));
     const { throughSeq, keeps, restTokens } = plan;
     const fixedTokens = estimatedTokens([prepared.options.prompt.filter(({ role }) => role === 'system'), prepared.options.tools]);
     return {
