@@ -81,7 +81,7 @@ describe.each(stores)('a budget on $name', ({ newUrl }) => {
 
   it('that is used up while an agent goes on and on is overspent by no more than what begins within a second, though workers are killed all the while; counters are what the logs say', { timeout: 60_000 }, async () => {
     const random = seededRandom(seedOf('budgets under kills'));
-    const [sessionCount, workerCount, stepMs, limit] = [12, 3, 40, tokensPerStep * 300];
+    const [sessionCount, workerCount, stepMs, limit] = [12, 3, 30, tokensPerStep * 150];
     const journal = `${await temporaryDatabase()}.journal`;
     writeFileSync(journal, '');
     const url = await newUrl();
