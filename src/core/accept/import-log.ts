@@ -1,8 +1,7 @@
 import { appendResults, withdrawActions } from '../advance.ts';
 import { stoppedCall } from '../call-result.ts';
 import { Draft, type Change, type Circumstances } from '../draft.ts';
-import type { Entry } from '../entry.ts';
-import { entryFormats } from '../entry-format.ts';
+import type { Entry, EntryKind } from '../entry.ts';
 import { InvariantError, refuse, type Refusal } from '../errors.ts';
 import type { Branch } from '../history.ts';
 import { closedAt } from '../intervals.ts';
@@ -89,13 +88,16 @@ function foldWithBranches(key: NewSession, entries: readonly Entry[]): Folded | 
   return { session, branches: [...branches.values()] };
 }
 
+/** What is said in a turn, and how that ends. */
+const ofOpenTurn: ReadonlySet<EntryKind> = new Set<EntryKind>(['user-message', 'assistant-step', 'tool-results', 'operation-result', 'turn-ended']);
+
 /** Why an entry cannot be the log's next one; null: it can. */
 function entryFault({ lastSeq, turn }: Session, entry: Entry): string | null {
   if (entry.seq !== lastSeq + 1) return `it follows entry ${lastSeq}; seqs are dense from 1`;
   if ((entry.kind === 'session-created') !== (lastSeq === 0)) return 'a log begins with session-created, and has it nowhere else';
   const opens = entry.kind === 'turn-started' || (entry.kind === 'user-message' && entry.steered !== true);
   if (opens && turn !== null) return `it opens a turn while ${turn.id} is open`;
-  if (entryFormats[entry.kind].place !== 'timeline' || opens || entry.kind === 'state-changed' || !('turnId' in entry)) return null;
+  if (opens || !ofOpenTurn.has(entry.kind) || !('turnId' in entry)) return null;
   return entry.turnId === turn?.id ? null : `it is of turn ${String(entry.turnId)}, and ${turn === null ? 'none' : turn.id} is open`;
 }
 
