@@ -4,6 +4,7 @@ import { canonicalJson, type JsonValue } from '../../core/json.ts';
 import { project } from '../../core/project.ts';
 import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
 import type { SessionRows } from '../../store/administration.ts';
+import { examineBranches } from './examine-branches.ts';
 import { examineWork, type WorkRows } from './examine-work.ts';
 import type { Finding } from './finding.ts';
 
@@ -22,6 +23,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
     ...columnFindings(columns, session).map((message) => found('row_mismatch', message)),
     ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
     ...callFindings(session, entries).map((message) => found('call_results', message)),
+    ...examineBranches(entries, work.branches).map((message) => found('branch_mismatch', message)),
     ...stuckFindings(columns, session).map((message) => found('stuck', message)),
     ...examineWork(session, entries, work),
   ];
