@@ -15,7 +15,7 @@ import { requestKey } from './idempotency.ts';
 import { asJson, compact, forkInput, parseInput, type ForkInput } from './input.ts';
 import { withoutContent, withPresentContent } from './session-reply.ts';
 
-const pageEntries = 1_000;
+const pageEntries = 2_500;
 
 /** How often a history is read again because something of it was redacted meanwhile. */
 const readsMax = 10;
@@ -80,7 +80,10 @@ async function replyTo(host: CommandHost, origin: Session | null, result: Create
   if (result.kind === 'created') host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
   const found = result.kind === 'exists' ? existingFork(result.session, origin, externalId) : result.kind === 'created' ? result.reply : await repeated(host.store, result.reply);
   if (isRefusal(found)) return found;
-  if (origin !== null) await copyWholeResults(host.store, origin, found);
+  if (origin !== null) {
+    const ref = { tenant: origin.tenant, id: found.sessionId };
+    await copyWholeResults(host.store, origin, ref, result.kind === 'created' ? result.entries : await copiedEntries(host.store, ref));
+  }
   return { reply: found, httpStatus: result.kind === 'created' ? 201 : result.kind === 'exists' ? 200 : result.httpStatus, replayed: result.kind === 'replayed' };
 }
 
@@ -123,17 +126,23 @@ const tooLarge = `a fork copies at most ${limits.forkEntriesMax} entries of ${li
  * The copy has its own of the results that the log keeps shortened: before anybody is told of it, and again where it is told a second time, lest the first one was cut off in between. Those that its log names: what
  * has been removed from it does not come back.
  */
-async function copyWholeResults(store: Store, origin: Session, { sessionId }: ForkReply): Promise<void> {
-  const ref: SessionRef = { tenant: origin.tenant, id: sessionId };
+async function copyWholeResults(store: Store, origin: Session, ref: SessionRef, entries: readonly Entry[]): Promise<void> {
+  for (const wholeId of entries.filter(({ copied }) => copied === true).flatMap(wholeIdsOf)) {
+    const body = await store.readWholeResult(origin, wholeId);
+    if (body !== null) await store.storeWholeResult({ ref, id: wholeId, body });
+  }
+}
+
+/** What is copied of a log: its beginning. */
+async function copiedEntries(store: Store, ref: SessionRef): Promise<readonly Entry[]> {
+  const found: Entry[] = [];
   for (let after = 0, searches = true; searches;) {
     const page = await store.readEntries(ref, { afterSeq: after, limit: pageEntries });
-    for (const wholeId of page.filter(({ copied }) => copied === true).flatMap(wholeIdsOf)) {
-      const body = await store.readWholeResult(origin, wholeId);
-      if (body !== null) await store.storeWholeResult({ ref, id: wholeId, body });
-    }
+    found.push(...page);
     after = page.at(-1)?.seq ?? after;
     searches = page.length === pageEntries && page.at(-1)?.copied === true;
   }
+  return found;
 }
 
 function lastTurnOf(entries: readonly Entry[]): string | null {

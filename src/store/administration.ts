@@ -1,4 +1,5 @@
 import type { CallResult, Entry } from '../core/entry.ts';
+import type { Branch } from '../core/history.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { UsageCount } from '../core/usage.ts';
@@ -81,6 +82,8 @@ export interface SessionRows {
   readonly operations: readonly { readonly columns: Columns; readonly operation: Operation }[];
   /** Stored outcomes of the calls that are open. */
   readonly outcomes: readonly CallResult[];
+  /** Its discarded futures, in no order. */
+  readonly branches: readonly Branch[];
 }
 
 /** Tables whose rows go with a session. */

@@ -49,6 +49,8 @@ describe('the doctor', () => {
       database.exec("UPDATE entry SET body = json_insert(body, '$.results[#]', json_extract(body, '$.results[0]')) WHERE seq = 4")],
     ['a call without a result', ['call_results'], 'the calls 0 of step 3 have no result', (database) =>
       database.exec(`UPDATE entry SET body = '{"kind":"title-set","title":null,"by":"generated","seq":4,"v":1,"atMs":1}' WHERE seq = 4`)],
+    ['a branch that its log does not know', ['branch_mismatch'], 'by the log there is no such branch', (database, id) =>
+      database.prepare(`INSERT INTO branch VALUES ('default', ?, 'br_1', '{"id":"br_1","discardedAtMs":1,"fromTurnId":"turn_1","turns":1,"before":[],"intervals":[]}')`).run(id)],
     ['rows of a session that is gone', ['stray_rows'], '8 rows of table entry', (database) => database.exec('DELETE FROM session')],
     ['live output of an attempt that is over', ['stray_rows'], 'of attempts that are over', (database, id) =>
       database.prepare("INSERT INTO chunk VALUES ('default', ?, 'att_1', 0, '[]')").run(id)],
@@ -81,6 +83,21 @@ describe('the doctor', () => {
     database.close();
     const { code, stdout } = await runCli(['doctor'], { cwd });
     expect([code, stdout.includes('it is ready, and has no time at which a worker looks at it')]).toEqual([1, true]);
+  });
+
+  it.each<[string, string, (database: Database) => void]>([
+    ['is gone', 'has no row', (database) => database.exec('DELETE FROM branch')],
+    ['is another', '"turns":7', setInBody('branch', 'turns', 7)],
+  ])('finds a branch whose row %s', async (_what, message, change) => {
+    const cwd = path.dirname(await temporaryDatabase());
+    const [{ sessionId }] = (await runCliJson(['send', 'new', 'hello'], { cwd })) as unknown as readonly [{ sessionId: string }];
+    await runCli(['retry', sessionId], { cwd });
+    expect((await runCli(['doctor'], { cwd })).code).toBe(0);
+    const database = await openDatabase(path.join(cwd, 'holdfast.db'));
+    change(database);
+    database.close();
+    const { code, stdout } = await runCli(['doctor', '--json'], { cwd });
+    expect([code, JSON.parse(stdout)]).toMatchObject([1, { ok: false, findings: [{ code: 'branch_mismatch', sessionId, message: expect.stringContaining(message) as string }] }]);
   });
 
   it('finds that there is no store, and makes none', async () => {

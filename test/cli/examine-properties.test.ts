@@ -26,7 +26,7 @@ it('finds nothing wrong with a session, whatever happened to it', () => {
     for (const happening of history) {
       happen(pure, happening);
       const { session, log, operations } = pure;
-      expect(examineSession({ columns: columnsOf(session), session }, log, { operations: [...operations.values()].filter(isLive).map(rowOf), outcomes: pure.storedOutcomes() })).toEqual([]);
+      expect(examineSession({ columns: columnsOf(session), session }, log, { operations: [...operations.values()].filter(isLive).map(rowOf), outcomes: pure.storedOutcomes(), branches: [...pure.branches.values()] })).toEqual([]);
     }
   }), { seed: seedOf('the doctor'), numRuns: 60 });
 });

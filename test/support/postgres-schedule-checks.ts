@@ -1,5 +1,6 @@
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
 import type { CallResult, Entry } from '../../src/core/entry.ts';
+import type { Branch } from '../../src/core/history.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import { isLive } from '../../src/core/operation.ts';
 import { readSession } from '../../src/store/postgres/session-rows.ts';
@@ -66,24 +67,15 @@ function faultsOfSession(row: Row, beside: Beside): readonly string[] {
   const outcomes = beside.outcomes.filter((outcome) => Number(outcome['step_seq']) === step?.seq).map((outcome) => JSON.parse(String(outcome['body'])) as CallResult);
   const operations = beside.operations.map((operation) => ({ columns: columnsOf(operation), operation: JSON.parse(String(operation['body'])) as Operation }))
     .filter(({ operation }) => isLive(operation) || session.operations.some(({ id }) => id === operation.id));
-  const found = examineSession({ columns: columnsOf(row), session }, entries, { operations, outcomes });
+  const found = examineSession({ columns: columnsOf(row), session }, entries, { operations, outcomes, branches: beside.branches.map((branch) => JSON.parse(String(branch['body'])) as Branch) });
   const isOpen = step !== null && step !== undefined && step.openCalls.length > 0;
   return [
     ...found.map(({ code, message }) => `${code}: ${message}`),
     ...(session.lastSeq === entries.length ? [] : [`the row says seq ${session.lastSeq}, the log has ${entries.length} entries`]),
     ...beside.chunks.filter((chunk) => chunk['attempt_id'] !== session.turn?.attempt?.id).map((chunk) => `live output ${String(chunk['ordinal'])} of attempt ${String(chunk['attempt_id'])}, which is over`),
     ...beside.outcomes.filter((outcome) => !isOpen || Number(outcome['step_seq']) !== step.seq).map((outcome) => `an outcome of step ${String(outcome['step_seq'])}, which is answered`),
-    ...faultsOfBranches(entries, beside.branches.map((branch) => String(branch['id']))).map((fault) => `${session.id}: ${fault}`),
     ...(session.branches === beside.branches.length ? [] : [`the row says ${session.branches} branches, there are ${beside.branches.length}`]),
   ];
-}
-
-/** The branches that are kept are those that the log has discarded and not restored. */
-function faultsOfBranches(log: readonly Entry[], kept: readonly string[]): readonly string[] {
-  const restored = log.flatMap((entry) => (entry.kind === 'branch-restored' ? [entry.branchId] : []));
-  const discarded = log.flatMap((entry) => (entry.kind === 'branch-discarded' && !restored.includes(entry.branchId) ? [entry.branchId] : []));
-  const [wanted, found] = [discarded.toSorted().join(', '), kept.toSorted().join(', ')];
-  return wanted === found ? [] : [`the log has discarded the branches ${wanted}, kept are ${found}`];
 }
 
 /** A title is set once; a message is queued once at most, begins once at most, and does one of the two. */

@@ -5,6 +5,7 @@ import { callFaults } from '../../core/log-faults.ts';
 import { project } from '../../core/project.ts';
 import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
 import type { SessionRows } from '../../store/administration.ts';
+import { examineBranches } from './examine-branches.ts';
 import { examineWork, type WorkRows } from './examine-work.ts';
 import type { Finding } from './finding.ts';
 
@@ -24,6 +25,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
     ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
     ...callFaults(entries, session.turn?.lastStep?.seq ?? null).map((message) => found('call_results', message)),
     ...compactionFindings(entries).map((message) => found('compaction', message)),
+    ...examineBranches(entries, work.branches).map((message) => found('branch_mismatch', message)),
     ...stuckFindings(columns, session).map((message) => found('stuck', message)),
     ...examineWork(session, entries, work),
   ];

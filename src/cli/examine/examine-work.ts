@@ -5,8 +5,8 @@ import { openActions, type OpenCall, type Session } from '../../core/session.ts'
 import type { Columns, SessionRows } from '../../store/administration.ts';
 import type { Finding } from './finding.ts';
 
-/** What a session's work in hand refers to, besides its log. */
-export type WorkRows = Pick<SessionRows, 'operations' | 'outcomes'>;
+/** What a session's row and its work in hand refer to, besides its log. */
+export type WorkRows = Pick<SessionRows, 'operations' | 'outcomes' | 'branches'>;
 type OperationRow = WorkRows['operations'][number];
 
 /** Looks whether what a session waits for is there, so that somebody or something can bring it on (G7). Pure. */

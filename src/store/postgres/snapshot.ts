@@ -1,4 +1,5 @@
 import type { CallResult, Entry } from '../../core/entry.ts';
+import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import { strayConditions, type Columns, type SessionRows, type StoreSnapshot, type StrayRows, type WaitingWork } from '../administration.ts';
@@ -81,11 +82,13 @@ export class PostgresSnapshot implements StoreSnapshot {
     const { tenant, id } = session;
     const operations = await this.#rows(`SELECT * FROM ${this.#schema}.operation WHERE tenant = $1 AND ((session_id = $2 AND status IN ('queued', 'running')) OR id = ANY($3::text[])) ORDER BY id`, [tenant, id, session.operations.map((each) => each.id)]);
     const outcomes = await this.#rows(`SELECT step_seq, body FROM ${this.#schema}.outcome WHERE tenant = $1 AND session_id = $2`, [tenant, id]);
+    const branches = await this.#rows(`SELECT body FROM ${this.#schema}.branch WHERE tenant = $1 AND session_id = $2`, [tenant, id]);
     return {
       columns, session,
       entries: await this.#log(session),
       operations: operations.map(({ body, ...of }) => ({ columns: of, operation: JSON.parse(String(body)) as Operation })),
       outcomes: outcomesOf(session, outcomes.map((row) => ({ stepSeq: Number(row['step_seq']), result: JSON.parse(String(row['body'])) as CallResult }))),
+      branches: branches.map((row) => JSON.parse(String(row['body'])) as Branch),
     };
   }
 

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Entry } from '../../core/entry.ts';
+import { limits } from '../../core/limits.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { System } from '../../core/system.ts';
 import { strayConditions, type Columns, type EngineCheck, type SchemaVersions, type SessionRows as ExaminedRows, type StoreAdministration, type StoreSnapshot, type StrayRows, type WaitingWork } from '../administration.ts';
@@ -138,6 +139,7 @@ class SqliteSnapshot implements StoreSnapshot {
       entries: this.#log(session),
       operations: operations.map(({ body: text, ...of }) => ({ columns: of, operation: JSON.parse(text) as Operation })),
       outcomes: this.#rows.outcomes(session),
+      branches: this.#rows.branches(session, { limit: limits.branchesMax }).items,
     };
   }
 
