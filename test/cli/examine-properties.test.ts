@@ -42,7 +42,7 @@ it.each<[string, Partial<EntryOf<'history-compacted'>>, string]>([
   pure.results();
   pure.send('note', 'queue', { visibility: 'user' });
   pure.settle({ kind: 'compacted', attempt: pure.attempt(), redactions: 0, compaction: { summary: 'so far', throughSeq: 4, keeps: [2], trigger: 'threshold', tokensBefore: 9, tokensAfter: 3, windowTokens: 10 } });
-  const found = (log: readonly Entry[]) => examineSession({ columns: columnsOf(pure.session), session: pure.session }, log, { operations: [], outcomes: [] });
+  const found = (log: readonly Entry[]) => examineSession({ columns: columnsOf(pure.session), session: pure.session }, log, { operations: [], outcomes: [], branches: [] });
   expect(found(pure.log)).toEqual([]);
   expect(found(pure.log.map((entry) => (entry.kind === 'history-compacted' ? { ...entry, ...fault } : entry)))).toEqual([{ code: 'compaction', message, sessionId: 'ses_1' }]);
 });

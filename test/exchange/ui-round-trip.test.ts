@@ -35,7 +35,7 @@ function problems({ session, entries }: Imported): readonly unknown[] {
     tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title_lower_case: null, status: statusOf(session),
     archived: 0, active_at_ms: session.activeAtMs, due_at_ms: dueAtMs(session), worker: null, fence: session.fence, attempt_id: null,
   };
-  return examineSession({ columns, session }, entries, { operations: [], outcomes: [] });
+  return examineSession({ columns, session }, entries, { operations: [], outcomes: [], branches: [] });
 }
 
 let ids = 0;

@@ -71,12 +71,12 @@ async function goOn(store: Store, ref: SessionRef): Promise<unknown> {
   return { kinds, session: { ...session, labelling: null }, entries, branches, transcript: foldTranscript(entries, session.visible) };
 }
 
-function findings({ session, entries }: Seen, operations: readonly unknown[] = []): readonly unknown[] {
+function findings({ session, entries, branches }: Seen, operations: readonly unknown[] = []): readonly unknown[] {
   const columns = {
     tenant: session.tenant, id: session.id, owner: session.owner, agent: session.agent, external_id: session.externalId, title_lower_case: session.title?.toLowerCase() ?? null, status: statusOf(session),
     archived: session.archived ? 1 : 0, active_at_ms: session.activeAtMs, due_at_ms: dueAtMs(session), worker: session.claim?.worker ?? null, fence: session.fence, attempt_id: session.turn?.attempt?.id ?? null,
   };
-  return examineSession({ columns, session }, entries, { operations: operations as [], outcomes: [] });
+  return examineSession({ columns, session }, entries, { operations: operations as [], outcomes: [], branches });
 }
 
 /** Nothing is in hand: the session is what its log says. */
