@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { openForTurn, withTurnOptions, type TurnOptions } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { showTurn } from '../show-turn.ts';
 import { stopRequest } from '../stop-request.ts';
 import { note, printJson } from '../terminal.ts';
@@ -19,8 +18,7 @@ export function compactCommand(): Command {
     .option('--idempotency-key <key>', 'sent again with the same key, it has one effect')
     .action(async (id: string, options: CompactOptions) => {
       const { store, json, wait, instructions, idempotencyKey } = options;
-      await requireStore(store);
-      const stop = stopRequest();
+          const stop = stopRequest();
       const holdfast = await openForTurn(store, options);
       try {
         const session = await holdfast.sessions.get(id);

@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
 import { openForTurn, withTurnOptions, type TurnOptions } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { showTurn } from '../show-turn.ts';
 import { stopRequest } from '../stop-request.ts';
 import { note, printJson } from '../terminal.ts';
@@ -25,7 +24,6 @@ export function nodeCommand(): Command {
 
 async function enter(id: string, node: string, options: NodeOptions): Promise<void> {
   const { store, json, wait, reason, force, idempotencyKey } = options;
-  await requireStore(store);
   const stop = stopRequest();
   const holdfast = await openForTurn(store, options);
   try {

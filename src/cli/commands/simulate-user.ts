@@ -11,7 +11,6 @@ import { storeCommand, wholeNumber, type CommonOptions } from '../command-option
 import { EventLines } from '../event-lines.ts';
 import { exitCode } from '../exit-code.ts';
 import { openForTurn, type TurnOptions } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { stopRequest, type StopRequest } from '../stop-request.ts';
 import { forStdout, note, oneLine, print, printJson } from '../terminal.ts';
 
@@ -44,10 +43,9 @@ export function simulateUserCommand(): Command {
 
 async function run(asked: string | undefined, options: SimulateUserOptions): Promise<void> {
   const { persona, maxTurns, approve, json, store, agent, owner } = options;
-  if (asked !== undefined) await requireStore(store);
   const given = { model: await modelNamed(options.model), approve, ...(persona === undefined ? {} : { persona: await personaOf(persona) }), ...(maxTurns === undefined ? {} : { maxTurns }) };
   const stop = stopRequest();
-  const holdfast = await openForTurn(store, { ...options, wait: true });
+  const holdfast = await openForTurn(store, { ...options, wait: true }, { isNew: asked === undefined });
   try {
     const session = asked === undefined ? await holdfast.sessions.create({ agent, ...(owner === undefined ? {} : { owner }) }) : await holdfast.sessions.get(asked);
     if (json !== true) note(`session ${session.id}`);

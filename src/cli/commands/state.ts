@@ -7,7 +7,6 @@ import { stateScopes, type StateScope } from '../../core/state.ts';
 import type { StateHandle } from '../../library/state-handle.ts';
 import { jsonValue, storeCommand, wholeNumber, type CommonOptions } from '../command-options.ts';
 import { openForTurn } from '../open-for-turn.ts';
-import { requireStore } from '../open-store.ts';
 import { printTable } from '../table.ts';
 import { forStdout, note, oneLine, printJson, printLine } from '../terminal.ts';
 
@@ -46,7 +45,6 @@ export function stateCommand(): Command {
 async function run(id: string, scope: string | undefined, key: string | undefined, options: StateOptions): Promise<void> {
   const { store, json, agents } = options;
   requireArguments(scope, key, options);
-  await requireStore(store);
   await using holdfast = await openForTurn(store, { wait: false, ...(agents === undefined ? {} : { agents }) });
   const { state } = await holdfast.sessions.get(id);
   if (scope === undefined) return await showSnapshot(state, json === true);
