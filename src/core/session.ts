@@ -74,6 +74,8 @@ export interface Session {
   readonly usage: UsageTotals;
   /** What the model was last sent of the conversation, with its answer; null: not known since the history was moved in. */
   readonly context: ContextSize | null;
+  /** Seq of the last summary in the visible history: what is before it need not be read to go on; null: not known. */
+  readonly compactedSeq: number | null;
 }
 
 export interface Turn {
@@ -245,12 +247,12 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null, compactedSeq: null,
   };
 }
 
-const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs' | 'context'> = {
-  context: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0,
+const unknownBefore: Pick<Session, 'operations' | 'deliveries' | 'turnsUnasked' | 'rewound' | 'timelineSeq' | 'forkedFrom' | 'redactions' | 'deleteAfterRestMs' | 'deletesAtMs' | 'context' | 'compactedSeq'> = {
+  context: null, compactedSeq: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, redactions: 0,
 };
 
 /** A session as an older version stored it, with what it did not know of yet. */
