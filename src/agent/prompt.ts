@@ -138,7 +138,7 @@ export class PromptHistory {
 export const summaryHead = '[summary of the conversation up to here, in its place]';
 
 /** How the context of a provider begins. */
-export function contextHead({ provider, version }: Pick<InjectedContext, 'provider' | 'version'>): string {
+function contextHead({ provider, version }: Pick<InjectedContext, 'provider' | 'version'>): string {
   return `[context ${provider}, version ${version}]`;
 }
 
