@@ -21,16 +21,17 @@ export function planCompaction(items: readonly HistoryItem[], unanswered: Readon
   const cut = cutBefore(items, tailTokens);
   const before = items.slice(0, cut);
   const last = before.at(-1);
-  const goes = before.filter(({ seq }) => !unanswered.has(seq));
-  if (last === undefined || !goes.some(isSaid)) return null;
+  // A summary may have the seq of a message that it keeps.
+  const stays = before.filter(({ kind, seq }) => kind === 'said' && unanswered.has(seq));
+  const goes = before.filter((item) => isSaid(item) && !stays.includes(item));
+  if (last === undefined || goes.length === 0) return null;
   const [first] = before;
-  const rest = [...before.filter(({ seq }) => unanswered.has(seq)), ...items.slice(cut)];
   return {
     earlier: first?.kind === 'summary' ? (first.text ?? '') : null,
     // What is asked is told with what was done about it.
     covered: before.filter(isSaid),
-    throughSeq: last.seq, keeps: before.filter(({ seq }) => unanswered.has(seq)).map(({ seq }) => seq),
-    coveredTokens: tokensOf(goes.filter(isSaid)), restTokens: tokensOf(rest),
+    throughSeq: last.seq, keeps: stays.map(({ seq }) => seq),
+    coveredTokens: tokensOf(goes), restTokens: tokensOf([...stays, ...items.slice(cut)]),
   };
 }
 

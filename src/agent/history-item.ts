@@ -1,4 +1,5 @@
 import type { LanguageModelV4Message } from '@ai-sdk/provider';
+import type { Entry } from '../core/entry.ts';
 
 /** One entry of a history as a model is sent it. */
 export interface HistoryItem {
@@ -10,4 +11,6 @@ export interface HistoryItem {
   readonly tokens: number;
   /** Of a summary. */
   readonly text?: string;
+  /** Of all but a summary. */
+  readonly entry?: Entry;
 }

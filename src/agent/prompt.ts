@@ -3,8 +3,9 @@ import type {
   LanguageModelV4ToolResultPart, SharedV4ProviderOptions,
 } from '@ai-sdk/provider';
 import type { AssistantStep, CallResult, Entry, EntryOf, Interval, MessagePart, ProviderMetadata, StepPart, ToolCallPart } from '../core/entry.ts';
+import { invariant } from '../core/errors.ts';
 import { isVisible } from '../core/intervals.ts';
-import type { InjectedContext } from '../core/compaction.ts';
+import type { Compaction, InjectedContext } from '../core/compaction.ts';
 import type { JsonObject } from '../core/json.ts';
 import { estimatedTokens } from './context-size.ts';
 import type { HistoryItem } from './history-item.ts';
@@ -27,8 +28,8 @@ export class PromptHistory {
   countedTokens: number | null = null;
   readonly #visible: readonly Interval[];
   readonly #redactions: number;
-  readonly #callIds = new CallIds();
-  readonly #contexts = new Map<string, { readonly version: string; readonly seq: number; readonly isNone: boolean }>();
+  #callIds = new CallIds();
+  readonly #contexts = new Map<string, { readonly version: string; readonly seq: number }>();
   #items: HistoryItem[] = [];
   /** Seq of the last entry that answered what was said before it. */
   #answeredSeq = 0;
@@ -37,6 +38,13 @@ export class PromptHistory {
   constructor(visible: readonly Interval[], redactions = 0) {
     this.#visible = visible;
     this.#redactions = redactions;
+  }
+
+  /** Passes over what a summary stands for, but for the messages that it keeps: the next entries are those after `throughSeq`. From the summary on it is the same as one that has read everything. */
+  beginBefore({ throughSeq }: Pick<Compaction, 'throughSeq'>, kept: readonly Entry[]): void {
+    invariant(this.lastSeq === 0, 'a history that begins at a summary has nothing in it');
+    for (const entry of kept) this.#add(entry);
+    this.lastSeq = throughSeq;
   }
 
   get redactions(): number {
@@ -84,7 +92,7 @@ export class PromptHistory {
     const kind = itemKinds[entry.kind];
     if (kind !== undefined) {
       const messages = messagesOf(entry, this.#callIds);
-      const item: HistoryItem = { seq: entry.seq, kind, messages, tokens: estimatedTokens(messages) };
+      const item: HistoryItem = { seq: entry.seq, kind, messages, tokens: estimatedTokens(messages), entry };
       if (messages.length > 0) {
         this.#items.push(item);
         this.messages.push(...messages);
@@ -93,7 +101,7 @@ export class PromptHistory {
       if (this.countedTokens !== null) this.countedTokens += item.tokens;
     }
     if (entry.kind === 'assistant-step') this.#noteStep(entry);
-    else if (entry.kind === 'context-injected') this.#contexts.set(entry.provider, { version: entry.version, seq: entry.seq, isNone: entry.text === null });
+    else if (entry.kind === 'context-injected') this.#contexts.set(entry.provider, { version: entry.version, seq: entry.seq });
     else if (entry.kind === 'turn-ended' && entry.reason === 'stop_after_tool') this.#answeredSeq = entry.seq;
   }
 
@@ -109,11 +117,17 @@ export class PromptHistory {
     if (redacted !== undefined) return;
     const messages: readonly LanguageModelV4Message[] = [{ role: 'user', content: [{ type: 'text', text: `${summaryHead}\n${summary}` }] }];
     const kept = new Set(keeps);
-    this.#items = [{ seq: throughSeq, kind: 'summary', messages, tokens: estimatedTokens(messages), text: summary }, ...this.#items.filter(({ seq }) => seq > throughSeq || kept.has(seq))];
+    const stays = this.#items.filter(({ seq, kind }) => kind !== 'summary' && (seq > throughSeq || kept.has(seq)));
+    // What a call is named is told by what the model sees, not by what it saw.
+    this.#callIds = new CallIds();
+    this.#items = [
+      { seq: throughSeq, kind: 'summary', messages, tokens: estimatedTokens(messages), text: summary },
+      ...stays.map((item) => (item.entry === undefined ? item : { ...item, messages: messagesOf(item.entry, this.#callIds) })),
+    ];
     this.messages.length = 0;
     for (const item of this.#items) this.messages.push(...item.messages);
-    // What the summary replaced is given again; that there was nothing need not be.
-    for (const [provider, { seq, isNone }] of this.#contexts) if (seq <= throughSeq && !isNone) this.#contexts.delete(provider);
+    // What the summary replaced is given again.
+    for (const [provider, { seq }] of this.#contexts) if (seq <= throughSeq) this.#contexts.delete(provider);
     this.textChars = JSON.stringify(this.messages).length;
     this.countedTokens = null;
     this.isFreshlyCompacted = true;
@@ -124,7 +138,7 @@ export class PromptHistory {
 export const summaryHead = '[summary of the conversation up to here, in its place]';
 
 /** How the context of a provider begins. */
-export function contextHead({ provider, version }: Pick<InjectedContext, 'provider' | 'version'>): string {
+function contextHead({ provider, version }: Pick<InjectedContext, 'provider' | 'version'>): string {
   return `[context ${provider}, version ${version}]`;
 }
 

@@ -24,8 +24,8 @@ export function project(session: Session, entry: Entry): Session {
 }
 
 /** After a move the session is as it was before something was said, whatever came of what is left or is visible again. A summary goes with its turn. */
-function moved({ summary }: Session, visible: readonly Interval[]): Pick<Session, 'lastTurn' | 'context' | 'summary' | 'visible'> {
-  return { lastTurn: null, context: null, visible, summary: summary !== null && isVisible(visible, summary.endSeq) ? summary : null };
+function moved({ summary }: Session, visible: readonly Interval[]): Pick<Session, 'lastTurn' | 'context' | 'compactedSeq' | 'summary' | 'visible'> {
+  return { lastTurn: null, context: null, compactedSeq: null, visible, summary: summary !== null && isVisible(visible, summary.endSeq) ? summary : null };
 }
 
 /** What each kind means for the projection. */
@@ -74,15 +74,15 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     deliveries: [...deliveries, ...session.deliveries.filter(({ stepSeq }) => !isVisible(intervals, stepSeq))],
   }),
   'branch-restored': (session, { visible, deliveries, node = session.node }) => ({ ...session, ...moved(session, visible), branches: session.branches - 1, deliveries, node }),
-  'entry-redacted': (session, { clears, messageId }) => ({
-    ...session, redactions: session.redactions + 1,
+  'entry-redacted': (session, { clears, messageId, redactedSeq }) => ({
+    ...session, redactions: session.redactions + 1, compactedSeq: session.compactedSeq === redactedSeq ? null : session.compactedSeq,
     ...(clears.includes('preview') ? { preview: null } : {}), ...(clears.includes('title') ? { title: null, titleBy: null, titleFrom: null } : {}), ...(clears.includes('metadata') ? { metadata: {} } : {}),
     ...(clears.includes('summary') ? { summary: null } : {}), ...(clears.includes('simulator') ? { simulator: null } : {}),
     queue: session.queue.map((queued) => (queued.messageId === messageId ? withoutPreview(queued) : queued)),
   }),
   'context-injected': (session) => session,
-  'history-compacted': (session, { tokensAfter, windowTokens }) =>
-    withTurn({ ...session, context: { tokens: tokensAfter, windowTokens } }, (turn) => ({ ...turn, attempt: null, retry: null, stepAttempts: 0, compaction: null })),
+  'history-compacted': (session, { seq, tokensAfter, windowTokens, redacted }) =>
+    withTurn({ ...session, context: { tokens: tokensAfter, windowTokens }, compactedSeq: redacted === undefined ? seq : null }, (turn) => ({ ...turn, attempt: null, retry: null, stepAttempts: 0, compaction: null })),
   'owner-changed': (session, { to }) => ({ ...session, owner: to }),
   'session-ended': (session) => ({ ...session, ended: true, endsAtMs: null }),
   'archived-set': (session, entry) => ({ ...session, archived: entry.archived }),

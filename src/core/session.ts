@@ -84,6 +84,8 @@ export interface Session {
   readonly usage: UsageTotals;
   /** What the model was last sent of the conversation, with its answer; null: not known since the history was moved in. */
   readonly context: ContextSize | null;
+  /** Seq of the last summary in the visible history: what is before it need not be read to go on; null: not known. */
+  readonly compactedSeq: number | null;
   /** Labels that a process is making just now. */
   readonly labelling: Labelling | null;
   /** Plays the user, where somebody asked for it. */
@@ -288,13 +290,13 @@ export function emptySession({ tenant, id }: NewSession, nowMs: number): Session
     tenant, id, owner: '', agent: '', externalId: null, title: null, titleBy: null, titleFrom: null, summary: null, preview: null, metadata: {}, subject: null, binding: null,
     threadId: null, archived: false, ended: false, createdAtMs: nowMs, updatedAtMs: nowMs, activeAtMs: nowMs, lastSeq: 0,
     revision: 0, fence: 0, visible: wholeLog, branches: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, turn: null, lastTurn: null, queue: [], queueHeld: false, operations: [], deliveries: [], turnsUnasked: 0, claim: null,
-    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null, labelling: null, simulator: null,
+    crashes: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null, turns: 0, usage: noUsage, context: null, compactedSeq: null, labelling: null, simulator: null,
   };
 }
 
 /** What versions before this one did not store, of sessions and of their turns. */
 const unknownBefore = {
-  context: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, titleFrom: null, summary: null, labelling: null, simulator: null,
+  context: null, compactedSeq: null, deleteAfterRestMs: null, deletesAtMs: null, operations: [], deliveries: [], turnsUnasked: 0, rewound: null, timelineSeq: 0, forkedFrom: null, node: null, redactions: 0, titleFrom: null, summary: null, labelling: null, simulator: null,
 } satisfies Partial<Session>;
 const unknownOfTurnBefore = { actions: [], clientToolsSeq: null, given: [], nodeBefore: null, compaction: null } satisfies Partial<Turn>;
 

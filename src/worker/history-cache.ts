@@ -47,8 +47,12 @@ export class HistoryCache {
   }
 }
 
-/** Brings a history up to the session's last entry, or up to the first one that this version cannot read: then it returns that. */
-export async function catchUp(store: Pick<Store, 'readEntries'>, history: PromptHistory, session: Session): Promise<Entry | null> {
+/**
+ * Brings a history up to the session's last entry, or up to the first one that this version cannot read: then it returns that. A new one begins at the session's last summary: what that stands for is not read, however long
+ * it has become (G11).
+ */
+export async function catchUp(store: Pick<Store, 'readEntries' | 'state'>, history: PromptHistory, session: Session): Promise<Entry | null> {
+  if (history.lastSeq === 0 && session.compactedSeq !== null) await beginAtSummary(store, history, session, session.compactedSeq);
   while (history.lastSeq < session.lastSeq) {
     const entries = await store.readEntries(session, { afterSeq: history.lastSeq, limit: pageEntries });
     const strange = firstNotUnderstood(session, entries);
@@ -57,6 +61,14 @@ export async function catchUp(store: Pick<Store, 'readEntries'>, history: Prompt
     if (strange !== null || entries.length === 0) return strange;
   }
   return null;
+}
+
+async function beginAtSummary(store: Pick<Store, 'state'>, history: PromptHistory, session: Session, seq: number): Promise<void> {
+  const [summary] = await store.state.readEntriesAt(session, [seq]);
+  // Removed since the session was read: then it stands for nothing.
+  if (summary?.kind !== 'history-compacted' || summary.redacted !== undefined) return;
+  const kept = summary.keeps.length === 0 ? [] : await store.state.readEntriesAt(session, summary.keeps);
+  history.beginBefore(summary, kept.toSorted((left, right) => left.seq - right.seq));
 }
 
 function keyOf({ tenant, id }: Session): string {

@@ -45,7 +45,9 @@ function isOver({ agent }: SessionRun, { tokens, windowTokens }: ContextSize): b
 
 /** What a compaction would do; null: too little for what it costs, or nothing. */
 function planOf({ history }: SessionRun, trigger: CompactionTrigger, { tokens, windowTokens }: ContextSize): CompactionPlan | null {
-  const plan = planCompaction(history.items, history.unanswered, trigger === 'manual' ? 0 : windowTokens * tailShare);
+  // A provider that refuses a prompt takes less than it was thought to.
+  const taken = trigger === 'overflow' ? Math.min(tokens, windowTokens) : windowTokens;
+  const plan = planCompaction(history.items, history.unanswered, trigger === 'manual' ? 0 : taken * tailShare);
   return trigger === 'threshold' && tokens <= windowTokens && (plan?.coveredTokens ?? 0) < windowTokens * gainShareMin ? null : plan;
 }
 

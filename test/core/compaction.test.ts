@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { planCompaction } from '../../src/agent/compaction-plan.ts';
 import { compactionPieces, cutText } from '../../src/agent/compaction-text.ts';
@@ -8,11 +9,14 @@ import { acceptCompact } from '../../src/core/accept/compact.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import type { Compaction } from '../../src/core/compaction.ts';
 import type { Entry } from '../../src/core/entry.ts';
+import { isVisible } from '../../src/core/intervals.ts';
 import { isRefusal } from '../../src/core/errors.ts';
 import { upgradeSession, type Session } from '../../src/core/session.ts';
 import { utf8Bytes } from '../../src/core/json.ts';
 import { userTexts } from '../support/checked-prompts.ts';
 import { callPart, PureSession, textPart } from '../support/pure-session.ts';
+import { happen, happeningsOf, newborn } from '../support/random-history.ts';
+import { seedOf } from '../support/seed.ts';
 
 function historyOf(pure: PureSession): PromptHistory {
   const history = new PromptHistory(pure.session.visible, pure.session.redactions);
@@ -112,6 +116,29 @@ describe('a history', () => {
     expect(live.countedTokens).toBe(34 + estimatedTokens(live.messages.slice(-1)));
   });
 
+  it('that begins at its last summary is the same as one that has everything, whatever happened', () => {
+    let begun = 0;
+    fc.assert(fc.property(fc.nat(11), happeningsOf(120, 40), (kind, happenings) => {
+      const pure = newborn(kind);
+      for (const happening of happenings) if (happen(pure, happening)) look(pure);
+    }), { seed: seedOf('begun at a summary'), numRuns: 150 });
+    expect(begun).toBeGreaterThan(100);
+
+    function look(pure: PureSession): void {
+      const { compactedSeq, visible, redactions } = pure.session;
+      if (compactedSeq === null) return;
+      begun += 1;
+      const summary = pure.log[compactedSeq - 1];
+      if (summary?.kind !== 'history-compacted') throw new Error(`entry ${compactedSeq} is a summary`);
+      expect([summary.redacted, pure.log.findLast((entry) => entry.kind === 'history-compacted' && isVisible(visible, entry.seq) && entry.redacted === undefined)]).toEqual([undefined, summary]);
+      const begins = new PromptHistory(visible, redactions);
+      begins.beginBefore(summary, summary.keeps.map((seq) => pure.log[seq - 1] as Entry));
+      begins.append(pure.log.slice(summary.throughSeq));
+      const whole = historyOf(pure);
+      expect([begins.messages, begins.countedTokens, begins.unanswered, begins.contextVersion('profile'), begins.lastSeq]).toEqual([whole.messages, whole.countedTokens, whole.unanswered, whole.contextVersion('profile'), whole.lastSeq]);
+    }
+  });
+
   it('has a message as unanswered until a generation without calls has come, whoever failed or stopped in between', () => {
     const pure = new PureSession({ text: 'one' });
     pure.claim();
@@ -179,7 +206,7 @@ describe('the window of a model', () => {
 describe('a session that an older version stored', () => {
   it('has no size of its context and no compaction to make', () => {
     const { session } = new PureSession({ text: 'hello' });
-    const { context: _context, ...row } = session;
+    const { context: _context, compactedSeq: _compactedSeq, ...row } = session;
     const { compaction: _compaction, ...turn } = row.turn ?? {};
     expect(upgradeSession({ ...row, turn } as unknown as Session)).toEqual(session);
   });

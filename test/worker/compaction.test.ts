@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent, type AgentOptions } from '../../src/agent/agent.ts';
 import { compactionRequestHead } from '../../src/agent/compaction-text.ts';
-import { summaryHead } from '../../src/agent/prompt.ts';
+import { PromptHistory, summaryHead } from '../../src/agent/prompt.ts';
 import { tool } from '../../src/index.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
 import { gate } from '../../src/testing/gate.ts';
@@ -11,7 +11,8 @@ import { startChild } from '../support/child-process.ts';
 import { asksForSummary, promptTokens, userTexts } from '../support/checked-prompts.ts';
 import { openHoldfast } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
-import { stores, type TestStore } from '../support/stores.ts';
+import { openStore, stores, type TestStore } from '../support/stores.ts';
+import { wrappedStore } from '../support/wrapped-store.ts';
 
 /** Says what it is told to; a summary is `what was said` unless the test says otherwise. Counts what it is sent. */
 function countingModel(answer: (call: ScriptedCall) => string | readonly ScriptedItem[], summary: ScriptedGeneration = 'what was said') {
@@ -359,5 +360,47 @@ describe('a compaction', () => {
     refusals = Number.POSITIVE_INFINITY;
     expect(await say(session, 'and now?')).toMatchObject({ reason: 'failed', error: { code: 'context_overflow' } });
     expect(ofKind(await session.entries(), 'history-compacted')).toHaveLength(2);
+  });
+});
+
+describe.each(stores)('a process that has not seen a session on $name', (kind) => {
+  it('goes on from its last summary without reading what that stands for, with the same prompt as one that has', async () => {
+    const url = await kind.newUrl();
+    let steps = 0;
+    // The provider uses the same id for every call.
+    const model = countingModel(() => {
+      steps += 1;
+      return steps % 4 === 0 ? 'found' : [{ call: 'look', id: 'call_1', input: { step: steps } }];
+    });
+    const look = tool({ recovery: 'rerun', inputSchema: z.object({ step: z.number() }), execute: ({ step }) => filler(`result ${step}`, 20) });
+    const agents = [agent({ name: 'tester', model, tools: { look }, limits: small, contextProviders: { profile: { version: () => '1', load: () => 'Ada' }, none: { version: () => '1', load: () => null } } })];
+    const first = await openHoldfast({ agents, store: url });
+    const { id } = await first.sessions.create({ agent: 'tester' });
+    const session = await first.sessions.get(id);
+    for (let turn = 1; turn <= 6; turn += 1) expect((await say(session, filler(`question ${turn}`, 10))).reason).toBe('complete');
+    const row = await first.store.readSession({ tenant: 'default', id });
+    const compacted = ofKind(await session.entries(), 'history-compacted').at(-1);
+    expect(row?.compactedSeq).toBe(compacted?.seq);
+    expect(compacted?.throughSeq).toBeGreaterThan(20);
+    await first.close();
+
+    const reads: number[] = [];
+    const store = wrappedStore(await openStore(url), {
+      readEntries: async (inner, key, range) => {
+        reads.push(range.afterSeq ?? 0);
+        return inner.readEntries(key, range);
+      },
+    });
+    const other = await openHoldfast({ agents, store });
+    const before = model.calls.length;
+    const again = await other.sessions.get(id);
+    const turn = await again.send('and now?');
+    await model.called(before);
+    await turn.result;
+    expect(Math.min(...reads)).toBeGreaterThanOrEqual(compacted?.throughSeq ?? 0);
+    const entries = await again.entries();
+    const whole = new PromptHistory(row?.visible ?? []);
+    whole.append(entries.filter(({ seq }) => seq <= (ofKind(entries, 'user-message').at(-1)?.seq ?? 0)));
+    expect(model.calls[before]?.prompt).toEqual(whole.messages);
   });
 });
