@@ -27,14 +27,14 @@ export function withTurnOptions(command: Command): Command {
 
 /** Opens a store to go on with a turn. Whoever works on the store already is the one to do it: it has its own models and settings. */
 export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions): Promise<Holdfast> {
-  const { agents } = await loadAgents(module);
+  const { agents, budgets } = await loadAgents(module);
   await requireServer(store);
   const opened = await openStoreUrl(store, { system: realSystem(), outboxKinds: [] });
   try {
     await opened.migrate();
     const works = wait && (worker === true || !(await isWorkedOn(opened)));
     // It is the Holdfast's to close from here on.
-    return await createHoldfast({ agents, store: { open: () => Promise.resolve(opened) }, worker: works && { stopGraceMs }, log: logToStderr });
+    return await createHoldfast({ agents, store: { open: () => Promise.resolve(opened) }, worker: works && { stopGraceMs }, log: logToStderr, ...(budgets === undefined ? {} : { budgets }) });
   } catch (error) {
     await opened.close();
     throw error;
