@@ -14,10 +14,12 @@ export interface LoadedAgents {
   readonly agents: readonly Agent[];
   /** The module's own check of who sends a request. */
   readonly authenticate?: HoldfastOptions['authenticate'];
+  /** The module's own budgets. */
+  readonly budgets?: NonNullable<HoldfastOptions['budgets']>;
 }
 
 /**
- * The agents of a module: its default export or its export `agents`, one agent or a list; it may also export `authenticate`. The path is
+ * The agents of a module: its default export or its export `agents`, one agent or a list; it may also export `authenticate` and `budgets`. The path is
  * relative to the working folder. Without a module: the agents `demo` and `desk`, on the model that the environment asks for. Rejects with `HoldfastError`:
  * `agents_not_found`, `agents_not_loaded`, `agents_invalid`, and those of `modelFromEnvironment`.
  */
@@ -39,8 +41,12 @@ export async function loadAgents(module: string | undefined): Promise<LoadedAgen
   if (agents.length === 0 || !agents.every(isAgent)) {
     throw new HoldfastError('agents_invalid', `${file} must export what agent({ … }) made, one or a list, as default or as "agents"`);
   }
-  const { authenticate } = exported;
-  return typeof authenticate === 'function' ? { agents, authenticate: authenticate as NonNullable<LoadedAgents['authenticate']> } : { agents };
+  const { authenticate, budgets } = exported;
+  return {
+    agents,
+    ...(typeof authenticate === 'function' ? { authenticate: authenticate as NonNullable<LoadedAgents['authenticate']> } : {}),
+    ...(typeof budgets === 'function' || Array.isArray(budgets) ? { budgets: budgets as NonNullable<LoadedAgents['budgets']> } : {}),
+  };
 }
 
 function isAgent(value: unknown): value is Agent {

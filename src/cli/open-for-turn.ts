@@ -29,13 +29,13 @@ export function withTurnOptions(command: Command): Command {
 /** Opens a store to go on with a turn; one that is not there yet only for a new session. Whoever works on the store already is the one to do it: it has its own models and settings. */
 export async function openForTurn(store: string, { agents: module, wait, worker }: TurnOptions, { isNew = false }: { readonly isNew?: boolean } = {}): Promise<Holdfast> {
   await (isNew ? requireServer(store) : requireStore(store));
-  const { agents } = await loadAgents(module);
+  const { agents, budgets } = await loadAgents(module);
   const opened = await openStoreUrl(store, { system: realSystem(), outboxKinds: hasLabels(agents) ? labelKinds : [] });
   try {
     await opened.migrate();
     const works = wait && (worker === true || !(await isWorkedOn(opened)));
     // It is the Holdfast's to close from here on.
-    return await createHoldfast({ agents, store: { open: () => Promise.resolve(opened) }, worker: works && { stopGraceMs }, log: logToStderr });
+    return await createHoldfast({ agents, store: { open: () => Promise.resolve(opened) }, worker: works && { stopGraceMs }, log: logToStderr, ...(budgets === undefined ? {} : { budgets }) });
   } catch (error) {
     await opened.close();
     throw error;

@@ -15,6 +15,7 @@ const leftBehindMs = 250;
 export interface ServeOptions {
   readonly agents: readonly Agent[];
   readonly authenticate?: HoldfastOptions['authenticate'] | undefined;
+  readonly budgets?: HoldfastOptions['budgets'] | undefined;
   readonly store: string;
   /** Of a Postgres store. */
   readonly connections?: number | undefined;
@@ -30,7 +31,7 @@ export interface ServeOptions {
  * Serves HTTP until a signal comes, then lets streams end and running steps finish. Rejects with `HoldfastError`: `port_taken`, `listen_refused`
  * (another host than this machine without authentication), and those of `createHoldfast`.
  */
-export async function serveUntilStopped({ agents, authenticate, store, connections, host, port, worker, hooks, onListening }: ServeOptions): Promise<void> {
+export async function serveUntilStopped({ agents, authenticate, budgets, store, connections, host, port, worker, hooks, onListening }: ServeOptions): Promise<void> {
   await requireServer(store);
   const stop = stopRequest();
   let opened: Holdfast | null = null;
@@ -39,7 +40,7 @@ export async function serveUntilStopped({ agents, authenticate, store, connectio
     return opened;
   };
   const holdfast = await createHoldfast({
-    agents, store: storeWith(store, { connections }), worker, log: logToStderr, ...(authenticate === undefined ? {} : { authenticate }), ...(hooks === undefined ? {} : { hooks: hooks(whenOpened) }),
+    agents, store: storeWith(store, { connections }), worker, log: logToStderr, ...(authenticate === undefined ? {} : { authenticate }), ...(budgets === undefined ? {} : { budgets }), ...(hooks === undefined ? {} : { hooks: hooks(whenOpened) }),
   });
   opened = holdfast;
   try {
@@ -59,10 +60,10 @@ export async function serveUntilStopped({ agents, authenticate, store, connectio
 }
 
 /** Works on sessions without listening, until a signal comes. */
-export async function workUntilStopped({ agents, store, connections, onReady }: Pick<ServeOptions, 'agents' | 'store' | 'connections'> & { readonly onReady: () => Promise<void> }): Promise<void> {
+export async function workUntilStopped({ agents, budgets, store, connections, onReady }: Pick<ServeOptions, 'agents' | 'budgets' | 'store' | 'connections'> & { readonly onReady: () => Promise<void> }): Promise<void> {
   await requireServer(store);
   const stop = stopRequest();
-  const holdfast = await createHoldfast({ agents, store: storeWith(store, { connections }), log: logToStderr });
+  const holdfast = await createHoldfast({ agents, store: storeWith(store, { connections }), log: logToStderr, ...(budgets === undefined ? {} : { budgets }) });
   try {
     await onReady();
     await aborted(stop.signal);

@@ -66,11 +66,16 @@ export function countOf(entry: Entry): UsageCount | null {
 }
 
 function countAttempt({ usage, costMicros }: Pick<AttemptRecord, 'usage' | 'costMicros'>): UsageCount {
-  const { inputTokens = 0, outputTokens = 0, cachedInputTokens = 0, reasoningTokens = 0 }: Usage = usage ?? {};
+  const { inputTokens, outputTokens, cachedInputTokens, reasoningTokens }: Usage = usage ?? {};
   return {
     attempts: 1, attemptsWithoutUsage: usage === null ? 1 : 0, attemptsWithoutCost: costMicros === undefined ? 1 : 0,
-    inputTokens, outputTokens, cachedInputTokens, reasoningTokens, costMicros: costMicros ?? 0,
+    inputTokens: whole(inputTokens), outputTokens: whole(outputTokens), cachedInputTokens: whole(cachedInputTokens), reasoningTokens: whole(reasoningTokens), costMicros: whole(costMicros),
   };
+}
+
+/** A counter takes nothing else, whatever a log holds. */
+function whole(amount = 0): number {
+  return Number.isFinite(amount) ? Math.round(amount) : 0;
 }
 
 export function addCounts(left: UsageCount, right: UsageCount): UsageCount {

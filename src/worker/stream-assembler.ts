@@ -227,7 +227,8 @@ function fileData(data: Extract<LanguageModelV4StreamPart, { type: 'file' }>['da
   return { data: typeof data.data === 'string' ? data.data : Buffer.from(data.data).toString('base64') };
 }
 
+/** What is no whole number of tokens is not known: nothing can be counted by it. */
 function knownUsage(usage: { readonly [Key in keyof Usage]: number | undefined }): Usage | null {
-  const known = Object.entries(usage).filter(([, tokens]) => tokens !== undefined);
+  const known = Object.entries(usage).filter(([, tokens]) => tokens !== undefined && Number.isSafeInteger(tokens) && tokens >= 0);
   return known.length === 0 ? null : (Object.fromEntries(known) as Usage);
 }

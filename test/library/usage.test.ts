@@ -66,6 +66,16 @@ describe.each(stores)('usage on $name', ({ newUrl }) => {
     expect((await holdfast.usage()).total).toEqual(used.total);
   });
 
+  it('that is no whole number of tokens is not known, and keeps no turn from its end', async () => {
+    const strange = (total: number, output: number) => [{ text: 'said' }, { finish: 'stop' as const, usage: { inputTokens: { total, noCache: undefined, cacheRead: -1, cacheWrite: undefined }, outputTokens: { total: output, text: undefined, reasoning: Infinity } } }];
+    const model = scriptedModel([strange(Number.NaN, 2.5), strange(1e300, 7)]);
+    const holdfast = await openHoldfast({ store: await newUrl(), agents: [agent({ name: 'plain', model, prices: { 'scripted-1': { input: 1, output: 1 } } })] });
+    const session = await holdfast.sessions.create({ agent: 'plain' });
+    for (const text of ['go', 'go on']) expect(await (await session.send(text)).result).toMatchObject({ reason: 'complete' });
+    expect((await session.usage()).attempts.items.map(({ usage, costMicros }) => [usage, costMicros])).toEqual([[null, null], [{ outputTokens: 7 }, null]]);
+    expect((await holdfast.usage()).total).toMatchObject({ attempts: 2, attemptsWithoutUsage: 1, attemptsWithoutCost: 2, outputTokens: 7 });
+  });
+
   it('counts failed and stopped attempts too', async () => {
     const rest = gate();
     const model = scriptedModel([[{ error: overloaded }], [{ text: 'shown' }, { gate: rest }]]);

@@ -34,6 +34,8 @@ it('plans that are made while the tables are empty look rows up by their whole k
   await session.send('again', { idempotencyKey: 'once' }).then(({ result }) => result);
   await session.stop();
   await holdfast.sessions.list();
+  await holdfast.usage();
+  await holdfast.usage({ owner: 'local' });
   await session.delete();
 
   const fresh = await postgresStore({ connection: database.url, schema: 'fresh', system: realSystem() });
@@ -59,6 +61,6 @@ it('plans that are made while the tables are empty look rows up by their whole k
       }
     }
   }
-  expect([...seen]).toEqual(expect.arrayContaining(['session', 'entry', 'chunk', 'operation', 'outcome', 'idempotency']));
+  expect([...seen]).toEqual(expect.arrayContaining(['session', 'entry', 'chunk', 'operation', 'outcome', 'idempotency', 'usage_counter', 'usage_total']));
   expect(byTenantOnly).toEqual([]);
 });

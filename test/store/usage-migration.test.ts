@@ -16,8 +16,8 @@ import { uniqueSchema } from '../support/postgres-database.ts';
 
 type Rows = Record<string, Record<string, string | number | null>[]>;
 
-/** Rows as Holdfast wrote them before it counted, with one entry that a fork has copied. */
-const rows = JSON.parse(readFileSync(new URL('version-3-rows.json', import.meta.url), 'utf8')) as Rows;
+/** Rows as Holdfast wrote them before it counted, with one entry that a fork has copied, and one of a provider that did not count in whole tokens. */
+const rows = JSON.parse(readFileSync(new URL('version-3-rows.json', import.meta.url), 'utf8').replace('\\"inputTokens\\":3', '\\"inputTokens\\":3.4')) as Rows;
 const recorded = (rows['entry'] ?? []).map(({ body }) => JSON.parse(String(body)) as Entry);
 const copied = recorded.find(({ kind }) => kind === 'assistant-step');
 const last = rows['entry']?.at(-1);
@@ -61,6 +61,7 @@ describe.each([['SQLite', onSqlite], ['Postgres', onPostgres]] as const)('what w
     onTestFinished(() => store.close());
     await store.migrate();
     const expected = sumCounts(recorded.flatMap((entry) => countOf(entry) ?? []));
+    expect(recorded.some((entry) => 'attempt' in entry && entry.attempt.usage?.inputTokens === 3.4)).toBe(true);
     expect([expected.attempts > 3, expected.attemptsWithoutUsage > 0, expected.inputTokens > 0]).toEqual([true, true, true]);
     const days = recorded.map(({ atMs }) => dayOf(atMs));
     for (const owner of ['ada', undefined]) {

@@ -13,7 +13,7 @@ export function workerCommand(): Command {
       const loaded = await loadAgents(agents);
       const names = loaded.agents.map(({ name }) => name);
       await workUntilStopped({
-        agents: loaded.agents, store, connections,
+        agents: loaded.agents, budgets: loaded.budgets, store, connections,
         onReady: () => (json === true ? printJson({ store: withoutPassword(store), agents: names }) : printLine(`working on the sessions of ${names.join(', ')}`)),
       });
     });

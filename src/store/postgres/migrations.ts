@@ -233,8 +233,8 @@ const migrations: readonly string[] = [
   );
   -- What has been recorded until now; whose session it was then, nobody knows any more.
   INSERT INTO {schema}.usage_counter
-    SELECT tenant, day, owner, 0, count(*), count(*) FILTER (WHERE coalesce(usage, 'null') = 'null'), count(*), coalesce(sum((usage::json ->> 'inputTokens')::bigint), 0), coalesce(sum((usage::json ->> 'outputTokens')::bigint), 0),
-      coalesce(sum((usage::json ->> 'cachedInputTokens')::bigint), 0), coalesce(sum((usage::json ->> 'reasoningTokens')::bigint), 0), 0
+    SELECT tenant, day, owner, 0, count(*), count(*) FILTER (WHERE coalesce(usage, 'null') = 'null'), count(*), coalesce(sum(round((usage::json ->> 'inputTokens')::numeric)), 0), coalesce(sum(round((usage::json ->> 'outputTokens')::numeric)), 0),
+      coalesce(sum(round((usage::json ->> 'cachedInputTokens')::numeric)), 0), coalesce(sum(round((usage::json ->> 'reasoningTokens')::numeric)), 0), 0
     FROM (SELECT entry.tenant, session.owner, floor((entry.body::json ->> 'atMs')::numeric / 86400000)::integer AS day,
         (entry.body::json #> '{attempt,usage}')::text AS usage
       FROM {schema}.entry JOIN {schema}.session ON session.tenant = entry.tenant AND session.id = entry.session_id

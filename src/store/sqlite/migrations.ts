@@ -213,8 +213,8 @@ const migrations: readonly string[] = [
   ) WITHOUT ROWID;
   -- What has been recorded until now; whose session it was then, nobody knows any more.
   INSERT INTO usage_counter
-    SELECT tenant, day, owner, 0, count(*), sum(usage IS NULL), count(*), coalesce(sum(json_extract(usage, '$.inputTokens')), 0), coalesce(sum(json_extract(usage, '$.outputTokens')), 0),
-      coalesce(sum(json_extract(usage, '$.cachedInputTokens')), 0), coalesce(sum(json_extract(usage, '$.reasoningTokens')), 0), 0
+    SELECT tenant, day, owner, 0, count(*), sum(usage IS NULL), count(*), coalesce(sum(CAST(round(json_extract(usage, '$.inputTokens')) AS INTEGER)), 0), coalesce(sum(CAST(round(json_extract(usage, '$.outputTokens')) AS INTEGER)), 0),
+      coalesce(sum(CAST(round(json_extract(usage, '$.cachedInputTokens')) AS INTEGER)), 0), coalesce(sum(CAST(round(json_extract(usage, '$.reasoningTokens')) AS INTEGER)), 0), 0
     FROM (SELECT entry.tenant, session.owner, CAST(json_extract(entry.body, '$.atMs') AS INTEGER) / 86400000 AS day, json_extract(entry.body, '$.attempt.usage') AS usage
       FROM entry JOIN session ON session.tenant = entry.tenant AND session.id = entry.session_id
       WHERE json_type(entry.body, '$.attempt') = 'object' AND json_type(entry.body, '$.copied') IS NULL)
