@@ -41,11 +41,10 @@ export function forkSession(origin: Session, entries: readonly Entry[], key: New
   return draft.done({ sessionId: key.id, revision: draft.session.revision, turns: draft.session.turns });
 }
 
-/** The entry as the copy has it: its step is at another place there. */
+/** The entry as the copy has it: its step is at another place there. Its own place and version it is given as it is appended. */
 function copyOf(entry: Entry, seqs: ReadonlyMap<number, number>): EntryDraft {
-  const { seq: _seq, v: _version, atMs: _atMs, ...body } = entry;
-  const stepSeq = 'stepSeq' in body ? { stepSeq: seqs.get(body.stepSeq) ?? 0 } : {};
-  return { ...body, ...stepSeq, copied: true } as EntryDraft;
+  const stepSeq = 'stepSeq' in entry ? { stepSeq: seqs.get(entry.stepSeq) ?? 0 } : {};
+  return { ...entry, ...stepSeq, copied: true } as EntryDraft;
 }
 
 /** Calls that have begun in the origin go on there: the copy's model is told that they may have had their effect. */
