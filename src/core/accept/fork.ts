@@ -48,13 +48,12 @@ export function forkSession(origin: Session, entries: readonly Entry[], key: New
   return draft.done({ sessionId: key.id, revision: draft.session.revision, turns: draft.session.turns });
 }
 
-/** The entry as the copy has it: its step is at another place there. */
+/** The entry as the copy has it: its step is at another place there. Its own place and version it is given as it is appended. */
 function copyOf(entry: Entry, seqs: ReadonlyMap<number, number>): EntryDraft {
-  const { seq: _seq, v: _version, atMs: _atMs, ...body } = entry;
   const there = (seq: number): number => seqs.get(seq) ?? 0;
-  const stepSeq = 'stepSeq' in body ? { stepSeq: there(body.stepSeq) } : {};
-  const covers = body.kind === 'history-compacted' ? { throughSeq: there(body.throughSeq), keeps: body.keeps.map(there) } : {};
-  return { ...body, ...stepSeq, ...covers, copied: true } as EntryDraft;
+  const stepSeq = 'stepSeq' in entry ? { stepSeq: there(entry.stepSeq) } : {};
+  const covers = entry.kind === 'history-compacted' ? { throughSeq: there(entry.throughSeq), keeps: entry.keeps.map(there) } : {};
+  return { ...entry, ...stepSeq, ...covers, copied: true } as EntryDraft;
 }
 
 /** Calls that have begun in the origin go on there: the copy's model is told that they may have had their effect. */

@@ -161,7 +161,8 @@ export class ChangeWriter {
     const events = change.imported === true ? [] : entries.filter(({ kind, copied }) => this.#outboxKinds.has(kind) && copied !== true);
     const begun = operations.map((operation) => (cancels.includes(operation.id) ? cancelled(operation, session.updatedAtMs) : operation));
     const all: readonly Part[] = [
-      { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, mark, body', types: ['bigint', 'text', 'text', 'text'], rows: entries.map((entry) => [entry.seq, commitId, markOf(entry), JSON.stringify(entry)]) },
+      // The first entry of a commit names it: there it is looked for when nobody knows whether it landed.
+      { kind: 'insert', name: 'entries', table: 'entry', columns: 'seq, commit_id, mark, body', types: ['bigint', 'text', 'text', 'text'], rows: entries.map((entry, place) => [entry.seq, place === 0 ? commitId : '', markOf(entry), JSON.stringify(entry)]) },
       { kind: 'insert', name: 'branches', table: 'branch', columns: 'id, body', types: ['text', 'text'], rows: (change.branches?.filed ?? []).map((branch) => [branch.id, JSON.stringify(branch)]) },
       ...(restored.length === 0 ? [] : [{ kind: 'drop', name: 'restored', table: 'branch', column: 'id', of: restored } as const]),
       ...(change.dropsChunks ? [{ kind: 'drop', name: 'chunks', table: 'chunk' } as const] : []),

@@ -3,7 +3,7 @@ import { readEntry } from '../../core/entry-format.ts';
 import { historyMarks, type Branch, type Mark } from '../../core/history.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Operation } from '../../core/operation.ts';
-import { dueAtMs, emptySession, statusOf, upgradeSession, type Session } from '../../core/session.ts';
+import { dueAtMs, emptySession, statusOf, upgradeSession, type Session, type Turn } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
 import type { BranchFilter, BranchPage, EntryRange, SessionKey, SessionRef, Tail, TailFrom } from '../store.ts';
 import type { KnownSession } from './known-sessions.ts';
@@ -117,23 +117,28 @@ export function outcomesOf({ turn }: Session, stored: readonly { readonly stepSe
 const defaults = emptySession({ tenant: '', id: '' }, 0);
 const defaultTexts = new Map(Object.entries(defaults).map(([name, value]) => [name, JSON.stringify(value)]));
 
-/** Fields that stay what they are from turn to turn. */
-const lastingFields: ReadonlySet<string> = new Set<keyof Session>([
+/** Fields by how long they stay what they are: those that are not named change with every commit; these with every turn; these last. */
+const turnlyFields = ['turn', 'lastTurn', 'activeAtMs', 'turns'] as const satisfies readonly (keyof Session)[];
+const lastingFields = [
   'tenant', 'id', 'owner', 'agent', 'externalId', 'title', 'titleBy', 'preview', 'metadata', 'subject', 'binding', 'threadId', 'archived', 'createdAtMs', 'visible', 'branches', 'endAfterInactivityMs',
-]);
+] as const satisfies readonly (keyof Session)[];
+const places: ReadonlyMap<string, number> = new Map([...turnlyFields, ...lastingFields].map((name, place) => [name, place]));
+/** Of the turn, those that change in the course of it; the others come after them. */
+const turnsOwnFields: ReadonlySet<string> = new Set<keyof Turn>(['attempt', 'lastStep', 'steps']);
 
 /**
- * The body of a session's row: without the fields that are what they are by default, and those that last at its end. Of a row that is changed within its page, Postgres logs what lies between the part that it has in
- * common with the old one at its beginning and that at its end.
+ * The body of a session's row: without the fields that are what they are by default, and those that stay what they are the longer the nearer to its end. Of a row that is changed within its page, Postgres logs what lies
+ * between the part that it has in common with the old one at its beginning and that at its end.
  */
 export function writeSession(session: Session): string {
-  const changing: [string, unknown][] = [];
-  const lasting: [string, unknown][] = [];
-  for (const [name, value] of Object.entries(session)) {
-    const isDefault = value === (defaults as unknown as Record<string, unknown>)[name] || (typeof value === 'object' && JSON.stringify(value) === defaultTexts.get(name));
-    if (!isDefault) (lastingFields.has(name) ? lasting : changing).push([name, value]);
-  }
-  return JSON.stringify(Object.fromEntries([...changing, ...lasting]));
+  const fields = Object.entries(session).filter(([name, value]) => value !== (defaults as unknown as Record<string, unknown>)[name] && (typeof value !== 'object' || JSON.stringify(value) !== defaultTexts.get(name)));
+  const sorted = fields.sort(([left], [right]) => (places.get(left) ?? -1) - (places.get(right) ?? -1));
+  return JSON.stringify(Object.fromEntries(sorted.map(([name, value]) => [name, name === 'turn' && value !== null ? lastingLast(value as Turn) : value])));
+}
+
+function lastingLast(turn: Turn): object {
+  const fields = Object.entries(turn);
+  return Object.fromEntries([...fields.filter(([name]) => turnsOwnFields.has(name)), ...fields.filter(([name]) => !turnsOwnFields.has(name))]);
 }
 
 /** A session's row, of whatever version of Holdfast. */
