@@ -31,7 +31,7 @@ describe('the commands on Postgres', { timeout: 60_000 }, () => {
     const { sessionId, text } = await sent(options, ['weather', 'in', 'Oslo']);
     expect(text).toMatch(/^The weather in Oslo: /);
     expect(await sent(options, ['again'], sessionId)).toMatchObject({ sessionId, text: 'You said: again' });
-    expect((await runCli(['sessions'], options)).stdout).toMatch(new RegExp(`^${sessionId} +idle +demo +2 `, 'm'));
+    expect((await runCli(['sessions'], options)).stdout).toMatch(new RegExp(`^${sessionId} +idle +Weather in Oslo +demo +2 `, 'm'));
     expect((await runCli(['show', sessionId], options)).stdout).toContain('You said: again\n');
     expect((await runCli(['follow', sessionId, '--until-idle'], options)).stdout).toMatch(/^> weather in Oslo\n[^]+> again\nYou said: again\n—\n$/);
   });
