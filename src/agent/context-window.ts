@@ -2,9 +2,8 @@
 export const windowTokensDefault = 128_000;
 
 /**
- * Windows by the model's id, wherever it is served from: the first form that fits. From the providers' own pages: platform.openai.com/docs/models, docs.anthropic.com (models overview),
- * ai.google.dev/gemini-api/docs/models, docs.mistral.ai (models), api-docs.deepseek.com (pricing), docs.x.ai (models). Where a model takes more than it says at first (beta headers), the lower figure stands;
- * `limits.contextWindowTokens` says otherwise.
+ * Windows by the model's id, wherever it is served from: the first form that fits. As their providers publish them, and as lists of models repeat them (LiteLLM's `model_prices_and_context_window.json`); providers change them,
+ * so that they are no more than what compaction begins by where nothing else is said: `limits.contextWindowTokens` says otherwise. Where a model takes more than it says at first (beta headers), the lower figure stands.
  */
 const windows: readonly (readonly [RegExp, number])[] = [
   [/gpt-4\.1/, 1_047_576],
