@@ -142,11 +142,11 @@ describe('send', () => {
     await writeFile(path.join(cwd, 'budgeted.ts'), `import { agent } from ${source('index.ts')};
       import { scriptedModel } from ${source('testing/scripted-model.ts')};
       export const agents = [agent({ name: 'budgeted', model: scriptedModel([], { otherwise: 'said' }) })];
-      export const budgets = [{ per: 'tenant', unit: 'tokens', period: 'month', limit: 10 }];`);
+      export const budgets = [{ per: 'owner', unit: 'tokens', period: 'month', limit: 10 }];`);
     const args = ['send', 'new', 'go', '--agents', 'budgeted.ts', '--agent', 'budgeted'];
     expect(await runCli(args, { cwd })).toMatchObject({ code: 0, stdout: 'said\n' });
     const second = await runCli(args, { cwd });
-    expect([second.code, second.stderr]).toEqual([1, expect.stringContaining('the budget of the tenant is used up: 15 tokens of 10 tokens this month') as string]);
+    expect([second.code, second.stderr]).toEqual([1, expect.stringContaining('the budget of the owner is used up: 15 tokens of 10 tokens this month') as string]);
   });
 
   it('fails when the turn fails, and says why', async () => {

@@ -10,7 +10,7 @@ import { stores } from '../support/stores.ts';
 const bodies: Readonly<Record<string, object>> = {
   sendMessage: { text: 'more' }, changeSession: { title: 'new' }, redactEntry: { seq: 2 }, transferSession: { owner: 'bob' }, rewind: { turnId: null, stop: true }, editTurn: { turnId: 'TURN', text: 'else', stop: true },
   retryTurn: { stop: true }, restoreBranch: { stop: true }, endSession: { stop: true }, resolveAction: { type: 'approve' }, resolveActions: { decisions: [{ actionId: 'ACTION', type: 'approve' }] }, editQueuedMessage: { text: 'edited' },
-  setState: { value: 1 }, setSessionState: { value: 1 }, incrementState: { by: 1 }, incrementSessionState: { by: 1 },
+  setState: { value: 1 }, setSessionState: { value: 1 }, incrementState: { by: 1 }, incrementSessionState: { by: 1 }, enterNode: { node: 'desk' },
 };
 
 const sessionRoutes = routeTable.filter(({ path }) => path.startsWith('/v1/sessions/:id'));
@@ -23,7 +23,7 @@ interface Template {
 
 async function open(url: string): Promise<Holdfast> {
   const lookUp = tool({ description: '', inputSchema: z.object({}), recovery: 'rerun', maxResultBytes: 20_000, execute: () => 'x'.repeat(30_000) });
-  return createHoldfast({ agents: [agent({ name: 'demo', model: scriptedModel([[{ call: 'lookUp', input: {} }], 'found', 'left', 'here']), instructions: '', tools: { lookUp } })], store: url });
+  return createHoldfast({ agents: [agent({ name: 'demo', model: scriptedModel([[{ call: 'lookUp', input: {} }], 'found', 'left', 'here']), instructions: '', tools: { lookUp }, nodes: { hall: { transitions: ['desk'] }, desk: {} }, firstNode: 'hall' })], store: url });
 }
 
 /** A session with two turns, a branch and a whole result, as a file. */
