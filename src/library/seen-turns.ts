@@ -10,6 +10,8 @@ interface OpenTurn {
   readonly view: TurnView;
   /** Of the last entry that was seen of its session. */
   readonly seq: number;
+  /** It has asked for something: whether it waits for that is not seen here. */
+  readonly asked: boolean;
 }
 
 /** The turns of which this process has committed every entry itself, from the first on: how they stand is known without reading. As soon as another has committed something in between, the turn is not one of them any more. */
@@ -29,7 +31,8 @@ export class SeenTurns {
       const view = beginsTurn(entry) ? turnBefore(entry.turnId) : continues ? (open?.view ?? null) : null;
       const next = view === null ? null : turnAfter(view, entry);
       if (next?.status === 'ended') keep(this.#ended, key, next, endedMax);
-      open = next === null || next.status === 'ended' ? null : { view: next, seq: entry.seq };
+      const asked = entry.kind === 'action-opened' || (continues && open?.asked === true);
+      open = next === null || next.status === 'ended' ? null : { view: next, seq: entry.seq, asked };
     }
     if (open === null) this.#open.delete(key);
     else keep(this.#open, key, open, openMax);
@@ -49,9 +52,10 @@ export class SeenTurns {
     return last?.id === turnId ? last : null;
   }
 
-  /** Whether the session's open turn is this one, and nobody else has committed anything to it that this process has heard of. */
-  isOpen(ref: SessionRef, turnId: string): boolean {
-    return this.#open.get(keyOf(ref))?.view.id === turnId;
+  /** Whether the session's open turn is this one, has asked for nothing, and nobody else has committed anything to it that this process has heard of. */
+  goesOn(ref: SessionRef, turnId: string): boolean {
+    const open = this.#open.get(keyOf(ref));
+    return open?.view.id === turnId && !open.asked;
   }
 }
 

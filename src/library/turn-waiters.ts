@@ -64,8 +64,8 @@ export class TurnWaiters {
     const give = (): void => reject(signal?.reason as Error);
     signal?.addEventListener('abort', give);
     this.#listen();
-    // It may have ended before anybody waited, where it is not this process alone that works on it.
-    if (!this.#worksHere || !waiter.turnIds.every((turnId) => this.#seen.isOpen(ref, turnId))) void this.#look([waiter]);
+    // It may have ended, or wait for somebody, before anybody waited for it.
+    if (!this.#worksHere || !waiter.turnIds.every((turnId) => this.#seen.goesOn(ref, turnId))) void this.#look([waiter]);
     try {
       await promise;
     } finally {

@@ -42,6 +42,21 @@ function textsOf(parts: readonly TurnPart[]): readonly string[] {
   return steps;
 }
 
+describe("a turn's result", () => {
+  it('asked for again, says without waiting for the next look that the turn still needs an action', async () => {
+    // Time stands still: nobody looks now and then.
+    const system = fakeSystem();
+    const pay = tool({ needsApproval: true, inputSchema: z.object({}), execute: () => 'paid' });
+    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: scriptedModel([[{ call: 'pay', input: {} }]]), tools: { pay } })], system });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    const turn = await session.send('go');
+    const first = await turn.result;
+    expect(first.status).toBe('requires_action');
+    expect(await turn.result).toEqual(first);
+    expect(await session.turn({ turnId: turn.id }).result).toEqual(first);
+  });
+});
+
 describe("a turn's stream", () => {
   it('says everything as it comes, and ends with the turn', async () => {
     const held = gate();
