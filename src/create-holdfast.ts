@@ -165,10 +165,10 @@ export async function createHoldfast(options: HoldfastOptions): Promise<Holdfast
     waiters.committed(ref, entries);
     hookRunner.committed(ref, entries);
   };
-  const labels = hasLabels(options.agents) ? new LabelMaker({ store, system, agents, log, leaseMs: tuning?.leaseMs ?? leaseMsDefault, committed }) : null;
+  const budgets = options.budgets === undefined ? undefined : new SpentBudgets(store, requireBudgets(options.budgets));
+  const labels = hasLabels(options.agents) ? new LabelMaker({ store, system, agents, log, budgets, leaseMs: tuning?.leaseMs ?? leaseMsDefault, committed }) : null;
   const hookRunner = new HookRunner({ store, system, hooks, log, labels, takesLabelsOver: tuning !== null, graceMs: tuning?.stopGraceMs ?? limits.stopGraceMs });
   const mcp = new McpConnections({ system, log });
-  const budgets = options.budgets === undefined ? undefined : new SpentBudgets(store, requireBudgets(options.budgets));
   const workerHost = { store, system, agents, log, committed, mcp, budgets, publicUrl: options.publicUrl ?? '' };
   const worker = tuning === null ? null : new Worker({ ...workerHost, ...tuning });
   const drains = new Drains({ store, system, agents: [...agents.keys()], delivered: () => hookRunner.takeOver().then(() => hookRunner.called()) });

@@ -6,6 +6,7 @@ import type { CommandOptions } from '../commands/command-host.ts';
 import { changeSettings } from '../commands/settings.ts';
 import { recordSimulated, sendSimulated } from '../commands/simulate.ts';
 import type { SimulatedOutcome } from '../core/accept/simulate.ts';
+import { usageLimitError } from '../core/budget.ts';
 import type { ErrorInfo } from '../core/entry.ts';
 import { HoldfastError, isRefusal, refuse, RefusedError } from '../core/errors.ts';
 import { wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
@@ -50,8 +51,9 @@ export interface Simulation {
   /**
    * `persona`: it said that the conversation is over. `max_turns`, `stop_when`, `aborted`: as named. `switched_off`: its session's `simulator` was disabled or taken away. `session_ended`. `turn_failed`: the agent's turn failed.
    * `needs_person`: a turn waits for what it may not decide. `model_failed`: the model that plays the user failed, or said nothing.
+   * `usage_limit`: a budget is used up; calling again later goes on.
    */
-  readonly reason: 'persona' | 'max_turns' | 'stop_when' | 'aborted' | 'switched_off' | 'session_ended' | 'turn_failed' | 'needs_person' | 'model_failed';
+  readonly reason: 'persona' | 'max_turns' | 'stop_when' | 'aborted' | 'switched_off' | 'session_ended' | 'turn_failed' | 'needs_person' | 'model_failed' | 'usage_limit';
   readonly error: ErrorInfo | null;
   /** Of the whole session: the agent's generations and those of the simulated user. */
   readonly usage: UsageTotals;
@@ -169,6 +171,8 @@ class SimulationRun {
 
   /** Generates the next message, sends it and waits for what comes of it, or ends. null: go on. */
   async #say(simulator: Simulator): Promise<End | null> {
+    const exhausted = await this.#host.handles.commands.budgets?.exhaustedNow(this.#ref);
+    if (exhausted) return { reason: 'usage_limit', error: usageLimitError(exhausted) };
     const number = simulator.turns + 1;
     const generated = await this.#generate(simulator, simulatedTurn(simulator.persona, await this.#messages()), number, ({ text, calls }) => {
       const ending = calls.find(({ toolName }) => toolName === endTool.name);

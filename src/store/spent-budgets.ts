@@ -2,7 +2,7 @@ import { decisive, exhaustedBy, periodDays, type Budget, type DayCount, type Exh
 import { dayOf } from '../core/calendar.ts';
 import { HoldfastError } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
-import type { UsageCount } from '../core/usage.ts';
+import { noCount, type UsageCount } from '../core/usage.ts';
 import type { SessionKey, Store } from './store.ts';
 
 /** The budgets of an owner, or of all. Asked again and again: what it says may change while the process runs. */
@@ -64,6 +64,14 @@ export class SpentBudgets implements KnownBudgets {
   async readForSession(key: SessionKey): Promise<void> {
     const session = await this.#store.readSession(key);
     if (session !== null) await this.readFor(session);
+  }
+
+  /** The budget that is used up, as of now. For generations beside a turn's steps, which no decision looks at. Rejects as the store does. */
+  async exhaustedNow(key: SessionKey): Promise<Exhausted | null> {
+    const session = await this.#store.readSession(key);
+    if (session === null) return null;
+    await this.readFor(session);
+    return this.exhausted(session, noCount, this.#store.nowMs());
   }
 
   isKnown(session: Subject): boolean {

@@ -6,6 +6,7 @@ import { labelText } from '../core/label-text.ts';
 import { limits } from '../core/limits.ts';
 import type { LabelAttempt, Labelling } from '../core/session.ts';
 import type { System } from '../core/system.ts';
+import type { SpentBudgets } from '../store/spent-budgets.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { generateBeside } from './generate-beside.ts';
 import type { Log } from './log.ts';
@@ -18,6 +19,8 @@ export interface LabelHost {
   readonly system: System;
   readonly agents: ReadonlyMap<string, Agent>;
   readonly log: Log;
+  /** Where one is used up, no model is asked for a label. Absent: there are none. */
+  readonly budgets?: Pick<SpentBudgets, 'exhaustedNow'> | undefined;
   /** How long this process may be silent before another makes the same. */
   readonly leaseMs: number;
   /** Tells of entries after their commit. */
@@ -88,8 +91,10 @@ export class LabelMaker {
   }
 
   async #make(ref: SessionRef, { seq, turnId, labels }: Wish): Promise<'done' | 'left'> {
-    const { store, system: { clock, ids }, agents, leaseMs, committed } = this.#host;
-    const begun = await store.update({ key: ref, transition: beginLabels({ turnId, labels, makes: ({ agent }) => makesOf(agents.get(agent)), leaseMs }, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) }) });
+    const { store, system: { clock, ids }, agents, budgets, leaseMs, committed } = this.#host;
+    // What is not made now is wished for again after the next turn.
+    const kinds: readonly LabelMaking['kind'][] = ((await budgets?.exhaustedNow(ref)) ?? null) === null ? ['rule', 'model'] : ['rule'];
+    const begun = await store.update({ key: ref, transition: beginLabels({ turnId, labels, makes: ({ agent }) => makesOf(agents.get(agent), kinds), leaseMs }, { nowMs: clock.nowMs(), mintId: ids.mint.bind(ids) }) });
     // A session that is gone wants nothing more.
     if (begun.kind !== 'committed') return begun.kind === 'refused' && begun.refusal.refused === 'not_claimable' ? 'left' : 'done';
     committed(ref, begun.entries);
@@ -165,9 +170,9 @@ export class LabelMaker {
   }
 }
 
-/** Of each label that an agent declares, whether a model makes it; undefined: this process does not know the agent. */
-function makesOf(agent: Agent | undefined): ReadonlyMap<LabelKind, LabelMaking['kind']> | undefined {
-  return agent && new Map([...agent.labels].map(([label, { kind }]) => [label, kind]));
+/** Of each label that an agent declares and that may be made now, whether a model makes it; undefined: this process does not know the agent. */
+function makesOf(agent: Agent | undefined, kinds: readonly LabelMaking['kind'][]): ReadonlyMap<LabelKind, LabelMaking['kind']> | undefined {
+  return agent && new Map([...agent.labels].map(([label, { kind }]) => [label, kind] as const).filter(([, kind]) => kinds.includes(kind)));
 }
 
 function errorText(error: unknown): string {

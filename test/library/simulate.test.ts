@@ -101,6 +101,17 @@ describe.each(stores)('a simulated user, on $name', ({ newUrl }) => {
     expect(await holdfast.simulate({ sessionId: session.id, persona: 'curious', maxTurns: 1, model })).toMatchObject({ turns: 1, reason: 'max_turns' });
   });
 
+  it('says nothing while a budget is used up, and goes on when there is some again', async () => {
+    let limit = 1_000;
+    const model = scriptedModel([], { otherwise: () => { limit = 0; return 'answer'; } });
+    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model })], store: await newUrl(), budgets: () => [{ per: 'owner', unit: 'tokens', period: 'month', limit }] });
+    const player = saying('first', ends);
+    const first = await holdfast.simulate({ agent: 'one', persona: 'curious', model: player });
+    expect([first, player.calls.length]).toMatchObject([{ turns: 1, reason: 'usage_limit', error: { code: 'usage_limit' } }, 1]);
+    limit = 1_000;
+    expect(await holdfast.simulate({ sessionId: first.sessionId, persona: 'curious', model: player })).toMatchObject({ turns: 1, reason: 'persona' });
+  });
+
   it('whose model fails for good ends the simulation; what may pass is tried again, and all of it is counted', async () => {
     const { holdfast, session } = await bench();
     const denied = { error: Object.assign(new Error('bad key'), { code: 'authentication_error' }) };

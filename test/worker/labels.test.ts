@@ -52,6 +52,23 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     expect([await ofKind(session, 'labels-wanted'), await holdfast.store.readOutbox({ limit: 1, olderThanMs: holdfast.store.nowMs() + 1_000 }), (await session.get()).title]).toEqual([[], [], null]);
   });
 
+  it('are not asked of a model while a budget is used up; a rule makes them all the same, and the next turn wishes for them again', async () => {
+    const model = titling('In time');
+    let limit = 1_000;
+    const holdfast = await openHoldfast({
+      agents: [agent({ name: 'one', model: scriptedModel([], { otherwise: ({ prompt }) => { limit = prompt.length === 1 ? 0 : 1_000; return 'answer'; } }), titles: { model }, summaries: ({ said }) => `said ${said}` })],
+      store: await newUrl(), budgets: () => [{ per: 'owner', unit: 'tokens', period: 'month', limit }],
+    });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    await turn(session, 'one');
+    await settled(holdfast);
+    expect([model.calls.length, (await session.get()).title, (await session.get()).summary?.text]).toEqual([0, null, 'said one']);
+    limit = 1_000;
+    await turn(session, 'two');
+    await settled(holdfast);
+    expect([model.calls.length, (await session.get()).title]).toEqual([1, 'In time']);
+  });
+
   it('are made after the first reply, once, with their generation on record and counted', async () => {
     const model = titling('"Asking to go"', 'Nobody asks for this');
     const { holdfast, session, labelled } = await bench({ titles: { model } });

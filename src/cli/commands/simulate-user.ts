@@ -102,12 +102,13 @@ const ends: Readonly<Record<Simulation['reason'], string>> = {
   persona: 'the simulated user has ended the conversation', max_turns: 'it has sent as many messages as it may', stop_when: 'the conversation has come far enough', aborted: 'left; asked again it goes on',
   switched_off: 'the session\'s simulator was switched off', session_ended: 'the session has ended', turn_failed: 'the agent\'s turn failed', needs_person: 'a turn waits for what the simulated user may not decide',
   model_failed: 'the model that plays the user failed',
+  usage_limit: 'a budget is used up',
 };
 
 function sayHowItEnded({ reason, error, turns, sessionId }: Simulation, json: boolean, stop: StopRequest): void {
   if (!json) note(`${ends[reason]} (session ${sessionId}, ${turns} of its messages)`);
   if (error !== null) note(`error: ${oneLine(error.message, 400)} (${error.code})`);
-  if (reason === 'turn_failed' || reason === 'model_failed') process.exitCode = exitCode.failed;
+  if (reason === 'turn_failed' || reason === 'model_failed' || reason === 'usage_limit') process.exitCode = exitCode.failed;
   else if (reason === 'needs_person') process.exitCode = exitCode.requiresAction;
   else if (reason === 'aborted') process.exitCode = stop.exitCode;
 }
