@@ -2,7 +2,7 @@ import { HoldfastError } from '../../core/errors.ts';
 import type { JsonObject, JsonValue } from '../../core/json.ts';
 
 /** Deeper than this nobody nests what a model is to read. */
-const depthMax = 100;
+export const depthMax = 100;
 /** A key that is no text becomes its JSON, in so many characters at most: maps as keys of maps would else double with each level. */
 const keyCharsMax = 1_000;
 
