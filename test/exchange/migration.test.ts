@@ -211,6 +211,11 @@ describe('LangGraph\'s checkpoints', () => {
     expect(await migrate(store, 'langgraph', url)).toMatchObject({ found: 7, imported: 0, existing: 3 });
   });
 
+  it.each(['postgresql+psycopg://ada:secret@127.0.0.1/x', 'Postgres://ada:secret@127.0.0.1/x', 'sqlite://mysql://ada:secret@127.0.0.1/x'])('are looked for in no file that %s names, and its password is not said', async (url) => {
+    const failure: unknown = await openSource(url, { from: 'langgraph', channel: 'messages' }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'options_invalid', message: expect.not.stringContaining('secret') as string });
+  });
+
   it.each(stores)('whatever they hold, skip one thread and not the others, into $name', async ({ newUrl }) => {
     const file = await temporaryDatabase();
     const database = new Sqlite(file);
