@@ -45,6 +45,14 @@ describe('state', () => {
     expect(await state.set(scope, 'k', (() => 1) as unknown as JsonValue).catch(codeOf)).toBe('state_not_json');
   });
 
+  it.each(scopes)('of the scope %s may be a value that looks like a refusal of ours', async (scope) => {
+    const { session: { state } } = await bench();
+    for (const value of [{ refused: 'session_ended', message: 'no' }, { refused: null }]) {
+      expect((await state.set(scope, 'k', value)).value).toEqual(value);
+      expect((await state.get(scope, 'k'))?.value).toEqual(value);
+    }
+  });
+
   it.each(scopes)('of the scope %s is gone when its time is over', async (scope) => {
     const { system, session: { state } } = await bench();
     const set = await state.set(scope, 'k', 1, { ttlMs: 1_000 });
