@@ -1,6 +1,5 @@
-import { wellFormedJson, type JsonValue } from '../core/json.ts';
+import { isDeeperThan, wellFormedJson, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
-import { isDeeperThan } from './chat/json-depth.ts';
 
 /** An entry may hold what a client sent, some levels deeper. */
 const depthMax = limits.bodyDepthMax + 16;

@@ -45,6 +45,16 @@ describe('state', () => {
     expect(await state.set(scope, 'k', (() => 1) as unknown as JsonValue).catch(codeOf)).toBe('state_not_json');
   });
 
+  it.each([100, 2_500, 100_000])('that nests %i levels deep is refused like a body, and so is metadata', async (depth) => {
+    const { holdfast, session } = await bench();
+    let deep: JsonValue = 1;
+    for (let level = 0; level < depth; level += 1) deep = [deep];
+    for (const scope of scopes) expect(await session.state.set(scope, 'k', deep).catch(codeOf)).toMatch(/^(invalid_request|state_not_json)$/);
+    expect(await session.update({ metadata: { deep: deep as never } }).catch(codeOf)).toBe('invalid_request');
+    expect(await holdfast.sessions.create({ agent: 'one', metadata: { deep: deep as never } }).catch(codeOf)).toBe('invalid_request');
+    expect((await session.get()).metadata).toEqual({});
+  });
+
   it.each(scopes)('of the scope %s may be a value that looks like a refusal of ours', async (scope) => {
     const { session: { state } } = await bench();
     for (const value of [{ refused: 'session_ended', message: 'no' }, { refused: null }]) {

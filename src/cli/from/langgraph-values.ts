@@ -1,7 +1,6 @@
 import { HoldfastError } from '../../core/errors.ts';
-import type { JsonValue } from '../../core/json.ts';
+import { isDeeperThan, type JsonValue } from '../../core/json.ts';
 import { isObject } from '../../exchange/chat/chat-parts.ts';
-import { isDeeperThan } from '../../exchange/chat/json-depth.ts';
 import { base64, depthMax, readMsgpack } from './msgpack.ts';
 
 /**
