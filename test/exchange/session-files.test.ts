@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { agent, createHoldfast, tool, type Holdfast, type SessionHandle } from '../../src/index.ts';
 import type { Entry } from '../../src/core/entry.ts';
+import type { JsonValue } from '../../src/core/json.ts';
 import { z } from 'zod';
 import { scriptedModel } from '../../src/testing/index.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -159,7 +160,6 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
       [changed((whole) => { const step = whole.entries.find(({ kind }) => kind === 'assistant-step'); (step as unknown as { turnId: string }).turnId = 'turn_x'; }), /^1: entry 3: it is of turn turn_x, and turn_\w+ is open$/],
       [changed((whole) => { (whole.entries[0] as unknown as { externalId: string }).externalId = 'ses_x'; }), /^1: externalId: it begins with ses_/],
       [changed((whole) => { (whole.entries[1] as unknown as { parts: unknown }).parts = [{ type: 'text', text: 'a\u0000b' }]; }), /^1: it holds characters that no store keeps/],
-      [[line.replace('"metadata":{"a":1}', '"metadata":{"__proto__":{"a":1}}')], /^1: it has the key __proto__/],
       [[`{"format":"holdfast.dream","version":1}`], /^1: format: "holdfast\.dream" is not known here$/],
       [[JSON.stringify({ ...read(line), more: true }), '{"id":"c","messages":[]}'], /^1: session ses_\w+ is not whole: line 2 is none of it$/],
       [[JSON.stringify({ ...read(line), more: true })], /^1: session ses_\w+ is not whole: the file ends$/],
@@ -200,6 +200,22 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
     ];
     for (const [bytes, message] of wrong) expect(await bad(store, [bytes])).toMatch(message);
     expect(await store.readSession({ tenant: 'default', id })).toBeNull();
+  });
+
+  it('comes back also when a model or a file wrote the key __proto__, which reaches no prototype', async () => {
+    const lookUp = tool({ description: '', inputSchema: z.looseObject({}), recovery: 'rerun', execute: () => 'found' });
+    await using origin = await createHoldfast({ agents: [agent({ name: 'demo', model: scriptedModel([[{ call: 'lookUp', input: JSON.parse('{"__proto__":{"polluted":1}}') as JsonValue }], 'ok']), instructions: '', tools: { lookUp } })], store: await newUrl() });
+    const session = await origin.sessions.create({ agent: 'demo' });
+    await (await session.send('go')).result;
+    const lines = await collect(origin.export(session.id));
+    await using target = await open(await newUrl());
+    for (const line of [lines, lines.map((each) => each.replace('"metadata":{}', '"metadata":{"__proto__":{"polluted":1}}').replaceAll(session.id, 'ses_other'))]) {
+      expect(line.join()).toContain('__proto__');
+      expect(await collect(target.import(line))).toMatchObject([{ status: 'imported' }]);
+    }
+    expect(await collect(target.export(session.id))).toEqual(lines);
+    expect(await collect(target.export(session.id, { format: 'openai' }))).toEqual(await collect(origin.export(session.id, { format: 'openai' })));
+    expect(({} as { readonly polluted?: unknown }).polluted).toBeUndefined();
   });
 
   it('of which two in one file name one operation is imported once, and the other is a bad line', async () => {
