@@ -38,7 +38,7 @@ export const limits = {
   personaCharsMax: 4_000,
   simulatedTurnsMax: 1_000,
   simulatedTurnsDefault: 10,
-  /** What of the conversation it is shown: so many messages, so much of each. */
+  /** What of the conversation it is shown: so many messages, so much of each. A message of its own is cut to the same length. */
   simulatedMessagesShown: 40,
   simulatedTextCharsMax: 8_000,
   /** How often it is tried to say one thing, and how long one try may take. */
