@@ -15,6 +15,8 @@ export const limits = {
   compactionInstructionsCharsMax: 4_000,
   /** All lines of one whole session that is imported, in UTF-16 units. */
   importSessionCharsMax: 268_435_456,
+  /** The log of a session that a server gives as one conversation, as JSON in UTF-16 units: that is made in memory. Whole, it is given at any length. */
+  exportConversationCharsMax: 16_777_216,
   /** Sessions, and other listed things, on one page. */
   pageItemsDefault: 50,
   pageItemsMax: 100,
