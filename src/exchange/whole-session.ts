@@ -48,9 +48,18 @@ const lineSchema = z.looseObject({
   session: besideSchema.optional(),
   entries: z.array(z.looseObject({ kind: text, v: count, seq: count, atMs: time })).optional(),
   operations: z.array(operationSchema).optional(),
-  wholes: z.array(z.strictObject({ id, body: z.string().max(limits.wholeResultBytesMax) })).optional(),
+  wholes: z.array(z.strictObject({ id, body: z.string().max(limits.wholeResultBytesMax).refine(isJson, 'is no JSON') })).optional(),
   more: z.literal(true).optional(),
 });
+
+function isJson(body: string): boolean {
+  try {
+    JSON.parse(body);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Reads one line of a whole session, of the version that this software writes. Returns what is wrong with it, and where, as text. */
 export function readSessionLine(value: { readonly [name: string]: unknown }, checkEntry: EntryCheck): SessionLine | string {
