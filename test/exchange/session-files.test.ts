@@ -219,6 +219,13 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
     expect(({} as { readonly polluted?: unknown }).polluted).toBeUndefined();
   });
 
+  it('or a conversation is a bad line when its agent or owner is none that a session may have', async () => {
+    const store = await openStore(await newUrl());
+    const line = '{"id":"c","messages":[{"role":"user","content":"hi"}]}';
+    for (const settings of [{ owner: 'o'.repeat(100_000) }, { owner: '' }, { owner: 'a\u0000' }, { agent: 'o'.repeat(256) }]) expect(await importAll(store, [line], settings)).toMatchObject([{ status: 'bad', error: expect.stringMatching(/^(agent|owner): it has 1 to 255 characters/) as string }]);
+    expect(await importAll(store, [line], { owner: 'o'.repeat(255) })).toMatchObject([{ status: 'imported' }]);
+  });
+
   it('of which two in one file name one operation is imported once, and the other is a bad line', async () => {
     const url = await newUrl();
     await using holdfast = await open(url, [[{ call: 'index', input: {} }], 'started', 'done']);

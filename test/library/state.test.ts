@@ -55,6 +55,14 @@ describe('state', () => {
     expect((await session.get()).metadata).toEqual({});
   });
 
+  it('is of nobody whose name is longer than an id, or one that no store keeps', async () => {
+    const { holdfast } = await bench();
+    const [longest, tooLong] = ['x'.repeat(limits.clientIdCharsMax), 'x'.repeat(limits.clientIdCharsMax + 1)];
+    expect((await holdfast.state({ agent: 'one', actor: { type: 'user', id: longest } }).set('actor', 'k', 1)).value).toBe(1);
+    for (const target of [{ actor: { type: 'user', id: tooLong } }, { actor: { type: 'a\0', id: 'x' } }, { owner: tooLong }, { binding: { id: tooLong } }]) expect(await holdfast.state({ agent: 'one', ...target }).set('actor', 'k', 1).catch(codeOf)).toBe('invalid_request');
+    expect(await holdfast.state({ agent: 'one', subject: { type: 'x', id: '\uD800' } }).get('subject', 'k').catch(codeOf)).toBe('invalid_request');
+  });
+
   it.each(scopes)('of the scope %s may be a value that looks like a refusal of ours', async (scope) => {
     const { session: { state } } = await bench();
     for (const value of [{ refused: 'session_ended', message: 'no' }, { refused: null }]) {
