@@ -65,5 +65,5 @@ export function postgresUrlParts(url: string): { readonly connection: string; re
 /** For messages: a URL without the secrets in it, also one that cannot be read as a URL. */
 export function withoutPassword(url: string): string {
   // A password may hold an @ or a / that should have been encoded: all up to the last @ is taken for it.
-  return url.replace(/^([a-z]+:\/\/[^:@/?]*):.*@/s, '$1:***@').replace(/([?&](?:password|sslpassword)=)[^&]*/gi, '$1***');
+  return url.replace(/^((?:sqlite:(?:\/\/)?)?[a-z][\w+.-]*:\/\/[^:@/?]*):.*@/is, '$1:***@').replace(/([?&](?:password|sslpassword)=)[^&]*/gi, '$1***');
 }

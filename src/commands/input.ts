@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { utf8Bytes, wellFormedJson, wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
+import { isDeeperThan, utf8Bytes, wellFormedJson, wellFormedText, type JsonObject, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 
 /** The shapes that commands take, by library and HTTP alike. Unknown fields are refused, so that a typo is not ignored. */
@@ -146,6 +146,8 @@ export type SettingsInput = z.input<typeof settingsInput>;
 
 /** Checks an input; the refusal names each place that is wrong. */
 export function parseInput<Schema extends z.ZodType>(schema: Schema, value: unknown): { readonly input: z.output<Schema> } | Refusal {
+  // Whoever does not come over HTTP has no such bound before; what is deeper, checks and texts of it would not end well.
+  if (isDeeperThan(value as JsonValue, limits.bodyDepthMax)) return refuse('invalid_request', `it nests deeper than ${limits.bodyDepthMax}`);
   const parsed = schema.safeParse(value);
   if (parsed.success) return { input: parsed.data };
   const issues = parsed.error.issues.slice(0, 10).map((issue) => ({ path: issue.path.join('.'), message: issue.message }));

@@ -2,6 +2,8 @@ import type { Agent } from '../agent/agent.ts';
 import type { Principal } from '../agent/tool.ts';
 import type { Binding, Identity } from '../core/entry.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
+import { wellFormedText } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
 import { refuseKey, refuseScope, scopeText, type StateScope } from '../core/state.ts';
 import type { Session } from '../core/session.ts';
 import type { StatePlace } from '../store/state-reader.ts';
@@ -51,16 +53,23 @@ export async function findStateOwner({ store, agents }: Pick<CommandHost, 'store
 
 /**
  * Where a key of a scope is kept. An actor's state belongs to one owner, so that naming an actor reaches nobody else's; a subject's and an agent's are shared between owners, and only the role `system` reaches
- * them from outside. Refusals: those of {@link findStateOwner}, `state_scope_unknown`, `state_scope_off`, `state_identity_missing`, `state_key_invalid`.
+ * them from outside. Refusals: those of {@link findStateOwner}, `invalid_request`, `state_scope_unknown`, `state_scope_off`, `state_identity_missing`, `state_key_invalid`.
  */
 export async function findState(host: Pick<CommandHost, 'store' | 'agents'>, target: StateTarget, scope: string, given: string | null, principal: Principal): Promise<FoundState | Refusal> {
   const owner = await findStateOwner(host, target, principal);
   return isRefusal(owner) ? owner : placeOf(owner, target, scope, given, principal);
 }
 
+/** What scopes are named by is no longer than ids of clients, whoever asks. */
+function refuseNames({ owner, actor, subject, binding }: StateTarget): Refusal | null {
+  const names = [owner, actor?.type, actor?.id, subject?.type, subject?.id, binding?.id, binding?.botId, binding?.workspaceId];
+  const isWrong = names.some((name) => name !== undefined && (name.length > limits.clientIdCharsMax || wellFormedText(name) !== name));
+  return isWrong ? refuse('invalid_request', `owner, actor, subject and binding have at most ${limits.clientIdCharsMax} characters each, and no NUL or lone surrogate`) : null;
+}
+
 export function placeOf({ agent, session }: StateOwner, target: StateTarget, scope: string, given: string | null, principal: Principal): FoundState | Refusal {
   const key = given === null ? '' : (agent.state?.aliases.get(given) ?? given);
-  const wrong = refuseScope(agent.state, scope) ?? (given === null ? null : refuseKey(key));
+  const wrong = refuseScope(agent.state, scope) ?? (given === null ? null : refuseKey(key)) ?? refuseNames(target);
   if (wrong !== null) return wrong;
   const found = { agent, session, scope: scope as StateScope, key };
   if (scope === 'conversation') {

@@ -1,4 +1,4 @@
-/** Plain JSON: its type, its canonical text, and the text that every store can keep. */
+/** Plain JSON: its type, its canonical text, its depth, and the text that every store can keep. */
 
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 export interface JsonObject {
@@ -49,6 +49,16 @@ export function wellFormedJson(value: JsonValue): JsonValue {
     members.push([cleanKey, cleanMember]);
   }
   return changed ? (Object.fromEntries(members) as JsonObject) : value;
+}
+
+/** Whether objects and lists nest deeper than `depthMax`. Walks without recursion, so that no depth breaks it. */
+export function isDeeperThan(value: JsonValue, depthMax: number): boolean {
+  let level: readonly JsonValue[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    level = level.flatMap((item): JsonValue[] => (typeof item === 'object' && item !== null ? [...(Object.values(item) as JsonValue[])] : []));
+    if (depth >= depthMax && level.length > 0) return true;
+  }
+  return false;
 }
 
 /** How many bytes a text takes in UTF-8, counted without allocating it. Lone surrogates count as U+FFFD (3 bytes). */

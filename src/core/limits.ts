@@ -15,6 +15,8 @@ export const limits = {
   compactionInstructionsCharsMax: 4_000,
   /** All lines of one whole session that is imported, in UTF-16 units. */
   importSessionCharsMax: 268_435_456,
+  /** The log of a session that a server gives as one conversation, as JSON in UTF-16 units: that is made in memory. Whole, it is given at any length. */
+  exportConversationCharsMax: 16_777_216,
   /** Sessions, and other listed things, on one page. */
   pageItemsDefault: 50,
   pageItemsMax: 100,
@@ -38,7 +40,7 @@ export const limits = {
   personaCharsMax: 4_000,
   simulatedTurnsMax: 1_000,
   simulatedTurnsDefault: 10,
-  /** What of the conversation it is shown: so many messages, so much of each. */
+  /** What of the conversation it is shown: so many messages, so much of each. A message of its own is cut to the same length. */
   simulatedMessagesShown: 40,
   simulatedTextCharsMax: 8_000,
   /** How often it is tried to say one thing, and how long one try may take. */

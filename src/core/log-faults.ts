@@ -29,6 +29,26 @@ export function historyFaults(entries: readonly Entry[], history: readonly Inter
     ? [`a history has step ${entry.stepSeq} or its results at ${entry.seq}, and not both`] : []));
 }
 
+/** Why an entry cannot be where it is: it names places of the log that are not before it, or hold something else. null: it can. `entries` is the log, in order from seq 1. */
+export function placeFault(entries: readonly Entry[], entry: Entry): string | null {
+  const histories = [...('intervals' in entry ? [entry.intervals] : []), ...('before' in entry && entry.before !== undefined ? [entry.before] : []), ...('visible' in entry ? [entry.visible] : [])];
+  if (!histories.every((history) => isHistoryBefore(history, entry.seq))) return 'its intervals are no history of what comes before it';
+  const deliveries = 'deliveries' in entry ? (entry.deliveries ?? []) : [];
+  const wrong = deliveries.find(({ seq, operationId }) => !isEndOf(seq < entry.seq ? entries[seq - 1] : undefined, operationId));
+  if (wrong !== undefined) return `it waits for the result of operation ${wrong.operationId} at ${wrong.seq}, where none is`;
+  if (entry.kind === 'history-compacted' && ![entry.throughSeq, ...entry.keeps].every((seq) => seq < entry.seq)) return 'it sums up what does not come before it';
+  return null;
+}
+
+/** Closed stretches before `seq`, in order, that do not overlap. */
+function isHistoryBefore(history: readonly Interval[], seq: number): boolean {
+  return history.every(({ fromSeq, toSeq }, place) => toSeq !== null && fromSeq <= toSeq && toSeq < seq && fromSeq > (history[place - 1]?.toSeq ?? 0));
+}
+
+function isEndOf(entry: Entry | undefined, operationId: string): boolean {
+  return entry?.kind === 'operation-ended' && entry.operationId === operationId;
+}
+
 function callIndexes(step: EntryOf<'assistant-step'>): readonly number[] {
   return step.parts.flatMap((part) => (part.type === 'tool-call' && part.providerExecuted !== true ? [part.index] : [])).sort((left, right) => left - right);
 }

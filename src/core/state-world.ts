@@ -103,8 +103,10 @@ export class StateWorld {
       if (before !== null) this.#put(held, key, null, provenance);
       return { before, item: null };
     }
-    const value = write.op === 'set' ? write.value : sumOf(before, write.by, key);
-    if (isRefusal(value)) return value;
+    // A value is whatever its owner likes: it is never looked at for a refusal.
+    const made = write.op === 'set' ? { value: write.value } : sumOf(before, write.by, key);
+    if ('refused' in made) return made;
+    const { value } = made;
     const wrong = refuseStateValue(value);
     if (wrong !== null) return wrong;
     if (before === null && held.keys >= limits.stateKeysMax) return refuse('state_quota', `the scope has ${limits.stateKeysMax} keys, the most it may have; delete one first`, { max: limits.stateKeysMax });
@@ -152,9 +154,9 @@ function refuseVersion(key: string, ifVersion: number | undefined, before: State
   return refuse('state_version_conflict', `the value ${is}, not version ${ifVersion}: read it again and decide anew`, { key, expected: ifVersion, actual: Math.max(0, actual) });
 }
 
-function sumOf(before: StateItem | null, by: number, key: string): JsonValue | Refusal {
+function sumOf(before: StateItem | null, by: number, key: string): { readonly value: JsonValue } | Refusal {
   const value = before === null ? 0 : before.value;
   if (typeof value !== 'number') return refuse('invalid_request', `the value of ${JSON.stringify(key)} is no number, so nothing can be added to it`, { key });
   const sum = value + by;
-  return Number.isFinite(sum) ? sum : refuse('invalid_request', 'the sum is larger than a number can be', { key });
+  return Number.isFinite(sum) ? { value: sum } : refuse('invalid_request', 'the sum is larger than a number can be', { key });
 }

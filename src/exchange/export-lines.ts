@@ -1,6 +1,6 @@
 import type { Entry, StepPart } from '../core/entry.ts';
+import { RefusedError, refuse } from '../core/errors.ts';
 import { isVisible } from '../core/intervals.ts';
-import type { JsonObject } from '../core/json.ts';
 import type { Session } from '../core/session.ts';
 import type { SessionKey, Store } from '../store/store.ts';
 import { chatConversation } from './chat/chat-conversation.ts';
@@ -12,28 +12,40 @@ export type ExportFormat = 'session' | 'openai' | 'ui';
 
 const conversationOf = { openai: chatConversation, ui: uiConversation } as const;
 const pageEntries = 500;
+/** Where memory is bounded: one entry may have a megabyte. */
+const boundedPageEntries = 20;
 
-/**
- * A session as lines of JSON, as it stands at this moment; none when there is no such session. `onLeftOut` is told of each part of what is visible that the format has no place for, by its kind. Rejects with `StoreError`.
- */
-export async function* exportLines(store: Store, key: SessionKey, format: ExportFormat, onLeftOut: (kind: string) => void = () => undefined): AsyncGenerator<string, void, void> {
+export interface ExportOptions {
+  /** Is told of each part of what is visible that the format has no place for, by its kind. */
+  readonly onLeftOut?: (kind: string) => void;
+  /** A conversation is one line, made in memory: how large its session's log may be, as JSON. Default: as large as it is. */
+  readonly charsMax?: number;
+}
+
+/** A session as lines of JSON, as it stands at this moment; none when there is no such session. Rejects with `StoreError`, and with `RefusedError` code `history_too_large`. */
+export async function* exportLines(store: Store, key: SessionKey, format: ExportFormat, { onLeftOut = () => undefined, charsMax = Infinity }: ExportOptions = {}): AsyncGenerator<string, void, void> {
   if (format === 'session') {
     yield* sessionLines(store, key);
     return;
   }
   const session = await store.readSession(key);
-  if (session !== null) yield JSON.stringify(await conversationLine(store, session, conversationOf[format], (entries) => leftOut(session, entries, format, onLeftOut)));
+  if (session === null) return;
+  const entries = await readLog(store, session, charsMax);
+  leftOut(session, entries, format, onLeftOut);
+  yield JSON.stringify(conversationOf[format](session, entries));
 }
 
-async function conversationLine(store: Store, session: Session, conversation: (session: Session, entries: readonly Entry[]) => JsonObject, look: (entries: readonly Entry[]) => void): Promise<JsonObject> {
+async function readLog(store: Store, session: Session, charsMax: number): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
+  let chars = 0;
   for (let more = true; more;) {
-    const page = await store.readEntries(session, { afterSeq: entries.at(-1)?.seq ?? 0, limit: pageEntries });
+    const page = await store.readEntries(session, { afterSeq: entries.at(-1)?.seq ?? 0, limit: charsMax === Infinity ? pageEntries : boundedPageEntries });
+    more = page.length > 0 && (page.at(-1)?.seq ?? 0) < session.lastSeq;
     entries.push(...page.filter(({ seq }) => seq <= session.lastSeq));
-    more = page.length === pageEntries && entries.length < session.lastSeq;
+    if (charsMax !== Infinity) chars += page.reduce((sum, entry) => sum + JSON.stringify(entry).length, 0);
+    if (chars > charsMax) throw new RefusedError(refuse('history_too_large', `the session's log is larger than ${charsMax} characters as JSON: too large for one conversation; take it whole (format=session)`, { charsMax }));
   }
-  look(entries);
-  return conversation(session, entries);
+  return entries;
 }
 
 /** Parts of steps that the formats have no place for. */

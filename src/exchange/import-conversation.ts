@@ -1,6 +1,7 @@
 import { importSession, type ImportCommand } from '../core/accept/import.ts';
 import { isRefusal } from '../core/errors.ts';
-import type { JsonObject } from '../core/json.ts';
+import { wellFormedText, type JsonObject } from '../core/json.ts';
+import { limits } from '../core/limits.ts';
 import type { Store } from '../store/store.ts';
 import { externalIdOf, importCommand, type Conversation } from './chat/import-command.ts';
 import { readConversation } from './chat/read-conversation.ts';
@@ -15,6 +16,10 @@ import { isUiConversation, uiImportCommand } from './ui/ui-import-command.ts';
 export async function importConversation(line: number, parsed: ParsedLine, settings: ImportSettings, host: ImportHost): Promise<LineOutcome> {
   const read = readConversation(parsed);
   if (read.kind === 'bad') return badLine(line, read.message);
+  for (const name of ['agent', 'owner'] as const) {
+    const text = settings[name];
+    if (text === '' || text.length > limits.clientIdCharsMax || wellFormedText(text) !== text) return badLine(line, `${name}: it has 1 to ${limits.clientIdCharsMax} characters, and no NUL or lone surrogate`);
+  }
   const { conversation } = read;
   const isUi = settings.conversations === undefined ? isUiConversation(conversation.messages) : settings.conversations === 'ui';
   const { command, warnings } = (isUi ? uiImportCommand : importCommand)(conversation, settings);

@@ -28,15 +28,15 @@ export async function importWholeSession(line: number, given: WholeSession, { ne
   if (isRefusal(change)) return badLine(line, change.message);
   const problem = rowProblem(change) ?? (await takenOperation(session, ref, store));
   if (problem !== null) return badLine(line, problem);
-  const created = await create(ref, change, store);
+  const created = await create(ref, change, () => takenOperation(session, ref, store), store);
   if (created === 'there') return (await existing(line, given.id, ref, session, store)) ?? badLine(line, 'somebody else made and deleted a session of this id meanwhile');
   if (created !== null) return badLine(line, created);
   await storeWholes(ref, session.wholes, wholeIdsIn(session.entries, session.operations), store);
   return { line, status: 'imported', id: given.id, sessionId: ref.id, warnings: [...warnings, ...leftBehind(change.reply)] };
 }
 
-/** null: created; `there`: by somebody else meanwhile; else why not. */
-async function create(ref: SessionRef, change: Change<ImportLogReply>, store: Store): Promise<string | null> {
+/** null: created; `there`: by somebody else meanwhile; else why not. `taken`: whether an operation's id has been taken meanwhile. */
+async function create(ref: SessionRef, change: Change<ImportLogReply>, taken: () => Promise<string | null>, store: Store): Promise<string | null> {
   const { owner, externalId } = change.session;
   try {
     const result = await store.create({
@@ -47,8 +47,10 @@ async function create(ref: SessionRef, change: Change<ImportLogReply>, store: St
     if (result.kind === 'exists') return result.session.id === ref.id ? 'there' : `the external id ${JSON.stringify(externalId)} of owner ${JSON.stringify(owner)} is that of session ${result.session.id}`;
     return result.kind === 'created' ? null : 'the store refused it';
   } catch (error) {
-    // Two imports of one session at a time: the store lets one of them in.
+    // Two imports of one session, or of one operation, at a time: the store lets one of them in.
     if ((await store.readSession(ref)) !== null) return 'there';
+    const problem = await taken();
+    if (problem !== null) return problem;
     throw error;
   }
 }

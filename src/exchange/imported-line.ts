@@ -1,5 +1,6 @@
 import type { Entry } from '../core/entry.ts';
 import type { JsonObject, JsonValue } from '../core/json.ts';
+import { isObject } from './chat/chat-parts.ts';
 
 /** What the first entry of an imported conversation keeps of its line. */
 export interface ImportedLine {
@@ -14,8 +15,10 @@ export interface ImportedLine {
   readonly fingerprint: string;
 }
 
-/** The line that a session was imported from; null: it was not. */
+/** The line that a session was imported from; null: it was not, or what says so is none that an import writes: whole sessions come from files of anybody's. */
 export function importedLineOf(entries: readonly Entry[]): ImportedLine | null {
   const imported = entries[0]?.imported;
-  return imported?.['format'] === 'openai-chat' || imported?.['format'] === 'ai-sdk-ui' ? (imported as unknown as ImportedLine) : null;
+  if (imported?.['format'] !== 'openai-chat' && imported?.['format'] !== 'ai-sdk-ui') return null;
+  const { prefix, fields } = imported;
+  return (prefix === undefined || Array.isArray(prefix)) && (fields === undefined || isObject(fields)) ? (imported as unknown as ImportedLine) : null;
 }

@@ -29,7 +29,8 @@ export type ExportedSession = Omit<Session, 'tenant' | 'claim' | 'crashes' | 'la
 /** An operation without what belongs to its store and its workers. The tokens with which it may be completed stay there. */
 export type ExportedOperation = Omit<Operation, 'tenant' | 'sessionId' | 'owner' | 'agent' | 'worker' | 'tokenHashes'>;
 
-const pageEntries = 500;
+/** A page of them is in memory, and one may have a megabyte. */
+const pageEntries = 100;
 const pageOperations = 100;
 /** A line ends when it has so many characters. One entry or whole result may be longer by itself. */
 const lineChars = 4_000_000;

@@ -57,20 +57,24 @@ async function* linesOfScope(store: Store, tenant: string, scopeText: string, la
   }
 }
 
-const identity = z.strictObject({ type: z.string(), id: z.string() });
-const bound = { agent: z.string().min(1), binding: z.string().optional(), bot: z.string().optional(), workspace: z.string().optional() };
+/** Versions grow on from what is imported; no scope comes near it. */
+const versionMax = 2 ** 48;
+
+const name = z.string().max(limits.clientIdCharsMax);
+const identity = z.strictObject({ type: name, id: name });
+const bound = { agent: name.min(1), binding: name.optional(), bot: name.optional(), workspace: name.optional() };
 
 const stateLine = z.strictObject({
   format: z.literal('holdfast.state'), version: z.literal(1, 'is not known here; this software reads version 1'),
   scope: z.discriminatedUnion('scope', [
-    z.strictObject({ scope: z.literal('actor'), owner: z.string(), actor: identity, ...bound }),
+    z.strictObject({ scope: z.literal('actor'), owner: name, actor: identity, ...bound }),
     z.strictObject({ scope: z.literal('subject'), subject: identity, ...bound }),
     z.strictObject({ scope: z.literal('agent'), ...bound }),
   ]),
-  lastVersion: z.int().min(0),
+  lastVersion: z.int().min(0).max(versionMax),
   items: z.array(z.strictObject({
-    key: z.string(), value: z.json(), version: z.int().min(1), expiresAtMs: z.number().nullable(),
-    provenance: z.looseObject({ by: z.enum(['tool', 'api']), atMs: z.number() }),
+    key: z.string(), value: z.json(), version: z.int().min(1).max(versionMax), expiresAtMs: z.int().nullable(),
+    provenance: z.strictObject({ by: z.enum(['tool', 'api']), turnId: name.optional(), callKey: name.optional(), actor: identity.optional(), atMs: z.number() }),
   })).max(limits.stateKeysMax),
 });
 
@@ -87,6 +91,7 @@ export async function importStateLine(line: number, value: JsonValue, { store, t
     const refused = refuseKey(item.key) ?? refuseStateValue(item.value);
     if (refused !== null) return badLine(line, `items.${place}: ${refused.message}`);
   }
+  if (new Set(items.map(({ key }) => key)).size < items.length) return badLine(line, 'items: a key is there twice');
   const scopeText = canonicalJson(scope);
   const lasting = items.filter(({ expiresAtMs }) => !isExpired(expiresAtMs, system.clock.nowMs()));
   if (lasting.length === 0) return { line, status: 'exists', scope, values: { imported: 0, existing: 0, kept: 0 }, warnings: [] };

@@ -6,7 +6,8 @@ import type { Session } from '../core/session.ts';
 import { addCounts, countOf, noCount, sumCounts, type UsageCount } from '../core/usage.ts';
 import type { Store } from '../store/store.ts';
 
-const pageEntries = 500;
+/** A page of them is in memory, and one may have a megabyte. */
+const pageEntries = 100;
 const pageDays = 30;
 
 /** How an attempt ended. `late`: not another attempt, but what one before has used, which was known only after it had been recorded without. */

@@ -183,7 +183,7 @@ class SimulationRun {
     if (generated.kind === 'failed') return { reason: 'model_failed', error: generated.error };
     if (generated.calls.some(({ toolName }) => toolName === endTool.name)) return null;
     const { attempt, text } = generated;
-    const sent = await sendSimulated(this.#host.handles.commands, this.#ref.id, { simulatorId: simulator.id, number, attempt, text: text.trim() }, this.#command);
+    const sent = await sendSimulated(this.#host.handles.commands, this.#ref.id, { simulatorId: simulator.id, number, attempt, text: wellFormedText(text.trim().slice(0, limits.simulatedTextCharsMax)) }, this.#command);
     if (!isRefusal(sent)) {
       const turn = await this.#wait(sent.reply.turnId);
       return turn?.status === 'ended' ? this.#endAfter(turn) : null;

@@ -19,8 +19,8 @@ export interface StateWriteOptions {
 }
 
 /**
- * State that an agent keeps between turns. All methods throw `RefusedError`: `session_not_found`, `agent_not_found`, `state_disabled`, `state_scope_unknown`, `state_scope_off`, `state_identity_missing`, `state_key_invalid`;
- * those that write also `invalid_request`, `state_not_json`, `state_too_large`, `state_quota`, `state_version_conflict`, `session_ended`, `idempotency_mismatch`. Writes are safe to repeat with the same `idempotencyKey`.
+ * State that an agent keeps between turns. All methods throw `RefusedError`: `invalid_request`, `session_not_found`, `agent_not_found`, `state_disabled`, `state_scope_unknown`, `state_scope_off`, `state_identity_missing`, `state_key_invalid`;
+ * those that write also `state_not_json`, `state_too_large`, `state_quota`, `state_version_conflict`, `session_ended`, `idempotency_mismatch`. Writes are safe to repeat with the same `idempotencyKey`.
  */
 export class StateHandle {
   readonly #commands: CommandHost;

@@ -184,8 +184,8 @@ export const problemTable: Readonly<Record<ProblemCode, Problem>> = {
   },
   history_too_large: {
     httpStatus: 413, title: 'The history is too large to be copied at once',
-    meaning: `A fork is one commit and copies at most ${inWords(limits.forkEntriesMax)} entries, of ${inWords(limits.forkBytesMax)} bytes as JSON in all; the visible history up to the turn that was named has more.`,
-    whatToDo: 'Fork at an earlier turn, or fork none of it (`turnId: null`) and say in the first message what matters.', retry: sameAgain,
+    meaning: `An export as one conversation is of a log of at most ${inWords(limits.exportConversationCharsMax)} characters as JSON. A fork is one commit and copies at most ${inWords(limits.forkEntriesMax)} entries, of ${inWords(limits.forkBytesMax)} bytes as JSON in all; the visible history up to the turn that was named has more.`,
+    whatToDo: 'Fork at an earlier turn, or fork none of it (`turnId: null`) and say in the first message what matters. Export the session whole (`format=session`).', retry: sameAgain,
   },
   nodes_not_used: {
     httpStatus: 409, title: 'The agent has no nodes',

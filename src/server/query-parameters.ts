@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
+import { wellFormedText } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import { parseInput } from '../commands/input.ts';
 
@@ -11,7 +12,8 @@ export function integerParameter(range: { readonly min: number; readonly max: nu
 /** `true` or `false`. */
 export const flagParameter = z.enum(['true', 'false'], 'is neither true nor false').transform((value) => value === 'true').pipe(z.boolean());
 
-export const textParameter = z.string().min(1).max(limits.clientIdCharsMax);
+/** Text that a store can be asked for: nothing has another. */
+export const textParameter = z.string().min(1).max(limits.clientIdCharsMax).refine((text) => wellFormedText(text) === text, 'has a NUL or a lone surrogate, which no store keeps');
 
 /** How many items a page has. */
 export const limitParameter = integerParameter({ min: 1, max: limits.pageItemsMax }).default(limits.pageItemsDefault);

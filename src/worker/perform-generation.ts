@@ -9,7 +9,7 @@ import { withCost } from '../agent/prices.ts';
 import { isProviderExecuted, type AgentTool } from '../agent/tool.ts';
 import type { ContextSize } from '../core/compaction.ts';
 import type { AttemptRecord, StepPart, ToolCallPart, Usage } from '../core/entry.ts';
-import { wellFormedJson, wellFormedText, type JsonValue } from '../core/json.ts';
+import { isDeeperThan, wellFormedJson, wellFormedText, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
 import { classifyFailure } from '../core/retry.ts';
 import type { Attempt } from '../core/session.ts';
@@ -182,11 +182,18 @@ async function stepPart(store: Store, run: SessionRun, tools: ReadonlyMap<string
 
 function parseInput(call: RawCall): JsonValue | undefined {
   if (call.inputText.trim() === '') return {};
+  const parsed = parsedJson(call.inputText);
+  // A tool whose input is text takes it as it is; for the others the call is answered with an error that says so.
+  return parsed === undefined && call.isText ? call.inputText : parsed;
+}
+
+/** JSON that nests no deeper than a body may; undefined: it is none. */
+function parsedJson(text: string): JsonValue | undefined {
   try {
-    return JSON.parse(call.inputText) as JsonValue;
+    const parsed = JSON.parse(text) as JsonValue;
+    return isDeeperThan(parsed, limits.bodyDepthMax) ? undefined : parsed;
   } catch {
-    // A tool whose input is text takes it as it is; for the others the call is answered with an error that says so.
-    return call.isText ? call.inputText : undefined;
+    return undefined;
   }
 }
 
@@ -197,7 +204,7 @@ async function ruledCall(store: Store, run: SessionRun, tools: ReadonlyMap<strin
     const names = [...tools].flatMap(([name, tool]) => (isProviderExecuted(tool) ? [] : [name]));
     return { problem: boundedText(`there is no tool ${call.toolName}; ${names.length === 0 ? 'there are no tools' : `the tools are ${names.join(', ')}`}`) };
   }
-  if (input === undefined) return { problem: boundedText(`the input is not JSON: ${call.inputText.slice(0, 200)}`) };
+  if (input === undefined) return { problem: boundedText(`the input is not JSON, or nests deeper than ${limits.bodyDepthMax}: ${call.inputText.slice(0, 200)}`) };
   let checked: CheckedInput;
   try {
     checked = await withinTime(checkInput(definition, input), bound);

@@ -141,6 +141,8 @@ describe('a Postgres store that cannot be used', { timeout: 60_000 }, () => {
 describe('what is said of a store', () => {
   it.each([
     ['postgres://ada:secret@host:5432/db?schema=s', 'postgres://ada:***@host:5432/db?schema=s'],
+    ['postgresql+psycopg://ada:secret@host/db', 'postgresql+psycopg://ada:***@host/db'],
+    ['Postgres://ada:secret@host/db', 'Postgres://ada:***@host/db'],
     ['postgresql://ada:se:cr@e/t@host/db', 'postgresql://ada:***@host/db'],
     ['postgres://host/db?user=ada&password=secret&schema=s', 'postgres://host/db?user=ada&password=***&schema=s'],
     ['postgres://ada@host:5432/db', 'postgres://ada@host:5432/db'],

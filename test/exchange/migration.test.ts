@@ -10,7 +10,7 @@ import type { Session } from '../../src/core/session.ts';
 import { temporaryDatabase } from '../support/open-holdfast.ts';
 import { temporaryPostgres } from '../support/postgres-database.ts';
 import { runCli } from '../support/run-cli.ts';
-import { openStore } from '../support/stores.ts';
+import { openStore, stores } from '../support/stores.ts';
 import { openSource } from '../../src/cli/commands/import-from.ts';
 import { migrateConversations } from '../../src/cli/from/migrate-conversations.ts';
 import type { MigrationReport } from '../../src/cli/from/migration-report.ts';
@@ -209,6 +209,38 @@ describe('LangGraph\'s checkpoints', () => {
     expect([javascript.session.owner, shape(javascript.messages)]).toEqual(['local', [['user', ['weather in Oslo?']], ['assistant', ['step-start', 'tool-weather output-available', 'step-start', '3 degrees.']]]]);
     expect(shape((await read(store, 'inline')).messages)).toEqual([['user', ['hi']], ['assistant', ['step-start', 'hello']]]);
     expect(await migrate(store, 'langgraph', url)).toMatchObject({ found: 7, imported: 0, existing: 3 });
+  });
+
+  it.each(['postgresql+psycopg://ada:secret@127.0.0.1/x', 'Postgres://ada:secret@127.0.0.1/x', 'sqlite://mysql://ada:secret@127.0.0.1/x'])('are looked for in no file that %s names, and its password is not said', async (url) => {
+    const failure: unknown = await openSource(url, { from: 'langgraph', channel: 'messages' }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'options_invalid', message: expect.not.stringContaining('secret') as string });
+  });
+
+  it.each(stores)('whatever they hold, skip one thread and not the others, into $name', async ({ newUrl }) => {
+    const file = await temporaryDatabase();
+    const database = new Sqlite(file);
+    database.exec(`CREATE TABLE checkpoints (thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL, parent_checkpoint_id TEXT, type TEXT, checkpoint BLOB, metadata BLOB, PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id))`);
+    const put = database.prepare(`INSERT INTO checkpoints VALUES (?, '', '1', NULL, ?, ?, ?)`);
+    const of = (messages: string): string => `{"ts":"2025-06-01T10:00:00.000Z","channel_values":{"messages":${messages}}}`;
+    const hi = of('[{"type":"human","content":"hi"}]');
+    const deep = (open: string, inner: string, close: string): string => `${open.repeat(20_000)}${inner}${close.repeat(20_000)}`;
+    put.run('pairs', 'json', of(`[${deep('["human",', '"x"', ']')}]`), '{}');
+    put.run('arguments', 'json', of(`[{"type":"ai","content":"","tool_calls":[{"id":"c","name":"t","args":${deep('{"a":', '1', '}')}}]}]`), '{}');
+    put.run('bomb', 'msgpack', Buffer.from(`${'81'.repeat(60)}a122${'01'.repeat(60)}`, 'hex'), '{}');
+    put.run('number', 'msgpack', 5, '{}');
+    put.run(Buffer.from('blob'), 'json', hi, '{}');
+    put.run('nul\u0000', 'json', hi, '{}');
+    put.run('owner', 'json', hi, JSON.stringify({ user_id: 'a\u0000' }));
+    put.run('good', 'json', hi, '{}');
+    database.close();
+    const store = await newUrl();
+    const report = await migrate(store, 'langgraph', `sqlite:${file}`);
+    expect(report).toMatchObject({ found: 8, imported: 1 });
+    expect(report.skipped.flatMap(({ examples }) => examples).sort()).toEqual([
+      'arguments: it nests deeper than 100', 'blob: its thread_id is no text', 'bomb: it is not MessagePack: a key that is no text has more than 1000 characters', 'nul\u0000: its id or its owner holds characters that no store keeps (NUL, half surrogate pairs)',
+      'number: it is stored as a number, which is not read here', 'owner: its id or its owner holds characters that no store keeps (NUL, half surrogate pairs)', 'pairs: it nests deeper than 100',
+    ]);
+    expect(shape((await read(store, 'good')).messages)).toHaveLength(1);
   });
 
   it('in SQLite, of Python and JavaScript, whole checkpoints as they are, are read and not changed', async () => {

@@ -31,6 +31,17 @@ describe('MessagePack', () => {
     expect(() => readMsgpack(hex(bytes), none)).toThrow(expect.objectContaining({ code: 'not_msgpack', message: expect.stringContaining(why) as string }) as Error);
   });
 
+  it('takes no more memory than its bytes are worth, however much they promise', () => {
+    const promised = 1_000_000;
+    const heads = Buffer.concat(Array.from({ length: 90 }, () => hex(`dd ${(promised - 1_000).toString(16).padStart(8, '0')}`)));
+    const before = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed;
+    expect(() => readMsgpack(Buffer.concat([heads, Buffer.alloc(promised, 0x01)]), none)).toThrow('cut');
+    expect(process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed - before).toBeLessThan(200_000_000);
+    const keys = hex(`${'81'.repeat(60)} a122 ${'01'.repeat(60)}`);
+    expect(() => readMsgpack(keys, none)).toThrow('a key that is no text has more than 1000 characters');
+    expect(readMsgpack(hex('81 92 01 02 03'), none)).toEqual({ '[1,2]': 3 });
+  });
+
   it('never throws anything else, nor allocates more than there is, whatever the bytes are', () => {
     fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
       try {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { agent, createHoldfast, tool, type Holdfast } from '../../src/index.ts';
+import { agent, createHoldfast, tool, type Holdfast, type SessionHandle } from '../../src/index.ts';
 import type { Entry } from '../../src/core/entry.ts';
+import type { JsonValue } from '../../src/core/json.ts';
 import { z } from 'zod';
 import { scriptedModel } from '../../src/testing/index.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -118,8 +119,7 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
     await using holdfast = await open(url, [[{ call: 'index', input: {} }], 'started', 'done']);
     const session = await holdfast.sessions.create({ agent: 'demo', owner: 'ada', externalId: 'x' });
     await (await session.send('index')).result;
-    // In the turn that started it, where it ends before that; else in a turn of its own.
-    await eventually('the model to be given what it came to', async () => (await session.get()).status === 'idle' && (await session.entries()).some(({ kind }) => kind === 'operation-result'));
+    await eventually('the operation\'s result', () => hasResult(session));
     const lines = await collect(holdfast.export('x'));
     expect(await bad(holdfast.store, lines.map((line) => line.replaceAll(session.id, 'ses_other')))).toMatch(/^1: operation op_\w+ is there already, in session ses_\w+; import with new ids$/);
     const [copied] = await collect(holdfast.import(lines, { newIds: true }));
@@ -160,7 +160,6 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
       [changed((whole) => { const step = whole.entries.find(({ kind }) => kind === 'assistant-step'); (step as unknown as { turnId: string }).turnId = 'turn_x'; }), /^1: entry 3: it is of turn turn_x, and turn_\w+ is open$/],
       [changed((whole) => { (whole.entries[0] as unknown as { externalId: string }).externalId = 'ses_x'; }), /^1: externalId: it begins with ses_/],
       [changed((whole) => { (whole.entries[1] as unknown as { parts: unknown }).parts = [{ type: 'text', text: 'a\u0000b' }]; }), /^1: it holds characters that no store keeps/],
-      [[line.replace('"metadata":{"a":1}', '"metadata":{"__proto__":{"a":1}}')], /^1: it has the key __proto__/],
       [[`{"format":"holdfast.dream","version":1}`], /^1: format: "holdfast\.dream" is not known here$/],
       [[JSON.stringify({ ...read(line), more: true }), '{"id":"c","messages":[]}'], /^1: session ses_\w+ is not whole: line 2 is none of it$/],
       [[JSON.stringify({ ...read(line), more: true })], /^1: session ses_\w+ is not whole: the file ends$/],
@@ -170,6 +169,87 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
     expect(await store.readSession({ tenant: 'default', id })).toBeNull();
     expect((await importAll(store, [...wrong.map(([[first = '']]) => first).slice(0, 3), line])).map(({ status }) => status)).toEqual(['bad', 'bad', 'bad', 'imported']);
     expect((await importAll(store, [wrong[0]?.[0][0] ?? '', line], { strict: true })).map(({ status }) => status)).toEqual(['bad']);
+  });
+
+  it('is a bad line and no failure of the store, whatever times, fences, names and places its file says', async () => {
+    const { lines: [line = ''], id } = await recorded(await newUrl());
+    const store = await openStore(await newUrl());
+    const operation = { id: 'op_a', turnId: 't', stepSeq: 3, index: 0, toolCallId: 'c', toolName: 'big', inputSeq: null, mode: 'detach', key: null, status: 'succeeded', attempts: 1, crashes: 0, progress: null, fence: 1, external: false, timeoutAtMs: 1, result: null, createdAtMs: 1, startedAtMs: 1, endedAtMs: 1, updatedAtMs: 1 };
+    const changed = (change: (line: Line) => void): string => {
+      const whole = read(line);
+      change(whole);
+      return JSON.stringify(whole);
+    };
+    const withEntry = (entry: Record<string, unknown>): string => changed((whole) => {
+      whole.entries.push({ v: 1, seq: whole.entries.length + 1, atMs: whole.entries.at(-1)?.atMs ?? 0, ...entry } as never);
+      whole.session['lastSeq'] = whole.entries.length;
+    });
+    const branch = { kind: 'branch-discarded', branchId: 'br_1', fromTurnId: null, turns: 1 };
+    const wrong: readonly (readonly [string, RegExp])[] = [
+      [changed((whole) => { whole.session['endsAtMs'] = 1.5; }), /^1: session\.endsAtMs: .*int/],
+      [changed((whole) => { whole.entries[1] = { ...whole.entries[1], atMs: 1e300 } as never; }), /^1: entries\.1\.atMs: Too big/],
+      [changed((whole) => { whole.entries[1] = { ...whole.entries[1], atMs: -1 } as never; }), /^1: entries\.1\.atMs: Too small/],
+      [changed((whole) => { whole.session['fence'] = Number.MAX_SAFE_INTEGER; }), /^1: session\.fence: Too big/],
+      [changed((whole) => { whole.wholes = [{ id: 'r', body: '<script>' }]; }), /^1: wholes\.0\.body: is no JSON$/],
+      [changed((whole) => { whole.operations = [operation, operation]; }), /^1: operations: one of them is there twice$/],
+      [changed((whole) => { whole.operations = [{ ...operation, createdAtMs: 0.5 }]; }), /^1: operations\.0\.createdAtMs: .*int/],
+      [changed((whole) => { whole.entries[1] = { ...whole.entries[1], messageId: 'm'.repeat(256) } as never; }), /^1: entries\.1\.messageId: it has more than 255 characters/],
+      [withEntry({ kind: 'state-changed', scope: 'conversation', key: 'k'.repeat(256), value: 1, by: 'api' }), /^1: entries\.\d+\.key: the key is too long/],
+      [withEntry({ kind: 'branch-restored', branchId: 'br_1', turns: 1, visible: [{ fromSeq: 1, toSeq: 2 }], deliveries: [] }), /^1: entry \d+: there is no branch br_1$/],
+      ...[[{ fromSeq: 2, toSeq: 1_000 }], [{ fromSeq: 2, toSeq: null }], [{ fromSeq: 0, toSeq: 2 }], [{ fromSeq: 2, toSeq: 3 }, { fromSeq: 3, toSeq: 4 }]].map((intervals) => [withEntry({ ...branch, intervals }), /^1: entry \d+: its intervals are no history of what comes before it$/] as const),
+      [withEntry({ ...branch, intervals: [{ fromSeq: 2, toSeq: 3 }], deliveries: [{ operationId: 'op_a', seq: 2, stepSeq: 3, turnId: null }] }), /^1: entry \d+: it waits for the result of operation op_a at 2, where none is$/],
+    ];
+    for (const [bytes, message] of wrong) expect(await bad(store, [bytes])).toMatch(message);
+    expect(await store.readSession({ tenant: 'default', id })).toBeNull();
+  });
+
+  it('comes back also when a model or a file wrote the key __proto__, which reaches no prototype', async () => {
+    const lookUp = tool({ description: '', inputSchema: z.looseObject({}), recovery: 'rerun', execute: () => 'found' });
+    await using origin = await createHoldfast({ agents: [agent({ name: 'demo', model: scriptedModel([[{ call: 'lookUp', input: JSON.parse('{"__proto__":{"polluted":1}}') as JsonValue }], 'ok']), instructions: '', tools: { lookUp } })], store: await newUrl() });
+    const session = await origin.sessions.create({ agent: 'demo' });
+    await (await session.send('go')).result;
+    const lines = await collect(origin.export(session.id));
+    await using target = await open(await newUrl());
+    for (const line of [lines, lines.map((each) => each.replace('"metadata":{}', '"metadata":{"__proto__":{"polluted":1}}').replaceAll(session.id, 'ses_other'))]) {
+      expect(line.join()).toContain('__proto__');
+      expect(await collect(target.import(line))).toMatchObject([{ status: 'imported' }]);
+    }
+    expect(await collect(target.export(session.id))).toEqual(lines);
+    expect(await collect(target.export(session.id, { format: 'openai' }))).toEqual(await collect(origin.export(session.id, { format: 'openai' })));
+    expect(({} as { readonly polluted?: unknown }).polluted).toBeUndefined();
+  });
+
+  it('or a conversation is a bad line when its agent or owner is none that a session may have', async () => {
+    const store = await openStore(await newUrl());
+    const line = '{"id":"c","messages":[{"role":"user","content":"hi"}]}';
+    for (const settings of [{ owner: 'o'.repeat(100_000) }, { owner: '' }, { owner: 'a\u0000' }, { agent: 'o'.repeat(256) }]) expect(await importAll(store, [line], settings)).toMatchObject([{ status: 'bad', error: expect.stringMatching(/^(agent|owner): it has 1 to 255 characters/) as string }]);
+    expect(await importAll(store, [line], { owner: 'o'.repeat(255) })).toMatchObject([{ status: 'imported' }]);
+  });
+
+  it('of which two in one file name one operation is imported once, and the other is a bad line', async () => {
+    const url = await newUrl();
+    await using holdfast = await open(url, [[{ call: 'index', input: {} }], 'started', 'done']);
+    const session = await holdfast.sessions.create({ agent: 'demo', owner: 'ada' });
+    await (await session.send('index')).result;
+    await eventually('the operation\'s result', () => hasResult(session));
+    const [line = ''] = await collect(holdfast.export(session.id));
+    const outcomes = await importAll(await openStore(await newUrl()), [line, line.replaceAll(session.id, 'ses_other')]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['bad', 'imported']);
+    expect(outcomes.find(({ status }) => status === 'bad')).toMatchObject({ error: expect.stringMatching(/^operation op_\w+ is there already, in session ses_\w+; import with new ids$/) as string });
+  });
+
+  it('is exported in every format, whatever its file says that it was imported from', async () => {
+    const { lines: [line = ''], id } = await recorded(await newUrl());
+    for (const imported of [
+      { format: 'openai-chat', prefix: 5, fields: 'x' }, { format: 'ai-sdk-ui', prefix: {}, fields: [] }, { messages: [null, 'x', { of: 'a' }, { in: 0, at: 0 }] }, { messages: [{ in: 1, at: 0, of: 0 }], chat: [null, 5], ui: { parts: [null] } },
+      { ui: { parts: [], before: 6, message: 4 }, chat: [{ of: 0, set: 3, unset: 4 }], messages: [{ in: 0, at: 0, of: 0 }] },
+    ]) {
+      await using target = await open(await newUrl());
+      const whole = read(line);
+      whole.entries = whole.entries.map((entry) => ({ ...entry, imported }) as never);
+      expect(await collect(target.import([JSON.stringify(whole)]))).toMatchObject([{ status: 'imported' }]);
+      for (const format of ['openai', 'ui'] as const) expect(await collect(target.export(id, { format }))).toEqual([expect.stringContaining('"go"') as string]);
+    }
   });
 
   it('refuses an external id that another session of its owner has', async () => {
@@ -201,6 +281,11 @@ it('a whole session of 10,000 messages is many lines, and is taken again as it w
   expect(await importAll(target, lines)).toMatchObject([{ line: 1, status: 'imported', sessionId: id }]);
   expect(await exportLines(target, { tenant: 'default', id })).toEqual(lines);
 }, 60_000);
+
+/** In the turn that asked for it, or in one of its own: whichever is first. */
+async function hasResult(session: SessionHandle): Promise<boolean> {
+  return (await session.entries()).some(({ kind }) => kind === 'operation-result') && (await session.get()).status === 'idle';
+}
 
 async function fresh(lines: readonly string[]): Promise<Store> {
   const store = await openStore(await sqliteFiles.newUrl());

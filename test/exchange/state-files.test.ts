@@ -64,12 +64,16 @@ describe.each(stores)('state beside sessions on $name', ({ newUrl }) => {
       format: 'holdfast.state', version: 1, scope: { scope: 'agent', agent: 'demo' }, lastVersion: 1, ...change,
       items: [{ key: 'k', value: 1, version: 1, expiresAtMs: null, provenance: { by: 'api', atMs: 1 }, ...item }],
     });
+    const { items: [item], ...rest } = JSON.parse(line({})) as { readonly items: readonly object[] };
+    const twice = JSON.stringify({ ...rest, items: [item, { ...item, value: 2 }] });
     const errors = (await importAll(target.store, [
       line({ version: 2 }), line({ scope: { scope: 'conversation' } }), line({}, { key: '' }), line({}, { value: 'x'.repeat(limits.stateValueBytesMax) }), line({}, { version: 0 }), line({}, { value: 'a\u0000' }), line({ more: 1 }),
+      line({ lastVersion: Number.MAX_SAFE_INTEGER }), line({}, { expiresAtMs: 9e12 + 0.5 }), line({}, { provenance: { by: 'api', atMs: 1, actor: 7 } }), line({ scope: { scope: 'agent', agent: 'x'.repeat(256) } }), twice,
     ])).map((outcome) => ('error' in outcome ? outcome.error : outcome.status));
     expect(errors).toEqual([
       expect.stringMatching(/^version: is not known here/) as string, expect.stringMatching(/^scope/) as string, expect.stringMatching(/^items\.0: the key is empty/) as string, expect.stringMatching(/^items\.0: the value has 262146 bytes/) as string,
       expect.stringMatching(/^items\.0\.version/) as string, expect.stringMatching(/^it holds characters that no store keeps/) as string, expect.stringMatching(/^: .*more/) as string,
+      expect.stringMatching(/^lastVersion/) as string, expect.stringMatching(/^items\.0\.expiresAtMs/) as string, expect.stringMatching(/^items\.0\.provenance\.actor/) as string, expect.stringMatching(/^scope\.agent/) as string, 'items: a key is there twice',
     ]);
     expect(await collect(target.exportState())).toEqual([]);
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent, type AgentOptions } from '../../src/agent/agent.ts';
 import type { EntryKind, EntryOf } from '../../src/core/entry.ts';
+import { limits } from '../../src/core/limits.ts';
 import { question, tool, type SessionHandle } from '../../src/index.ts';
 import { scriptedModel, type ScriptedGeneration, type ScriptedModel } from '../../src/testing/scripted-model.ts';
 import { startChild } from '../support/child-process.ts';
@@ -60,6 +61,13 @@ describe.each(stores)('a simulated user, on $name', ({ newUrl }) => {
     // It is over: asked again, nothing more is said.
     expect(await holdfast.simulate({ sessionId: session.id, model })).toMatchObject({ turns: 2, reason: 'persona' });
     expect(model.calls.length).toBe(3);
+  });
+
+  it('sends no longer a message than it may', async () => {
+    const { holdfast, session } = await bench();
+    await holdfast.simulate({ sessionId: session.id, persona: 'curious', maxTurns: 1, model: saying(`${'x'.repeat(limits.simulatedTextCharsMax - 1)}${'🌊'.repeat(1_000)}`) });
+    const [sent] = await ofKind(session, 'user-message');
+    expect(sent?.parts).toEqual([{ type: 'text', text: `${'x'.repeat(limits.simulatedTextCharsMax - 1)}\uFFFD` }]);
   });
 
   it('sends no more messages than it may, and goes on where it may send more', async () => {

@@ -45,6 +45,32 @@ describe('state', () => {
     expect(await state.set(scope, 'k', (() => 1) as unknown as JsonValue).catch(codeOf)).toBe('state_not_json');
   });
 
+  it.each([100, 2_500, 100_000])('that nests %i levels deep is refused like a body, and so is metadata', async (depth) => {
+    const { holdfast, session } = await bench();
+    let deep: JsonValue = 1;
+    for (let level = 0; level < depth; level += 1) deep = [deep];
+    for (const scope of scopes) expect(await session.state.set(scope, 'k', deep).catch(codeOf)).toMatch(/^(invalid_request|state_not_json)$/);
+    expect(await session.update({ metadata: { deep: deep as never } }).catch(codeOf)).toBe('invalid_request');
+    expect(await holdfast.sessions.create({ agent: 'one', metadata: { deep: deep as never } }).catch(codeOf)).toBe('invalid_request');
+    expect((await session.get()).metadata).toEqual({});
+  });
+
+  it('is of nobody whose name is longer than an id, or one that no store keeps', async () => {
+    const { holdfast } = await bench();
+    const [longest, tooLong] = ['x'.repeat(limits.clientIdCharsMax), 'x'.repeat(limits.clientIdCharsMax + 1)];
+    expect((await holdfast.state({ agent: 'one', actor: { type: 'user', id: longest } }).set('actor', 'k', 1)).value).toBe(1);
+    for (const target of [{ actor: { type: 'user', id: tooLong } }, { actor: { type: 'a\0', id: 'x' } }, { owner: tooLong }, { binding: { id: tooLong } }]) expect(await holdfast.state({ agent: 'one', ...target }).set('actor', 'k', 1).catch(codeOf)).toBe('invalid_request');
+    expect(await holdfast.state({ agent: 'one', subject: { type: 'x', id: '\uD800' } }).get('subject', 'k').catch(codeOf)).toBe('invalid_request');
+  });
+
+  it.each(scopes)('of the scope %s may be a value that looks like a refusal of ours', async (scope) => {
+    const { session: { state } } = await bench();
+    for (const value of [{ refused: 'session_ended', message: 'no' }, { refused: null }]) {
+      expect((await state.set(scope, 'k', value)).value).toEqual(value);
+      expect((await state.get(scope, 'k'))?.value).toEqual(value);
+    }
+  });
+
   it.each(scopes)('of the scope %s is gone when its time is over', async (scope) => {
     const { system, session: { state } } = await bench();
     const set = await state.set(scope, 'k', 1, { ttlMs: 1_000 });

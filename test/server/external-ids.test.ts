@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent, createHoldfast, tool, type Holdfast } from '../../src/index.ts';
+import type { Principal } from '../../src/agent/tool.ts';
 import { routeTable } from '../../src/server/routes/route-table.ts';
 import { scriptedModel } from '../../src/testing/index.ts';
 import { collect } from '../exchange/kit.ts';
@@ -21,9 +22,9 @@ interface Template {
   readonly parts: Readonly<Record<string, string>>;
 }
 
-async function open(url: string): Promise<Holdfast> {
+async function open(url: string, authenticate?: () => Principal): Promise<Holdfast> {
   const lookUp = tool({ description: '', inputSchema: z.object({}), recovery: 'rerun', maxResultBytes: 20_000, execute: () => 'x'.repeat(30_000) });
-  return createHoldfast({ agents: [agent({ name: 'demo', model: scriptedModel([[{ call: 'lookUp', input: {} }], 'found', 'left', 'here']), instructions: '', tools: { lookUp }, nodes: { hall: { transitions: ['desk'] }, desk: {} }, firstNode: 'hall' })], store: url });
+  return createHoldfast({ agents: [agent({ name: 'demo', model: scriptedModel([[{ call: 'lookUp', input: {} }], 'found', 'left', 'here']), instructions: '', tools: { lookUp }, nodes: { hall: { transitions: ['desk'] }, desk: {} }, firstNode: 'hall' })], store: url, ...(authenticate === undefined ? {} : { authenticate }) });
 }
 
 /** A session with two turns, a branch and a whole result, as a file. */
@@ -77,6 +78,42 @@ describe.each(stores)('session ids in paths on $name', ({ newUrl }) => {
     }
     // A route that is refused before it looks for its session needs a body above.
     expect(weak).toEqual([]);
+  });
+
+  it('are of no session for another owner or tenant, on any route, and nothing changes (G13)', async () => {
+    const url = await newUrl();
+    const store = await open(url);
+    const made = await template(store);
+    await store.close();
+    const people: Readonly<Record<string, Principal>> = { bob: { tenant: 'default', owner: 'bob', roles: [] }, eve: { tenant: 'elsewhere', owner: 'local', roles: ['system'] } };
+    for (const [name, principal] of Object.entries(people)) {
+      await using holdfast = await open(url, () => principal);
+      const found: string[] = [];
+      for (const route of sessionRoutes) {
+        for (const id of [made.parts['id'] ?? '', 'template']) {
+          const { status, code } = await request(holdfast, route, id, made, route.command === undefined ? undefined : `${name}-${route.name}`);
+          // Refused to whoever has not the role `system`, before any session is looked for.
+          if (name === 'bob' && route.name === 'transferSession') expect([status, code]).toEqual([400, 'invalid_request']);
+          else if (status !== 404 || code !== 'session_not_found') found.push(`${name} ${route.name}: ${status} ${code}`);
+        }
+      }
+      expect(found).toEqual([]);
+      const asked = await holdfast.fetch(new Request('http://localhost/v1/usage'));
+      expect(await asked.json()).toMatchObject({ days: [] });
+      expect((await holdfast.fetch(new Request('http://localhost/v1/usage?owner=local'))).status).toBe(name === 'bob' ? 400 : 200);
+    }
+    await using again = await open(url);
+    expect(await collect(again.export('template'))).toEqual([made.line]);
+  });
+
+  it('and texts in queries that no store keeps are refused, and stand for nothing else', async () => {
+    await using holdfast = await open(await newUrl());
+    const state = '/v1/state/actor/k?agent=demo';
+    for (const [method, path] of [['GET', '/v1/usage?owner=%00'], ['GET', '/v1/sessions?owner=%00'], ['GET', '/v1/sessions?agent=a%00'], ['GET', '/v1/sessions?q=%00'], ['PUT', `${state}&owner=%00`], ['PUT', `${state}&actorType=user&actorId=%00`], ['PUT', `${state}&actorType=%00&actorId=%00`]] as const) {
+      const response = await holdfast.fetch(new Request(`http://localhost${path}`, { method, ...(method === 'PUT' ? { body: '{"value":1}', headers: { 'content-type': 'application/json' } } : {}) }));
+      expect([path, response.status, ((await response.json()) as { readonly code: string }).code]).toEqual([path, 400, 'invalid_request']);
+    }
+    expect(await holdfast.state({ agent: 'demo' }).get('actor', 'k')).toBeNull();
   });
 
   it('are one session by either id: a key that was sent with the one is known with the other', async () => {

@@ -161,9 +161,17 @@ describe('a call in a generation', () => {
   it('whose input is no JSON is answered with an error', async () => {
     const { model, entries, result } = await runTurn({ tools: { look }, script: [[{ call: 'look', inputText: ['{"at": ', 'one}'] }], 'sorry'] });
     expect(result.text).toBe('sorry');
-    expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'failed', code: 'invalid_input', errorText: 'the input is not JSON: {"at": one}' }]);
+    expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'failed', code: 'invalid_input', errorText: 'the input is not JSON, or nests deeper than 64: {"at": one}' }]);
     expect(ofKind(entries, 'assistant-step')[0]?.parts).toMatchObject([{ type: 'tool-call', input: null, inputText: '{"at": one}' }]);
     expect(model.calls[1]?.prompt[1]).toMatchObject({ content: [{ type: 'tool-call', input: {} }] });
+  });
+
+  it.each([65, 3_000, 100_000])('whose input nests %i levels deep is answered with an error, and ends no turn', async (depth) => {
+    const inputText = `${'['.repeat(depth)}1${']'.repeat(depth)}`;
+    const { entries, result } = await runTurn({ tools: { look }, script: [[{ call: 'look', inputText }], 'sorry'] });
+    expect(result).toMatchObject({ reason: 'complete', text: 'sorry' });
+    expect(ofKind(entries, 'tool-results')[0]?.results).toMatchObject([{ outcome: 'failed', code: 'invalid_input', errorText: expect.stringMatching(/^the input is not JSON, or nests deeper than 64: \[\[/) as string }]);
+    expect(ofKind(entries, 'assistant-step')[0]?.parts).toMatchObject([{ type: 'tool-call', input: null, inputText }]);
   });
 
   it('whose input does not fit the schema is answered with an error, its text well-formed and bounded', async () => {

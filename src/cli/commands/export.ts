@@ -41,7 +41,7 @@ async function run(named: readonly string[], { store, json, format, state, out }
   try {
     for (const id of ids) {
       let lines = 0;
-      for await (const line of exportLines(holdfast.store, { tenant: 'default', id }, format, onLeftOut)) {
+      for await (const line of exportLines(holdfast.store, { tenant: 'default', id }, format, { onLeftOut })) {
         await write(line);
         lines += 1;
       }

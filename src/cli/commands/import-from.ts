@@ -2,7 +2,7 @@ import { createHoldfast } from '../../create-holdfast.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { entryProblem } from '../../server/entry-schema.ts';
 import { StoreError } from '../../store/store-error.ts';
-import { isPostgresUrl, openStoreUrl } from '../../store-url.ts';
+import { isPostgresUrl, openStoreUrl, withoutPassword } from '../../store-url.ts';
 import { realSystem } from '../../system.ts';
 import { aiChatbot } from '../from/ai-chatbot.ts';
 import { langGraphPostgres } from '../from/langgraph-postgres.ts';
@@ -47,10 +47,14 @@ export async function importFrom(options: ImportFromOptions): Promise<void> {
 }
 
 /** Rejects with `HoldfastError`: `options_invalid`, `source_unavailable`, `source_unknown`. */
-export function openSource(url: string, { from, ownerColumn, channel }: Pick<ImportFromOptions, 'from' | 'channel'> & { readonly ownerColumn?: string | undefined }): Promise<ConversationSource> {
+export async function openSource(url: string, { from, ownerColumn, channel }: Pick<ImportFromOptions, 'from' | 'channel'> & { readonly ownerColumn?: string | undefined }): Promise<ConversationSource> {
   if (from === 'ai-chatbot') return aiChatbot(url, { ownerColumn: ownerColumn ?? 'id' });
   const options = { channel, ownerField: ownerColumn ?? 'user_id' };
-  return isPostgresUrl(url) ? langGraphPostgres(url, options) : langGraphSqlite(url.replace(/^sqlite:(\/\/)?/, ''), options);
+  if (isPostgresUrl(url)) return langGraphPostgres(url, options);
+  const path = url.replace(/^sqlite:(\/\/)?/, '');
+  // A URL of another kind is no file, and may hold a password.
+  if (/^[a-z][\w+.-]*:\/\//i.test(path)) throw new HoldfastError('options_invalid', `--source ${withoutPassword(url)} is neither a postgres:// URL nor sqlite:PATH`);
+  return langGraphSqlite(path, options);
 }
 
 async function migrate(source: ConversationSource, migration: MigrationOptions, storeUrl: string): Promise<MigrationReport> {

@@ -8,7 +8,7 @@ import type { StateHandle } from '../../library/state-handle.ts';
 import { jsonValue, storeCommand, wholeNumber, type CommonOptions } from '../command-options.ts';
 import { openForTurn } from '../open-for-turn.ts';
 import { printTable } from '../table.ts';
-import { forStdout, note, oneLine, printJson, printLine } from '../terminal.ts';
+import { forStdout, note, oneLine, printable, printJson, printLine } from '../terminal.ts';
 
 interface StateOptions extends CommonOptions {
   readonly agents?: string;
@@ -99,7 +99,7 @@ async function showScope(state: StateHandle, scope: StateScope, { json, prefix, 
   const page = await state.list(scope, { ...(prefix === undefined ? {} : { prefix }), ...(cursor === undefined ? {} : { cursor }), ...(limit === undefined ? {} : { limit }) });
   if (json === true) return await printJson(page);
   await printTable(['KEY', 'VERSION', 'VALUE'], page.items.map(({ key, version, value }) => [oneLine(key, 60), String(version), shownValue(value)]));
-  if (page.nextCursor !== null) note(`more: --cursor ${page.nextCursor}`);
+  if (page.nextCursor !== null) note(`more: --cursor ${printable(page.nextCursor)}`);
 }
 
 function shownValue(value: JsonValue): string {

@@ -11,6 +11,8 @@ export interface AiChatbotOptions {
 }
 
 const chatsAtOnce = 100;
+/** A date can be so many milliseconds from 1970; Postgres knows later ones. */
+const dateMsMax = 8.64e15;
 
 /** Whatever zone the server is in: the template writes times of UTC without saying so. */
 const epochMs = (column: string): string => `(extract(epoch FROM ${column} AT TIME ZONE 'UTC') * 1000)::double precision`;
@@ -97,7 +99,7 @@ type Messages = Pick<SourceConversation, 'messages' | 'timesMs' | 'warnings'>;
 
 async function readMessages(database: ReadOnlyPostgres, tables: Tables, chatId: string): Promise<Messages | null> {
   const table = database.table('Message_v2');
-  if (await bytesOf(database, `SELECT sum(octet_length(parts::text)) AS bytes FROM ${table} WHERE "chatId"::text = $1`, chatId) > conversationBytesMax) return null;
+  if (await bytesOf(database, `SELECT sum(octet_length(parts::text)${tables.message.has('attachments') ? ' + octet_length(attachments::text)' : ''}) AS bytes FROM ${table} WHERE "chatId"::text = $1`, chatId) > conversationBytesMax) return null;
   const rows = await database.query(`SELECT m.id::text AS id, m.role, m.parts::text AS parts, ${tables.message.has('attachments') ? 'm.attachments::text' : 'NULL'} AS attachments, ${epochMs('m."createdAt"')} AS created_at_ms,
       ${tables.hasVotes ? `(SELECT "isUpvoted" FROM ${database.table('Vote_v2')} v WHERE v."chatId" = m."chatId" AND v."messageId" = m.id)` : 'NULL::boolean'} AS vote
     FROM ${table} m WHERE m."chatId"::text = $1 ORDER BY m."createdAt", m.id`, [chatId]);
@@ -140,10 +142,10 @@ function textOrNull(value: unknown): string | null {
 }
 
 function timeOrNull(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? Math.round(value) : null;
+  return typeof value === 'number' && value >= 0 && value <= dateMsMax ? Math.round(value) : null;
 }
 
 function isoOf(value: unknown): string | null {
   const timeMs = timeOrNull(value);
-  return timeMs === null || timeMs > 8.64e15 ? null : new Date(timeMs).toISOString();
+  return timeMs === null ? null : new Date(timeMs).toISOString();
 }

@@ -45,7 +45,11 @@ async function* readThreads(database: BetterSqlite3.Database, options: LangGraph
   const ids = database.prepare(`SELECT thread_id, min(checkpoint_id) AS firstId, max(checkpoint_id) AS lastId FROM checkpoints WHERE checkpoint_ns = '' GROUP BY thread_id ORDER BY thread_id`);
   const interrupts = database.prepare(`SELECT count(*) AS tables FROM sqlite_master WHERE name = 'writes'`).get() as { readonly tables: number };
   // The ids are few bytes each; a list of them leaves the connection free for the rows.
-  for (const { thread_id: id, firstId, lastId } of ids.all() as readonly { readonly thread_id: string; readonly firstId: string; readonly lastId: string }[]) {
+  for (const { thread_id: id, firstId, lastId } of ids.all() as readonly { readonly thread_id: unknown; readonly firstId: string; readonly lastId: string }[]) {
+    if (typeof id !== 'string') {
+      yield { id: String(id), skipped: 'its thread_id is no text' };
+      continue;
+    }
     const { bytes } = database.prepare(`SELECT length(checkpoint) AS bytes FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = '' AND checkpoint_id = ?`).get(id, lastId) as { readonly bytes: number | null };
     if ((bytes ?? 0) > conversationBytesMax) {
       yield { id, skipped: `it is larger than ${conversationBytesMax} bytes` };

@@ -1,19 +1,26 @@
 import { HoldfastError } from '../../core/errors.ts';
-import type { JsonValue } from '../../core/json.ts';
+import { isDeeperThan, type JsonValue } from '../../core/json.ts';
 import { isObject } from '../../exchange/chat/chat-parts.ts';
-import { base64, readMsgpack } from './msgpack.ts';
+import { base64, depthMax, readMsgpack } from './msgpack.ts';
 
 /**
  * A value as LangGraph's savers store it, with the name of how they did: `json` (both, the JavaScript ones always), `msgpack` (the Python ones: `JsonPlusSerializer` in langgraph/checkpoint/serde/jsonplus.py), `bytes`, `null`. Nothing of it is ever run: an
  * object of a class is read as what it was made of. Throws `HoldfastError` code `not_msgpack` or `not_readable`.
  */
-export function readStored(type: string | null, stored: Uint8Array | string | null): JsonValue {
+export function readStored(type: string | null, stored: unknown): JsonValue {
   if (stored === null || type === 'empty' || type === 'null') return null;
   const bytes = typeof stored === 'string' ? Buffer.from(stored) : stored;
+  if (!(bytes instanceof Uint8Array)) throw new HoldfastError('not_readable', `it is stored as a ${typeof bytes}, which is not read here`);
   if (type === 'msgpack') return readMsgpack(bytes, readExtension);
   if (type === 'bytes' || type === 'bytearray') return base64(bytes);
   // Older savers of JavaScript call it `Checkpoint`.
   if (type !== null && type !== 'json' && type !== 'Checkpoint') throw new HoldfastError('not_readable', `it is stored as ${JSON.stringify(type)}, which is not read here`);
+  const value = parsed(bytes);
+  if (isDeeperThan(value, depthMax)) throw new HoldfastError('not_readable', `it nests deeper than ${depthMax}`);
+  return value;
+}
+
+function parsed(bytes: Uint8Array): JsonValue {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as JsonValue;
   } catch (error) {

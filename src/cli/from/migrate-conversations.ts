@@ -1,5 +1,5 @@
 import { importSession } from '../../core/accept/import.ts';
-import type { JsonValue } from '../../core/json.ts';
+import { wellFormedText, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { importCommand, type Conversation } from '../../exchange/chat/import-command.ts';
 import { readConversation } from '../../exchange/chat/read-conversation.ts';
@@ -21,9 +21,9 @@ export interface MigrationOptions {
 /** Where sessions would be made. `store` is null where a dry run finds none: then none is there already. */
 export type MigrationHost = Omit<ImportHost, 'store'> & { readonly store: ImportHost['store'] | null };
 
-/** Conversations in work at a time, and the messages that they may have in all. */
+/** Conversations in work at a time, and how much they may be in all, as JSON. */
 const conversationsAtOnce = 32;
-const messagesAtOnce = 5_000;
+const charsAtOnce = 16_000_000;
 
 type Outcome = { readonly kind: 'imported' | 'existing' | 'changed' } | { readonly kind: 'skipped'; readonly reason: string };
 
@@ -56,18 +56,18 @@ export async function migrateConversations(source: ConversationSource, options: 
 
 async function* batches(source: ConversationSource, onSkipped: (item: SkippedConversation) => void): AsyncGenerator<readonly SourceConversation[], void, void> {
   let batch: SourceConversation[] = [];
-  let messages = 0;
+  let chars = 0;
   for await (const item of source.conversations()) {
     if ('skipped' in item) {
       onSkipped(item);
       continue;
     }
     batch.push(item);
-    messages += item.messages.length;
-    if (batch.length < conversationsAtOnce && messages < messagesAtOnce) continue;
+    chars += item.messages.reduce<number>((sum, message) => sum + JSON.stringify(message).length, 0);
+    if (batch.length < conversationsAtOnce && chars < charsAtOnce) continue;
     yield batch;
     batch = [];
-    messages = 0;
+    chars = 0;
   }
   yield batch;
 }
@@ -78,6 +78,7 @@ async function migrate(source: SourceConversation, { agent, owner: ownerless, dr
   const read = readConversation({ value: { ...source.fields, id, messages: source.messages } as JsonValue, inexact: [] });
   if (read.kind === 'bad') return { kind: 'skipped', reason: read.message };
   const owner = source.owner ?? ownerless;
+  if (wellFormedText(id) !== id || wellFormedText(owner) !== owner) return { kind: 'skipped', reason: 'its id or its owner holds characters that no store keeps (NUL, half surrogate pairs)' };
   if (owner.length > limits.clientIdCharsMax) return { kind: 'skipped', reason: `its owner has more than ${limits.clientIdCharsMax} characters` };
   const { command: made, warnings } = (format === 'ui' ? uiImportCommand : importCommand)(read.conversation, { agent, owner, timesMs });
   const title = source.title?.slice(0, limits.titleCharsMax).toWellFormed().replaceAll('\u0000', '\uFFFD');

@@ -25,6 +25,7 @@ export interface MigrationReport {
 }
 
 const examplesMax = 3;
+const textCharsMax = 1_000;
 /** Kinds that are told apart; what comes after them is counted together. */
 const kindsMax = 100;
 
@@ -32,7 +33,9 @@ const kindsMax = 100;
 export class Tally {
   readonly #lines = new Map<string, { count: number; readonly examples: string[] }>();
 
-  add(text: string, of: string): void {
+  add(said: string, of: string): void {
+    // What a source says is in it, at whatever length.
+    const text = said.slice(0, textCharsMax);
     const kind = kindOf(text);
     const what = this.#lines.has(kind) || this.#lines.size < kindsMax ? kind : 'something else';
     const line = this.#lines.get(what) ?? { count: 0, examples: [] };

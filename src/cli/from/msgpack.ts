@@ -2,7 +2,9 @@ import { HoldfastError } from '../../core/errors.ts';
 import type { JsonObject, JsonValue } from '../../core/json.ts';
 
 /** Deeper than this nobody nests what a model is to read. */
-const depthMax = 100;
+export const depthMax = 100;
+/** A key that is no text becomes its JSON, in so many characters at most: maps as keys of maps would else double with each level. */
+const keyCharsMax = 1_000;
 
 /**
  * Reads MessagePack as JSON. Bytes become base64, integers beyond what a number holds exactly become text, keys that are no text become theirs, and `extension` says what becomes of extension types: it is given their bytes, and reads on by `nested`.
@@ -69,15 +71,17 @@ class Reader {
 
   #list(length: number, depth: number): readonly JsonValue[] {
     this.#expect(length);
-    return Array.from({ length }, () => this.value(depth + 1));
+    // One by one: what is nested promises anew all that is left, and room for each promise would be many times the whole.
+    const items: JsonValue[] = [];
+    while (items.length < length) items.push(this.value(depth + 1));
+    return items;
   }
 
   #map(length: number, depth: number): JsonObject {
     this.#expect(length * 2);
-    return Object.fromEntries(Array.from({ length }, () => {
-      const key = this.value(depth + 1);
-      return [typeof key === 'string' ? key : JSON.stringify(key), this.value(depth + 1)];
-    }));
+    const members: [string, JsonValue][] = [];
+    while (members.length < length) members.push([keyOf(this.value(depth + 1)), this.value(depth + 1)]);
+    return Object.fromEntries(members);
   }
 
   #extension(length: number, depth: number): JsonValue {
@@ -110,6 +114,13 @@ class Reader {
     this.#at += length;
     return at;
   }
+}
+
+function keyOf(key: JsonValue): string {
+  if (typeof key === 'string') return key;
+  const text = JSON.stringify(key);
+  if (text.length > keyCharsMax) throw wrong(`a key that is no text has more than ${keyCharsMax} characters`);
+  return text;
 }
 
 /** Bytes as text. */

@@ -32,5 +32,5 @@ export interface ConversationSource extends AsyncDisposable {
   conversations(): AsyncGenerator<SourceConversation | SkippedConversation, void, void>;
 }
 
-/** Of one conversation, in bytes. A larger one is skipped. */
-export const conversationBytesMax = 268_435_456;
+/** Of one conversation, in bytes, as much as a line of a file may have. A larger one is skipped. */
+export const conversationBytesMax = 64_000_000;

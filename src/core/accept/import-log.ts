@@ -5,7 +5,8 @@ import type { Entry, EntryKind } from '../entry.ts';
 import { InvariantError, refuse, type Refusal } from '../errors.ts';
 import type { Branch } from '../history.ts';
 import { closedAt } from '../intervals.ts';
-import { callFaults, historyFaults } from '../log-faults.ts';
+import { limits } from '../limits.ts';
+import { callFaults, historyFaults, placeFault } from '../log-faults.ts';
 import { isLive, type Operation } from '../operation.ts';
 import { cancelled } from '../operation-transitions.ts';
 import { project } from '../project.ts';
@@ -69,7 +70,7 @@ function foldWithBranches(key: NewSession, entries: readonly Entry[]): Folded | 
   const branches = new Map<string, Branch>();
   let session = emptySession(key, entries[0]?.atMs ?? 0);
   for (const entry of entries) {
-    const fault = entryFault(session, entry);
+    const fault = entryFault(session, entry) ?? placeFault(entries, entry) ?? branchFault(branches, entry);
     if (fault !== null) return refuse('invalid_request', `entry ${entry.seq}: ${fault}`, { seq: entry.seq });
     try {
       session = project(session, entry);
@@ -99,6 +100,13 @@ function entryFault({ lastSeq, turn }: Session, entry: Entry): string | null {
   if (opens && turn !== null) return `it opens a turn while ${turn.id} is open`;
   if (opens || !ofOpenTurn.has(entry.kind) || !('turnId' in entry)) return null;
   return entry.turnId === turn?.id ? null : `it is of turn ${String(entry.turnId)}, and ${turn === null ? 'none' : turn.id} is open`;
+}
+
+function branchFault(branches: ReadonlyMap<string, Branch>, entry: Entry): string | null {
+  if (entry.kind === 'branch-restored') return branches.has(entry.branchId) ? null : `there is no branch ${entry.branchId}`;
+  if (entry.kind !== 'branch-discarded') return null;
+  if (branches.has(entry.branchId)) return `there is a branch ${entry.branchId} already`;
+  return branches.size < limits.branchesMax ? null : `it has more than ${limits.branchesMax} branches`;
 }
 
 /** As a stop ends it: only what is known not to have begun is said not to have had an effect. Nothing goes on by itself afterwards. */

@@ -1,7 +1,6 @@
 import type { MessagePart, StepPart, ToolCallPart } from '../../core/entry.ts';
-import { wellFormedJson, type JsonObject, type JsonValue } from '../../core/json.ts';
+import { isDeeperThan, wellFormedJson, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
-import { isDeeperThan } from './json-depth.ts';
 
 type Warn = (text: string) => void;
 

@@ -1,5 +1,6 @@
 import { canonicalJson, type JsonObject, type JsonValue } from '../../core/json.ts';
 import type { ChatMessage } from './chat-messages.ts';
+import { isObject } from './chat-parts.ts';
 
 /**
  * How a turn's messages were written in the file that it was imported from, where that is not how an export of its entries would
@@ -55,9 +56,20 @@ export function followRecipe({ messages }: ChatRecipe, exported: readonly ChatMe
   });
 }
 
-/** The recipe that was stored with an entry, if there is one. */
+/** The recipe that was stored with an entry, if there is one that an import may have written. */
 export function recipeOf(imported: JsonObject | undefined): ChatRecipe | null {
-  return Array.isArray(imported?.['messages']) ? (imported as unknown as ChatRecipe) : null;
+  const messages = imported?.['messages'];
+  return Array.isArray(messages) && messages.every(isRecipeItem) ? { messages } : null;
+}
+
+/** Entries of whole sessions come from files of anybody's: what they keep may be anything. */
+export function isRecipeItem(item: unknown): item is RecipeItem {
+  if (typeof item === 'number') return true;
+  if (typeof item !== 'object' || item === null) return false;
+  const { message, in: entry, at, of, set, unset } = item as { readonly [name: string]: JsonValue | undefined };
+  if (message !== undefined) return true;
+  if (entry !== undefined) return typeof entry === 'number' && typeof at === 'number' && (of === undefined || typeof of === 'number');
+  return typeof of === 'number' && (set === undefined || isObject(set)) && (unset === undefined || (Array.isArray(unset) && unset.every((name) => typeof name === 'string')));
 }
 
 /** A recipe whose contents are with the entries that they are of. `entryOf` says of each exported message which of the turn's entries it is of. */
@@ -86,7 +98,8 @@ export function gatherRecipe({ messages }: ChatRecipe, entries: readonly { reado
     messages: messages.map((item) => {
       if (typeof item === 'number' || !('in' in item)) return item;
       const kept = entries[item.in]?.imported?.['chat'];
-      return Array.isArray(kept) && kept[item.at] !== undefined ? (kept[item.at] as RecipeItem) : (item.of ?? item);
+      const own: unknown = Array.isArray(kept) ? kept[item.at] : undefined;
+      return isRecipeItem(own) ? own : (item.of ?? item);
     }),
   };
 }

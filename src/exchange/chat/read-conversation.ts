@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, wellFormedJson, type JsonObject, type JsonValue } from '../../core/json.ts';
+import { canonicalJson, isDeeperThan, wellFormedJson, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { limits } from '../../core/limits.ts';
 import { isObject } from './chat-parts.ts';
 import { externalIdOf, type Conversation } from './import-command.ts';
 import type { ParsedLine } from '../parse-line.ts';
-import { isDeeperThan } from './json-depth.ts';
 
 export type ReadLine =
   | { readonly kind: 'conversation'; readonly conversation: Conversation; readonly warnings: readonly string[] }

@@ -1,6 +1,6 @@
 import { canonicalJson, type JsonObject, type JsonValue } from '../../core/json.ts';
 import { isObject } from '../chat/chat-parts.ts';
-import type { RecipeItem } from '../chat/chat-recipe.ts';
+import { isRecipeItem, type RecipeItem } from '../chat/chat-recipe.ts';
 import { foldTranscript, type TranscriptPart } from '../../core/transcript.ts';
 import { wholeLog } from '../../core/intervals.ts';
 import type { CallResult, Entry, MessagePart, StepPart } from '../../core/entry.ts';
@@ -56,8 +56,11 @@ export function recipeItems(sources: readonly SourcePart[], exported: readonly J
   });
 }
 
-/** The recipe that an entry keeps; null: it keeps none. */
+/** The recipe that an entry keeps; null: it keeps none that an import may have written. */
 export function uiRecipeOf(entry: Pick<Entry, 'imported'>): UiRecipe | null {
   const kept = entry.imported?.['ui'];
-  return isObject(kept) && Array.isArray(kept['parts']) ? (kept as unknown as UiRecipe) : null;
+  if (!isObject(kept)) return null;
+  const { before, message, parts } = kept;
+  const isOne = (before === undefined || Array.isArray(before)) && (message === undefined || isObject(message)) && Array.isArray(parts) && parts.every(isRecipeItem);
+  return isOne ? (kept as unknown as UiRecipe) : null;
 }

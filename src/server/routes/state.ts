@@ -24,7 +24,7 @@ function targetOf({ param, query }: Pick<Call<unknown, unknown>, 'param' | 'quer
   const sessionId = param('id');
   if (sessionId !== '' && !isPossibleId(sessionId)) return noSession(sessionId);
   const given = query as Query;
-  const text = (name: string): string | undefined => (typeof given[name] === 'string' && isPossibleId(given[name]) ? given[name] : undefined);
+  const text = (name: string): string | undefined => (typeof given[name] === 'string' ? given[name] : undefined);
   for (const [type, id] of [['actorType', 'actorId'], ['subjectType', 'subjectId']] as const) {
     if ((text(type) === undefined) !== (text(id) === undefined)) return refuse('invalid_request', `the query names ${type} and ${id} together, or neither`);
   }
