@@ -43,7 +43,7 @@ export function beginLabels({ turnId, labels, makes, leaseMs }: LabelRequest, { 
     const declared = makes(session);
     if (declared === undefined) return refuse('not_claimable', `agent ${session.agent} is not known here`);
     const draft = new Draft(session, nowMs);
-    if (session.labelling !== null) loseAttempts(draft, session.labelling);
+    loseLabels(draft);
     const wanted = stillWanted(session, { turnId, labels }).filter((label) => declared.has(label));
     if (wanted.length === 0) return draft.done(null);
     const attempts = wanted.filter((label) => declared.get(label) === 'model').map((label): LabelAttempt => ({ label, id: mintId('att'), startedAtMs: draft.nowMs }));
@@ -101,12 +101,16 @@ export function giveBackLabels({ id }: Labelling, nowMs: number): Transition<nul
   return ({ session }) => {
     if (session.labelling?.id !== id) return superseded();
     const draft = new Draft(session, nowMs);
-    loseAttempts(draft, session.labelling);
+    loseLabels(draft);
     return draft.done(null);
   };
 }
 
-function loseAttempts(draft: Draft, { turnId, attempts }: Labelling): void {
+/** Records what is being made, and will not be finished, as lost. */
+export function loseLabels(draft: Draft): void {
+  const { labelling } = draft.session;
+  if (labelling === null) return;
+  const { turnId, attempts } = labelling;
   for (const { label, id, startedAtMs } of attempts) {
     draft.append({ kind: 'label-failed', turnId, label, attempt: { id, number: 1, startedAtMs, purpose: purposes[label], usage: null }, error: lost });
   }

@@ -106,6 +106,11 @@ export interface CounterChange {
   readonly count: UsageCount;
 }
 
+/** The days whose counters are added to, each once. */
+export function daysOf(changes: readonly CounterChange[]): readonly number[] {
+  return [...new Set(changes.map(({ day }) => day))];
+}
+
 /** What a commit adds to counters, each named once, in one order everywhere. What was counted stays with who had the session then. */
 export function counterChanges(session: { readonly id: string; readonly owner: string }, entries: readonly Entry[]): readonly CounterChange[] {
   let owner = entries.find((entry) => entry.kind === 'owner-changed')?.from ?? session.owner;

@@ -7,6 +7,7 @@ import type { JsonValue } from '../../core/json.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
 import type { Session } from '../../core/session.ts';
+import { counterChanges, daysOf } from '../../core/usage.ts';
 import type { Idempotency } from '../store.ts';
 import type { Dialect } from './dialect.ts';
 import type { Statement } from './open-database.ts';
@@ -38,7 +39,7 @@ export interface Write<Reply> {
 /** A part of what a commit writes besides the session's row: rows to insert, or what belongs to the session and goes. */
 type Part =
   | { readonly kind: 'insert'; readonly name: string; readonly table: string; readonly columns: string; readonly types: readonly string[]; readonly rows: readonly (readonly unknown[])[]; readonly conflict?: string; readonly isTenants?: true }
-  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly of?: readonly string[] }
+  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly type?: string; readonly of?: readonly (string | number)[]; readonly isTenants?: true }
   | CountPart;
 
 type Bind = (value: unknown, type: string) => string;
@@ -124,8 +125,8 @@ export class ChangeWriter {
   #partText(part: Part, bind: Bind, held: string): string {
     if (part.kind === 'count') return countText(this.#schema, part, bind, held);
     if (part.kind === 'drop') {
-      const only = part.column === undefined ? '' : ` AND ${part.column} = ANY(${bind(part.of, 'text[]')})`;
-      return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = $2${only} AND EXISTS (SELECT 1 FROM ${held})`;
+      const only = part.column === undefined ? '' : ` AND ${part.column} = ANY(${bind(part.of, `${part.type ?? 'text'}[]`)})`;
+      return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1${part.isTenants === true ? '' : ' AND session_id = $2'}${only} AND EXISTS (SELECT 1 FROM ${held})`;
     }
     const arrays = part.types.map((type, place) => bind(part.rows.map((row) => row[place]), `${type}[]`));
     return `INSERT INTO ${this.#schema}.${part.table} (tenant, session_id, ${part.columns}) SELECT held.tenant, ${part.isTenants === true ? "''" : 'held.id'}, given.* FROM ${held}, unnest(${arrays.join(', ')}) AS given ${part.conflict ?? ''}`;
@@ -184,6 +185,8 @@ export class ChangeWriter {
       change.imported === true ? importedCountPart(session, entries) : countPart(session, entries),
       // They are in the log again.
       ...(change.imported === true ? [{ kind: 'drop', name: 'kept_usage', table: 'usage_kept' } as const] : []),
+      // Summed without what an import brings of those days.
+      ...(change.imported === true ? [{ kind: 'drop', name: 'stale_totals', table: 'usage_total', column: 'day', type: 'integer', of: daysOf(counterChanges(session, entries)), isTenants: true } as const] : []),
     ];
     return all.filter((part) => part.kind === 'drop' || part.rows.length > 0);
   }

@@ -63,7 +63,7 @@ export function keepingStatements(schema: string, session: SessionRef & { readon
       name: 'keep_attempts',
       text: `INSERT INTO ${schema}.usage_kept (tenant, session_id, seq, body) SELECT tenant, session_id, seq,
           json_build_object('kind', body::json -> 'kind', 'atMs', body::json -> 'atMs', 'attempt', body::json -> 'attempt', 'late', body::json -> 'late')::text
-        FROM ${schema}.entry WHERE tenant = $1 AND session_id = $2 AND body::json -> 'copied' IS NULL AND (json_typeof(body::json -> 'attempt') = 'object' OR body::json ->> 'kind' = 'late-usage')
+        FROM ${schema}.entry WHERE tenant = $1 AND session_id = $2 AND body::json -> 'copied' IS NULL AND body::json -> 'scripted' IS NULL AND (json_typeof(body::json -> 'attempt') = 'object' OR body::json ->> 'kind' = 'late-usage')
         UNION ALL SELECT $1, $2, given.* FROM unnest($3::bigint[], $4::text[]) AS given`,
       values: [tenant, id, kept.map(({ seq }) => seq), kept.map(({ body }) => body)],
     },

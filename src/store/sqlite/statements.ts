@@ -113,8 +113,9 @@ const statements = {
     ON CONFLICT (tenant, day, owner, shard) DO UPDATE SET ${countColumns.map((column) => `${column} = ${column} + excluded.${column}`).join(', ')}`,
   keepAttempts: `INSERT INTO usage_kept (tenant, session_id, seq, body) SELECT tenant, session_id, seq,
       json_object('kind', json_extract(body, '$.kind'), 'atMs', json_extract(body, '$.atMs'), 'attempt', json_extract(body, '$.attempt'), 'late', json_extract(body, '$.late'))
-    FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
+    FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND json_type(body, '$.scripted') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
   keepAttempt: 'INSERT INTO usage_kept (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
+  forgetUsageTotal: 'DELETE FROM usage_total WHERE tenant = ? AND day = ?',
   deleteKept: 'DELETE FROM usage_kept WHERE tenant = ? AND session_id = ?',
   countKept: "SELECT count(*) FROM usage_kept WHERE tenant = ? AND session_id = ? AND json_type(body, '$.attempt') = 'object'",
   // From day to day, so that of a day with many owners only one is looked at.

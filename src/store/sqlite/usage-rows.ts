@@ -1,6 +1,6 @@
 import type { DayCount } from '../../core/budget.ts';
 import type { Entry } from '../../core/entry.ts';
-import { counterChanges } from '../../core/usage.ts';
+import { counterChanges, daysOf } from '../../core/usage.ts';
 import type { SessionRef } from '../store.ts';
 import { countOfRow, countValues, keptAttempts, type UsageQuery, type UsageStore } from '../usage-store.ts';
 import { tenantDays, type DayTotal, type TotalRows } from '../usage-totals.ts';
@@ -25,9 +25,11 @@ export class UsageRows {
     for (const { seq, body } of keptAttempts(recorded)) this.#statements.get('keepAttempt').run(tenant, id, seq, body);
   }
 
-  /** A session that was deleted is imported: its attempts are in its log again, and have been counted. False: nothing of it was kept. */
-  takeBack({ tenant, id }: SessionRef): boolean {
-    return this.#statements.get('deleteKept').run(tenant, id).changes > 0;
+  /** Counts what an imported session brings, on the days on which it happened, whose sums were made without it. Of one that was deleted here the attempts are in its log again, and have been counted. */
+  countImported(session: SessionRef & { readonly owner: string }, entries: readonly Entry[]): void {
+    if (this.#statements.get('deleteKept').run(session.tenant, session.id).changes > 0) return;
+    this.count(session, entries);
+    for (const day of daysOf(counterChanges(session, entries))) this.#statements.get('forgetUsageTotal').run(session.tenant, day);
   }
 
   ofOwner(owner: string, { tenant, fromDay, toDay }: UsageQuery): readonly DayCount[] {
