@@ -82,6 +82,10 @@ export function addCounts(left: UsageCount, right: UsageCount): UsageCount {
   return Object.fromEntries(countNames.map((name) => [name, left[name] + right[name]])) as unknown as UsageCount;
 }
 
+export function negative(count: UsageCount): UsageCount {
+  return Object.fromEntries(countNames.map((name) => [name, -count[name]])) as unknown as UsageCount;
+}
+
 export function sumCounts(counts: Iterable<UsageCount>): UsageCount {
   let sum = noCount;
   for (const count of counts) sum = addCounts(sum, count);
