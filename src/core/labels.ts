@@ -75,7 +75,7 @@ export interface LabelOutcome {
 }
 
 /**
- * Commits what became of labels: each one that is still wanted, and the generations of all. A title never overwrites a person's, also not one that was set or taken away meanwhile; a summary is of the last turn that is visible;
+ * Commits what became of labels: each one that is still wanted, and the generations of all. Those of which nothing is said are given back: another process begins them anew. A title never overwrites a person's, also not one that was set or taken away meanwhile; a summary is of the last turn that is visible;
  * and nothing is kept that was made of what has been removed since. Refused (`fence_lost`) when another process has begun the same.
  */
 export function finishLabels(labelling: Labelling, endSeq: number, outcomes: readonly LabelOutcome[], nowMs: number): Transition<null> {
@@ -91,27 +91,17 @@ export function finishLabels(labelling: Labelling, endSeq: number, outcomes: rea
       } else if (label === 'title') draft.append({ kind: 'title-set', title: text, by: 'generated', ...made });
       else draft.append({ kind: 'summary-set', text, endSeq, ...made });
     }
-    draft.set({ labelling: null });
-    return draft.done(null);
-  };
-}
-
-/** Gives back what was begun and will not be finished here; another process begins it anew. */
-export function giveBackLabels({ id }: Labelling, nowMs: number): Transition<null> {
-  return ({ session }) => {
-    if (session.labelling?.id !== id) return superseded();
-    const draft = new Draft(session, nowMs);
-    loseLabels(draft);
+    loseLabels(draft, outcomes.map(({ label }) => label));
     return draft.done(null);
   };
 }
 
 /** Records what is being made, and will not be finished, as lost. */
-export function loseLabels(draft: Draft): void {
+export function loseLabels(draft: Draft, made: readonly LabelKind[] = []): void {
   const { labelling } = draft.session;
   if (labelling === null) return;
   const { turnId, attempts } = labelling;
-  for (const { label, id, startedAtMs } of attempts) {
+  for (const { label, id, startedAtMs } of attempts.filter((each) => !made.includes(each.label))) {
     draft.append({ kind: 'label-failed', turnId, label, attempt: { id, number: 1, startedAtMs, purpose: purposes[label], usage: null }, error: lost });
   }
   draft.set({ labelling: null });
