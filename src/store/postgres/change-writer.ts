@@ -67,8 +67,8 @@ export class ChangeWriter {
   statements<Reply>(write: Write<Reply>): readonly Statement[] {
     if (write.change.deletesSession) return this.#deletion(write);
     const parts = this.#parts(write);
-    // The parts of one statement all see what was there before it: of the same table, none may need what another one does.
-    const isOne = this.#dialect.commit === 'statement' && write.change.branches === undefined && !(write.change.dropsOutcomes && (write.change.outcomes?.length ?? 0) > 0);
+    // The parts of one statement all see what was there before it: of the same table, none may need what another one does, nor an import what the deletion that it waited for has kept.
+    const isOne = this.#dialect.commit === 'statement' && write.change.branches === undefined && write.change.imported !== true && !(write.change.dropsOutcomes && (write.change.outcomes?.length ?? 0) > 0);
     return isOne ? [this.#oneStatement(write, parts)] : this.#manyStatements(write, parts);
   }
 
@@ -109,7 +109,7 @@ export class ChangeWriter {
     const bind: Bind = (value, type) => `$${values.push(value)}::${type}`;
     const row = this.#row(write, bind);
     const others = parts.map((part) => `, ${part.name} AS (${this.#partText(part, bind, 'held')})`);
-    return this.#named([write.from !== null ? 'change' : write.origin ? 'create_copy' : 'create', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
+    return this.#named([write.from !== null ? 'change' : write.origin ? 'create_copy' : write.change.imported === true ? 'import' : 'create', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
   }
 
   #manyStatements<Reply>(write: Write<Reply>, parts: readonly Part[]): readonly Statement[] {
@@ -139,7 +139,7 @@ export class ChangeWriter {
     return { name: shortName(name), text: known, values };
   }
 
-  #row<Reply>({ from, origin, commitId, change: { session } }: Write<Reply>, bind: Bind): string {
+  #row<Reply>({ from, origin, commitId, change: { session, imported } }: Write<Reply>, bind: Bind): string {
     const { tenant, id, agent, externalId } = session;
     const keys = [bind(tenant, 'text'), bind(id, 'text'), bind(commitId, 'text')] as const;
     const values = changingValues(session).map((value, place) => bind(value, changingTypes[place] ?? 'text'));
@@ -149,6 +149,8 @@ export class ChangeWriter {
     }
     const columns = `tenant, id, commit_id, ${changingColumns.join(', ')}, agent, external_id`;
     const row = [...keys, ...values, bind(agent, 'text'), bind(externalId, 'text')].join(', ');
+    // A deletion of the session that is under way is waited for, and what it has kept is seen: also in a transaction that sees what was there at its beginning, which fails and is begun anew.
+    if (imported === true) return `INSERT INTO ${this.#schema}.session (${columns}) SELECT ${row} WHERE NOT EXISTS (SELECT 1 FROM (SELECT 1 FROM ${this.#schema}.session WHERE tenant = ${keys[0]} AND id = ${keys[1]} FOR SHARE) AS same)`;
     if (!origin) return `INSERT INTO ${this.#schema}.session (${columns}) VALUES (${row})`;
     // A redaction changes the origin's row: one that is under way is waited for, and one that comes later waits.
     return `INSERT INTO ${this.#schema}.session (${columns}) SELECT ${row} FROM ${this.#schema}.session AS origin
