@@ -15,9 +15,9 @@ function wantsTitle({ title, titleBy }: Session): boolean {
   return title === null && titleBy === null;
 }
 
-/** What of the wish still stands: a summary only of the turn that ended last and is visible. */
+/** What of the wish still stands: a summary only of the turn that ended last and is visible, and once. */
 function stillWanted(session: Session, { turnId, labels }: Pick<LabelsWanted, 'turnId' | 'labels'>): readonly LabelKind[] {
-  return labels.filter((label) => (label === 'title' ? wantsTitle(session) : session.lastTurn?.id === turnId));
+  return labels.filter((label) => (label === 'title' ? wantsTitle(session) : session.lastTurn?.id === turnId && session.summary?.turnId !== turnId));
 }
 
 export interface LabelRequest extends Pick<LabelsWanted, 'turnId' | 'labels'> {

@@ -337,6 +337,27 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     expect((await first.session.usage()).purposes).toMatchObject([{ purpose: 'step', attempts: 1 }, { purpose: 'title', attempts: 2, attemptsWithoutUsage: 0, inputTokens: 20 }]);
   });
 
+  it('that are there already are not made again for a wish that is found once more', async () => {
+    let shiftMs = 0;
+    let left = 0;
+    const store = wrappedStore(await openStore(await newUrl(), labelKinds), {
+      nowMs: (inner) => inner.nowMs() + shiftMs,
+      // The process has died in between, or another one had read the wish before it was taken away.
+      deleteOutbox: async (inner, items) => { left += 1; if (left > 1) await inner.deleteOutbox(items); },
+    });
+    const system = fakeSystem();
+    const models = { titles: { model: titling('Title', 'Another') }, summaries: { model: titling('Summary', 'Another') } };
+    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: answering(), ...models })], store, system: ownTimers(system) });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    await turn(session);
+    await eventually('the labels', async () => left === 1 && (await session.get()).summary !== null);
+    shiftMs = 60_000;
+    await system.advance(11_000);
+    await eventually('the wish to be delivered again', () => left > 1);
+    expect([models.titles.model.calls.length, models.summaries.model.calls.length]).toEqual([1, 1]);
+    expect(await session.get()).toMatchObject({ title: 'Title', summary: { text: 'Summary' } });
+  });
+
   it('that are done when their process goes away are kept, and only the others are made again', async () => {
     const url = await newUrl();
     const held = gate();
