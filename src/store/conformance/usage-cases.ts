@@ -228,6 +228,30 @@ export const usageCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'of a deleted session that is imported as it once was, what came after that stays kept, and what is new is counted',
+    run: async (kit) => {
+      const { ref } = await attempt(kit);
+      const before = (await kit.tail(ref)).entries;
+      await kit.send(ref, 'again');
+      await kit.answer(ref, 'said');
+      const after = (await kit.tail(ref)).entries;
+      for (let round = 1; round <= 2; round += 1) {
+        await remove(kit, ref);
+        await importAgain(kit, ref, before);
+        kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(ref)]).toEqual([{ 0: times(one, 1 + round) }, round]);
+        await kit.send(ref, 'another way');
+        await kit.answer(ref, 'said');
+        kit.expect(await counted(kit, 'ada')).toEqual({ 0: times(one, 2 + round) });
+      }
+      kit.expect(await kit.store.usage.countKept(ref)).toBe(2);
+      const other = { tenant: 'acme', id: kit.mint('ses') };
+      await importAgain(kit, other, before);
+      await remove(kit, other);
+      await importAgain(kit, other, after);
+      kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(other)]).toEqual([{ 0: times(one, 6) }, 0]);
+    },
+  },
+  {
     name: 'what all owners used is summed as of now, or as late as it may be',
     run: async (kit) => {
       const read = async (lateMs?: number) => (await kit.store.usage.readDays({ tenant: 'acme', fromDay: dayOf(kit.nowMs), toDay: dayOf(kit.nowMs), ...(lateMs === undefined ? {} : { lateMs }) })).map(({ count }) => count.attempts);

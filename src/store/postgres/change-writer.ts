@@ -7,12 +7,12 @@ import type { JsonValue } from '../../core/json.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
 import type { Session } from '../../core/session.ts';
-import { counterChanges, daysOf } from '../../core/usage.ts';
+import { counterChanges, daysOf, entryCounts } from '../../core/usage.ts';
 import type { Idempotency } from '../store.ts';
 import type { Dialect } from './dialect.ts';
 import type { Statement } from './open-database.ts';
 import { changingValues } from './session-rows.ts';
-import { countPart, countText, groupCountText, importedCountPart, keepingStatements, type CountPart } from './usage-rows.ts';
+import { countPart, countText, groupCountText, importedCountPart, keepingStatements, moveKeptText, type CountPart } from './usage-rows.ts';
 
 /** A reply to keep under a key, with the commit. */
 export interface ReplyToKeep {
@@ -113,12 +113,13 @@ export class ChangeWriter {
   }
 
   #manyStatements<Reply>(write: Write<Reply>, parts: readonly Part[]): readonly Statement[] {
-    const { session: { tenant, id } } = write.change;
+    const { session: { tenant, id }, imported } = write.change;
+    const held = `(SELECT tenant, id FROM ${this.#schema}.session WHERE tenant = $1 AND id = $2 AND commit_id = $3) AS held`;
     return [this.#oneStatement(write, []), ...parts.map((part) => {
       const values: unknown[] = [tenant, id, write.commitId];
-      const text = this.#partText(part, (value, type) => `$${values.push(value)}::${type}`, `(SELECT tenant, id FROM ${this.#schema}.session WHERE tenant = $1 AND id = $2 AND commit_id = $3) AS held`);
+      const text = this.#partText(part, (value, type) => `$${values.push(value)}::${type}`, held);
       return this.#named(['part', part.name], () => text, values);
-    })];
+    }), ...(imported === true ? [this.#named(['part', 'kept_moved'], () => moveKeptText(this.#schema, held), [tenant, id, write.commitId])] : [])];
   }
 
   /** `held` has the session's tenant and id if the commit is made from what the row is, and nothing otherwise: so each part guards itself, and none lands alone. */
@@ -186,7 +187,7 @@ export class ChangeWriter {
       // After the session's row, so that whoever waits for a counter has nothing that its holder waits for.
       change.imported === true ? importedCountPart(session, entries) : countPart(session, entries),
       // They are in the log again.
-      ...(change.imported === true ? [{ kind: 'drop', name: 'kept_usage', table: 'usage_kept' } as const] : []),
+      ...(change.imported === true ? [{ kind: 'drop', name: 'kept_usage', table: 'usage_kept', column: 'seq', type: 'bigint', of: entryCounts(session, entries).map(({ seq }) => seq) } as const] : []),
       // Summed without what an import brings of those days.
       ...(change.imported === true ? [{ kind: 'drop', name: 'stale_totals', table: 'usage_total', column: 'day', type: 'integer', of: daysOf(counterChanges(session, entries)), isTenants: true } as const] : []),
     ];
