@@ -72,9 +72,9 @@ export async function readSessionUsage(store: Store, session: Session, { after =
     }
   }
   const isMore = items.length > limit;
-  const { models, purposes } = sums;
+  const { total, models, purposes } = sums;
   return {
-    sessionId: session.id, total: sumCounts(purposes), models, purposes,
+    sessionId: session.id, total, models, purposes,
     attempts: { items: items.slice(0, limit), nextCursor: isMore ? (items[limit - 1]?.seq ?? null) : null },
   };
 }
@@ -87,11 +87,15 @@ class Sums {
   readonly #unknown = new Map<string, { readonly attempt: AttemptView; readonly count: UsageCount }>();
 
   get models(): SessionUsage['models'] {
-    return [...this.#models.values()].filter(({ attempts }) => attempts > 0);
+    return [...this.#models.values()].filter(isSome);
   }
 
   get purposes(): SessionUsage['purposes'] {
-    return [...this.#purposes.values()].filter(({ attempts }) => attempts > 0);
+    return [...this.#purposes.values()].filter(isSome);
+  }
+
+  get total(): UsageCount {
+    return sumCounts(this.#purposes.values());
   }
 
   add(attempt: AttemptView, count: UsageCount): void {
@@ -109,6 +113,10 @@ class Sums {
     this.#models.set(named, { provider, model, ...addCounts(this.#models.get(named) ?? noCount, count) });
     this.#purposes.set(purpose, { purpose, ...addCounts(this.#purposes.get(purpose) ?? noCount, count) });
   }
+}
+
+function isSome(count: UsageCount): boolean {
+  return (Object.keys(noCount) as (keyof UsageCount)[]).some((name) => count[name] !== 0);
 }
 
 /** What was used from one date to another, by default in the last 30 days. Refusal: `invalid_request`. */
