@@ -15,9 +15,9 @@ function wantsTitle({ title, titleBy }: Session): boolean {
   return title === null && titleBy === null;
 }
 
-/** What of the wish still stands: a summary only of the turn that ended last and is visible. */
+/** What of the wish still stands: a summary only of the turn that ended last and is visible, and once. */
 function stillWanted(session: Session, { turnId, labels }: Pick<LabelsWanted, 'turnId' | 'labels'>): readonly LabelKind[] {
-  return labels.filter((label) => (label === 'title' ? wantsTitle(session) : session.lastTurn?.id === turnId));
+  return labels.filter((label) => (label === 'title' ? wantsTitle(session) : session.lastTurn?.id === turnId && session.summary?.turnId !== turnId));
 }
 
 export interface LabelRequest extends Pick<LabelsWanted, 'turnId' | 'labels'> {
@@ -43,7 +43,7 @@ export function beginLabels({ turnId, labels, makes, leaseMs }: LabelRequest, { 
     const declared = makes(session);
     if (declared === undefined) return refuse('not_claimable', `agent ${session.agent} is not known here`);
     const draft = new Draft(session, nowMs);
-    if (session.labelling !== null) loseAttempts(draft, session.labelling);
+    loseLabels(draft);
     const wanted = stillWanted(session, { turnId, labels }).filter((label) => declared.has(label));
     if (wanted.length === 0) return draft.done(null);
     const attempts = wanted.filter((label) => declared.get(label) === 'model').map((label): LabelAttempt => ({ label, id: mintId('att'), startedAtMs: draft.nowMs }));
@@ -75,7 +75,7 @@ export interface LabelOutcome {
 }
 
 /**
- * Commits what became of labels: each one that is still wanted, and the generations of all. A title never overwrites a person's, also not one that was set or taken away meanwhile; a summary is of the last turn that is visible;
+ * Commits what became of labels: each one that is still wanted, and the generations of all. Those of which nothing is said are given back: another process begins them anew. A title never overwrites a person's, also not one that was set or taken away meanwhile; a summary is of the last turn that is visible;
  * and nothing is kept that was made of what has been removed since. Refused (`fence_lost`) when another process has begun the same.
  */
 export function finishLabels(labelling: Labelling, endSeq: number, outcomes: readonly LabelOutcome[], nowMs: number): Transition<null> {
@@ -91,23 +91,17 @@ export function finishLabels(labelling: Labelling, endSeq: number, outcomes: rea
       } else if (label === 'title') draft.append({ kind: 'title-set', title: text, by: 'generated', ...made });
       else draft.append({ kind: 'summary-set', text, endSeq, ...made });
     }
-    draft.set({ labelling: null });
+    loseLabels(draft, outcomes.map(({ label }) => label));
     return draft.done(null);
   };
 }
 
-/** Gives back what was begun and will not be finished here; another process begins it anew. */
-export function giveBackLabels({ id }: Labelling, nowMs: number): Transition<null> {
-  return ({ session }) => {
-    if (session.labelling?.id !== id) return superseded();
-    const draft = new Draft(session, nowMs);
-    loseAttempts(draft, session.labelling);
-    return draft.done(null);
-  };
-}
-
-function loseAttempts(draft: Draft, { turnId, attempts }: Labelling): void {
-  for (const { label, id, startedAtMs } of attempts) {
+/** Records what is being made, and will not be finished, as lost. */
+export function loseLabels(draft: Draft, made: readonly LabelKind[] = []): void {
+  const { labelling } = draft.session;
+  if (labelling === null) return;
+  const { turnId, attempts } = labelling;
+  for (const { label, id, startedAtMs } of attempts.filter((each) => !made.includes(each.label))) {
     draft.append({ kind: 'label-failed', turnId, label, attempt: { id, number: 1, startedAtMs, purpose: purposes[label], usage: null }, error: lost });
   }
   draft.set({ labelling: null });

@@ -133,7 +133,8 @@ export function recordLateResult(turnId: string, stepSeq: number, result: CallRe
 /** What an attempt used is known after all, though its worker lost the session and somebody else recorded it without. */
 export function recordLateUsage(turnId: string, attempt: AttemptRecord, nowMs: number): Transition<null> {
   return ({ session }) => {
-    if (session.turn?.attempt?.id === attempt.id) return refuse('fence_lost', 'the attempt is in flight, and is recorded by whoever has the session');
+    const inFlight = [session.turn?.attempt, ...(session.labelling?.attempts ?? [])];
+    if (inFlight.some((each) => each?.id === attempt.id)) return refuse('fence_lost', 'the attempt is in flight, and is recorded by whoever has it');
     const draft = new Draft(session, nowMs);
     draft.append({ kind: 'late-usage', turnId, late: attempt });
     return draft.done(null);

@@ -82,6 +82,10 @@ export function addCounts(left: UsageCount, right: UsageCount): UsageCount {
   return Object.fromEntries(countNames.map((name) => [name, left[name] + right[name]])) as unknown as UsageCount;
 }
 
+export function negative(count: UsageCount): UsageCount {
+  return Object.fromEntries(countNames.map((name) => [name, -count[name]])) as unknown as UsageCount;
+}
+
 export function sumCounts(counts: Iterable<UsageCount>): UsageCount {
   let sum = noCount;
   for (const count of counts) sum = addCounts(sum, count);
@@ -106,17 +110,37 @@ export interface CounterChange {
   readonly count: UsageCount;
 }
 
-/** What a commit adds to counters, each named once, in one order everywhere. What was counted stays with who had the session then. */
-export function counterChanges(session: { readonly id: string; readonly owner: string }, entries: readonly Entry[]): readonly CounterChange[] {
+/** The days whose counters are added to, each once. */
+export function daysOf(changes: readonly CounterChange[]): readonly number[] {
+  return [...new Set(changes.map(({ day }) => day))];
+}
+
+/** What one entry adds to a counter. */
+export interface EntryCount extends CounterChange {
+  readonly seq: number;
+}
+
+/** What each of a session's entries adds. What was counted stays with who had the session then. */
+export function entryCounts(session: { readonly id: string; readonly owner: string }, entries: readonly Entry[]): readonly EntryCount[] {
   let owner = entries.find((entry) => entry.kind === 'owner-changed')?.from ?? session.owner;
-  const changes = new Map<string, CounterChange>();
-  for (const entry of entries) {
+  return entries.flatMap((entry) => {
     if (entry.kind === 'owner-changed') owner = entry.to;
     const count = countOf(entry);
-    if (count === null) continue;
-    const day = dayOf(entry.atMs);
+    return count === null ? [] : [{ seq: entry.seq, day: dayOf(entry.atMs), owner, shard: usageShardOf(session.id), count }];
+  });
+}
+
+/** What a commit adds to counters, each named once, in one order everywhere. */
+export function counterChanges(session: { readonly id: string; readonly owner: string }, entries: readonly Entry[]): readonly CounterChange[] {
+  return sumByCounter(entryCounts(session, entries));
+}
+
+/** The same of some of a session's entries. */
+export function sumByCounter(counts: readonly EntryCount[]): readonly CounterChange[] {
+  const changes = new Map<string, CounterChange>();
+  for (const { day, owner, shard, count } of counts) {
     const key = `${day} ${owner}`;
-    changes.set(key, { day, owner, shard: usageShardOf(session.id), count: addCounts(changes.get(key)?.count ?? noCount, count) });
+    changes.set(key, { day, owner, shard, count: addCounts(changes.get(key)?.count ?? noCount, count) });
   }
   return [...changes.values()].sort((left, right) => left.day - right.day || (left.owner < right.owner ? -1 : 1));
 }

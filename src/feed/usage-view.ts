@@ -3,7 +3,7 @@ import type { AttemptPurpose, AttemptRecord, Entry, Usage } from '../core/entry.
 import { refuse, type Refusal } from '../core/errors.ts';
 import { limits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
-import { addCounts, countOf, noCount, sumCounts, type UsageCount } from '../core/usage.ts';
+import { addCounts, countOf, negative, noCount, sumCounts, type UsageCount } from '../core/usage.ts';
 import type { Store } from '../store/store.ts';
 
 /** A page of them is in memory, and one may have a megabyte. */
@@ -59,8 +59,7 @@ export interface UsageReport {
 
 /** What a session has used, and its attempts after a seq, at most `limit`. Reads the log. */
 export async function readSessionUsage(store: Store, session: Session, { after = 0, limit }: { readonly after?: number | undefined; readonly limit: number }): Promise<SessionUsage> {
-  const models = new Map<string, SessionUsage['models'][number]>();
-  const purposes = new Map<string, SessionUsage['purposes'][number]>();
+  const sums = new Sums();
   const items: AttemptView[] = [];
   for (let read = 0; read < session.lastSeq;) {
     const page = await store.readEntries(session, { afterSeq: read, limit: pageEntries });
@@ -69,18 +68,56 @@ export async function readSessionUsage(store: Store, session: Session, { after =
     for (const entry of page) {
       const [count, attempt] = [countOf(entry), viewOf(entry)];
       if (count === null || attempt === null || entry.seq > session.lastSeq) continue;
-      const { provider, model, purpose, seq } = attempt;
-      const named = `${provider ?? ''}\n${model ?? ''}`;
-      models.set(named, { provider, model, ...addCounts(models.get(named) ?? noCount, count) });
-      purposes.set(purpose, { purpose, ...addCounts(purposes.get(purpose) ?? noCount, count) });
-      if (seq > after && items.length <= limit) items.push(attempt);
+      sums.add(attempt, count);
+      if (attempt.seq > after && items.length <= limit) items.push(attempt);
     }
   }
   const isMore = items.length > limit;
+  const { total, models, purposes } = sums;
   return {
-    sessionId: session.id, total: sumCounts(purposes.values()), models: [...models.values()], purposes: [...purposes.values()],
+    sessionId: session.id, total, models, purposes,
     attempts: { items: items.slice(0, limit), nextCursor: isMore ? (items[limit - 1]?.seq ?? null) : null },
   };
+}
+
+/** By model and by purpose. An attempt of which more was said late has the model and the purpose that were said then. */
+class Sums {
+  readonly #models = new Map<string, SessionUsage['models'][number]>();
+  readonly #purposes = new Map<string, SessionUsage['purposes'][number]>();
+  /** Attempts whose usage is not known yet, by id. */
+  readonly #unknown = new Map<string, { readonly attempt: AttemptView; readonly count: UsageCount }>();
+
+  get models(): SessionUsage['models'] {
+    return [...this.#models.values()].filter(isSome);
+  }
+
+  get purposes(): SessionUsage['purposes'] {
+    return [...this.#purposes.values()].filter(isSome);
+  }
+
+  get total(): UsageCount {
+    return sumCounts(this.#purposes.values());
+  }
+
+  add(attempt: AttemptView, count: UsageCount): void {
+    const before = attempt.outcome === 'late' ? this.#unknown.get(attempt.id) : undefined;
+    if (before !== undefined) {
+      this.#sum(before.attempt, negative(before.count));
+      this.#sum(attempt, before.count);
+    }
+    this.#sum(attempt, count);
+    if (attempt.outcome !== 'late' && attempt.usage === null) this.#unknown.set(attempt.id, { attempt, count });
+  }
+
+  #sum({ provider, model, purpose }: AttemptView, count: UsageCount): void {
+    const named = `${provider ?? ''}\n${model ?? ''}`;
+    this.#models.set(named, { provider, model, ...addCounts(this.#models.get(named) ?? noCount, count) });
+    this.#purposes.set(purpose, { purpose, ...addCounts(this.#purposes.get(purpose) ?? noCount, count) });
+  }
+}
+
+function isSome(count: UsageCount): boolean {
+  return (Object.keys(noCount) as (keyof UsageCount)[]).some((name) => count[name] !== 0);
 }
 
 /** What was used from one date to another, by default in the last 30 days. Refusal: `invalid_request`. */

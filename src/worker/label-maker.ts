@@ -1,7 +1,7 @@
 import type { Agent } from '../agent/agent.ts';
 import { labelPrompt, type LabelMaking, type LabelScope } from '../agent/labels.ts';
 import type { Entry, LabelKind, LabelsWanted } from '../core/entry.ts';
-import { beginLabels, extendLabels, finishLabels, giveBackLabels, purposes, type LabelOutcome } from '../core/labels.ts';
+import { beginLabels, extendLabels, finishLabels, purposes, type LabelOutcome } from '../core/labels.ts';
 import { labelText } from '../core/label-text.ts';
 import { limits } from '../core/limits.ts';
 import type { LabelAttempt, Labelling } from '../core/session.ts';
@@ -9,6 +9,7 @@ import type { System } from '../core/system.ts';
 import type { SpentBudgets } from '../store/spent-budgets.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { generateBeside } from './generate-beside.ts';
+import { recordUsageLate } from './late-usage.ts';
 import type { Log } from './log.ts';
 import { readExchange } from './read-exchange.ts';
 import { WaitingLine } from './waiting-line.ts';
@@ -109,8 +110,12 @@ export class LabelMaker {
       const outcomes = await Promise.all(begun.reply.labels.map((label) => this.#outcome({ agent, scope, labelling, label, signal: held.signal })));
       const whole = outcomes.filter((outcome) => outcome !== null);
       const isWhole = whole.length === outcomes.length;
-      const finished = await store.update({ key: ref, transition: isWhole ? finishLabels(labelling, endSeq, whole, clock.nowMs()) : giveBackLabels(labelling, clock.nowMs()) });
-      if (finished.kind !== 'committed') return 'left';
+      const finished = await store.update({ key: ref, transition: finishLabels(labelling, endSeq, whole, clock.nowMs()) });
+      if (finished.kind !== 'committed') {
+        // Whoever makes them now recorded these generations as lost, and could not know what they used.
+        for (const { attempt } of whole) if (attempt !== undefined) recordUsageLate(this.#host, ref, turnId, attempt);
+        return 'left';
+      }
       committed(ref, finished.entries);
       return isWhole ? 'done' : 'left';
     } finally {

@@ -14,14 +14,14 @@ import type { SessionRun, WorkerHost } from './session-run.ts';
  */
 export async function runSession(host: WorkerHost, run: SessionRun, firstWork: Work): Promise<void> {
   for (let work: Work | null = firstWork; work !== null; ) {
-    if (run.handingOver) return giveBack(host, run, unbegun(work));
+    if (run.handingOver) return void await giveBack(host, run, unbegun(work));
     const strange = await catchUp(host.store, run.history, run.session);
     if (strange !== null) {
       run.notUnderstood(run.session, strange);
-      return giveBack(host, run, unbegun(work));
+      return void await giveBack(host, run, unbegun(work));
     }
     const performed: Performed = work.kind === 'generate' ? await generate(host, run, work) : await call(host, run, work);
-    if (performed.kind === 'aborted') return giveBack(host, run, performed.handOver);
+    if (performed.kind === 'aborted') return await giveBack(host, run, performed.handOver) ? undefined : performed.recordLost?.();
     await host.budgets?.readFor(run.session);
     const result: UpdateResult<Work | null> = await host.store.update({ key: run.ref, reads: performed.reads, transition: performed.transition });
     if (result.kind !== 'committed') return performed.recordLost?.();
@@ -35,16 +35,13 @@ export async function runSession(host: WorkerHost, run: SessionRun, firstWork: W
 
 type Performed =
   | { readonly kind: 'done'; readonly transition: Transition<Work | null>; readonly reads: NonNullable<UpdateRequest<Work | null>['reads']>; readonly recordLost?: () => void }
-  | { readonly kind: 'aborted'; readonly handOver: HandOver };
+  | { readonly kind: 'aborted'; readonly handOver: HandOver; readonly recordLost?: () => void };
 
 async function generate(host: WorkerHost, run: SessionRun, { turnId, attempt }: Extract<Work, { kind: 'generate' }>): Promise<Performed> {
   const outcome = await performAttempt(host, run, attempt);
   // Whoever took the session recorded the attempt, and could not know what it used.
   const recordLost = (): void => recordUsageLate(host, run.ref, turnId, outcome.attempt);
-  if (outcome.kind === 'aborted') {
-    if (run.abort.signal.reason === 'fence-lost') recordLost();
-    return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: outcome.attempt } };
-  }
+  if (outcome.kind === 'aborted') return { kind: 'aborted', handOver: { notBegun: [], lostAttempt: outcome.attempt }, recordLost };
   return {
     kind: 'done', reads: operationKeys(outcome), recordLost,
     transition: settleGeneration(run.lease, outcome, run.agent.rules, { ...circumstances(host), random: host.system.random.next() }),
@@ -72,8 +69,8 @@ function unbegun(work: Work): HandOver {
   return { notBegun: work.kind === 'generate' ? [] : work.run.map(({ index }) => index), lostAttempt: null };
 }
 
-/** Leaves the session to the next claimant. Where the fence is lost there is nothing to give, and this changes nothing. */
-async function giveBack(host: WorkerHost, run: SessionRun, what: HandOver): Promise<void> {
-  if (run.abort.signal.reason === 'fence-lost') return;
-  await host.store.update({ key: run.ref, transition: handOver(run.lease, what, host.system.clock.nowMs()) });
+/** Leaves the session to the next claimant. Where the fence is lost there is nothing to give, and this changes nothing; returns whether it was had. */
+async function giveBack(host: WorkerHost, run: SessionRun, what: HandOver): Promise<boolean> {
+  if (run.abort.signal.reason === 'fence-lost') return false;
+  return (await host.store.update({ key: run.ref, transition: handOver(run.lease, what, host.system.clock.nowMs()) })).kind === 'committed';
 }

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { acceptTransition } from '../../src/core/accept/transition.ts';
 import { acceptSend } from '../../src/core/accept/send.ts';
-import { needsSolo } from '../../src/core/claim.ts';
+import { claim, needsSolo } from '../../src/core/claim.ts';
 import type { CallResult } from '../../src/core/entry.ts';
 import { isRefusal } from '../../src/core/errors.ts';
+import { beginLabels } from '../../src/core/labels.ts';
 import { callPart, liveText, PureSession, rulesWith, textPart } from '../support/pure-session.ts';
 
 const paid: CallResult = { index: 0, toolCallId: 'call_0', toolName: 'pay', outcome: 'done', output: 'paid' };
@@ -177,6 +178,18 @@ describe('a session whose workers die', () => {
       expect(pure.claim('wrk_b', { solo: time >= 2 })).toBe(null);
     }
     expect(pure.last('turn-ended')).toMatchObject({ error: { code: 'poisoned' } });
+  });
+});
+
+describe('the end of retention', () => {
+  it('records labels that are being made just then as lost', () => {
+    const pure = new PureSession({ text: 'hello' }, rulesWith({ deleteAfterRestMs: 10_000, labels: ['title'] }));
+    pure.claim();
+    pure.generated([textPart('hi')]);
+    const turnId = pure.session.lastTurn?.id ?? '';
+    pure.apply(beginLabels({ turnId, labels: ['title'], makes: () => new Map([['title', 'model']]), leaseMs: 60_000 }, pure.circumstances));
+    const change = claim({ worker: 'wrk_a', solo: true, isDead: () => false }, pure.rules, { ...pure.circumstances, nowMs: 20_000 })({ session: pure.session, chunks: [], outcomes: [] });
+    expect(change).toMatchObject({ deletesSession: true, entries: [{ kind: 'label-failed', turnId, error: { code: 'lost' }, attempt: { id: pure.session.labelling?.attempts[0]?.id, usage: null } }] });
   });
 });
 

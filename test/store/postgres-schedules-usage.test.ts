@@ -2,6 +2,7 @@ import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { usageShardOf } from '../../src/core/usage.ts';
 import type { InWork } from '../../src/store/conformance/kit.ts';
+import { importAgain } from '../../src/store/conformance/usage-cases.ts';
 import type { Store } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
 import { came, testSchedules, type HeldLock, type PostgresSchedule, type Schedule } from '../support/postgres-schedule-kit.ts';
@@ -106,6 +107,24 @@ const counting: readonly PostgresSchedule[] = [
       await schedule.cutWaiting('a');
       await lock.release();
       expect([came(await settled), await attempts(schedule)]).toEqual(['committed', 2]);
+    },
+  },
+  {
+    name: 'a session that is imported while a deletion of it is about to be committed is counted once, and can be deleted again',
+    run: async (schedule) => {
+      const work = await schedule.kit.inWork();
+      const { ref } = work;
+      expect(came(await schedule.settle(schedule.a, work))).toBe('committed');
+      const { entries } = await schedule.kit.tail(ref);
+      const { transaction, commit } = await schedule.callerTransaction('BEGIN ISOLATION LEVEL READ COMMITTED');
+      expect(came(await schedule.delete(schedule.a, ref, { transaction }))).toBe('committed');
+      const imported = importAgain(schedule.kit, ref, entries, schedule.b);
+      await schedule.waits('b');
+      await commit();
+      await imported;
+      expect([await attempts(schedule), await schedule.b.usage.countKept(ref)]).toEqual([1, 0]);
+      await schedule.check();
+      expect([came(await schedule.delete(schedule.a, ref)), await schedule.b.usage.countKept(ref), await attempts(schedule)]).toEqual(['committed', 1, 1]);
     },
   },
 ];

@@ -18,7 +18,7 @@ import type { AttemptRecord, CallResult, Entry, StepPart } from '../../src/core/
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
 import type { NodeRules } from '../../src/core/node.ts';
 import { summariesOf } from '../../src/core/history.ts';
-import { beginLabels, extendLabels, finishLabels, giveBackLabels, purposes, type LabelOutcome } from '../../src/core/labels.ts';
+import { beginLabels, extendLabels, finishLabels, purposes, type LabelOutcome } from '../../src/core/labels.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
@@ -245,7 +245,7 @@ const happenings = {
       const makes = () => new Map([['title', pick % 4 === 0 ? 'rule' : 'model'], ['summary', 'model']] as const);
       return pure.apply(beginLabels({ turnId: wish.turnId, labels: wish.labels, makes, leaseMs: 300 }, pure.circumstances));
     }
-    if (pick % 6 < 2) return pure.apply(pick % 2 === 0 ? giveBackLabels(labelling, pure.nowMs) : extendLabels(labelling, 300, pure.nowMs));
+    if (pick % 6 < 2) return pure.apply(pick % 2 === 0 ? finishLabels(labelling, 0, [], pure.nowMs) : extendLabels(labelling, 300, pure.nowMs));
     const outcomes = (['title', 'summary'] as const).map((label): LabelOutcome => {
       const attempt = labelling.attempts.find((each) => each.label === label);
       return { label, text: pick % 7 === 0 ? null : `${label} ${pick}`, ...(attempt && { attempt: { id: attempt.id, number: 1, startedAtMs: attempt.startedAtMs, purpose: purposes[label], usage: { inputTokens: pick } } }) };

@@ -336,6 +336,66 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     expect([(await first.session.get()).title, (await ofKind(first.session, 'title-set')).length, second.calls.length]).toEqual(['First', 1, 0]);
   });
 
+  it('that another process has begun anew meanwhile are not set, and what was used for them is known', async () => {
+    const url = await newUrl();
+    const held = gate();
+    const first = await bench({ titles: { model: titling([{ gate: held }, { text: 'First' }]) } }, { url });
+    await turn(first.session);
+    await held.reached;
+    // A minute later by the store's clock, and the first process has not been heard of.
+    const store = wrappedStore(await openStore(url, labelKinds), { nowMs: (inner) => inner.nowMs() + 60_000 });
+    const system = fakeSystem({ seed: 2 });
+    await openHoldfast({ agents: [agent({ name: 'one', model: answering(), titles: { model: titling('Second') } })], store, system: ownTimers(system) });
+    await system.advance(11_000);
+    await eventually('the title', async () => (await first.session.get()).title);
+    held.open();
+    await eventually('the usage that came late', async () => (await ofKind(first.session, 'late-usage')).length > 0);
+    expect([(await first.session.get()).title, (await ofKind(first.session, 'title-set')).length]).toEqual(['Second', 1]);
+    expect((await first.session.usage()).purposes).toMatchObject([{ purpose: 'step', attempts: 1 }, { purpose: 'title', attempts: 2, attemptsWithoutUsage: 0, inputTokens: 20 }]);
+  });
+
+  it('that are there already are not made again for a wish that is found once more', async () => {
+    let shiftMs = 0;
+    let left = 0;
+    const store = wrappedStore(await openStore(await newUrl(), labelKinds), {
+      nowMs: (inner) => inner.nowMs() + shiftMs,
+      // The process has died in between, or another one had read the wish before it was taken away.
+      deleteOutbox: async (inner, items) => { left += 1; if (left > 1) await inner.deleteOutbox(items); },
+    });
+    const system = fakeSystem();
+    const models = { titles: { model: titling('Title', 'Another') }, summaries: { model: titling('Summary', 'Another') } };
+    const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: answering(), ...models })], store, system: ownTimers(system) });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    await turn(session);
+    await eventually('the labels', async () => left === 1 && (await session.get()).summary !== null);
+    shiftMs = 60_000;
+    await system.advance(11_000);
+    await eventually('the wish to be delivered again', () => left > 1);
+    expect([models.titles.model.calls.length, models.summaries.model.calls.length]).toEqual([1, 1]);
+    expect(await session.get()).toMatchObject({ title: 'Title', summary: { text: 'Summary' } });
+  });
+
+  it('that are done when their process goes away are kept, and only the others are made again', async () => {
+    const url = await newUrl();
+    const held = gate();
+    const agents = (summary: ScriptedModel) => [agent({ name: 'one', model: answering(), titles: { model: titling('Title') }, summaries: { model: summary } })];
+    const holdfast = await openHoldfast({ agents: agents(titling([{ gate: held }, { text: 'never' }])), store: url, worker: { stopGraceMs: 50 } });
+    const session = await holdfast.sessions.create({ agent: 'one' });
+    await turn(session);
+    await held.reached;
+    await holdfast.close();
+    const store = wrappedStore(await openStore(url, labelKinds), { nowMs: (inner) => inner.nowMs() + 60_000 });
+    const system = fakeSystem({ seed: 2 });
+    const next = await openHoldfast({ agents: agents(titling('Summary')), store, system: ownTimers(system) });
+    await system.advance(11_000);
+    const same = await next.sessions.get(session.id);
+    expect((await eventually('the summary', async () => (await same.get()).summary)).text).toBe('Summary');
+    expect((await same.get()).title).toBe('Title');
+    expect((await same.usage()).purposes).toMatchObject([
+      { purpose: 'step', attempts: 1 }, { purpose: 'title', attempts: 1, attemptsWithoutUsage: 0 }, { purpose: 'turn-summary', attempts: 2, attemptsWithoutUsage: 1 },
+    ]);
+  });
+
   it('cost the turn no commit: its entries are those of any turn, and one wish in the commit of its end', async () => {
     const commits: string[][] = [];
     const store = wrappedStore(await openStore(await newUrl(), labelKinds), {

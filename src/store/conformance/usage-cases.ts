@@ -3,7 +3,12 @@ import { acceptStop } from '../../core/accept/stop.ts';
 import { acceptTransfer } from '../../core/accept/transfer.ts';
 import { dayOf } from '../../core/calendar.ts';
 import { forkSession } from '../../core/accept/fork.ts';
-import { refuse } from '../../core/errors.ts';
+import { importLog } from '../../core/accept/import-log.ts';
+import { Draft } from '../../core/draft.ts';
+import type { Entry } from '../../core/entry.ts';
+import { isRefusal, refuse } from '../../core/errors.ts';
+import { beginLabels } from '../../core/labels.ts';
+import { openGreeting } from '../../core/node.ts';
 import { recordLateUsage, settleGeneration } from '../../core/settle.ts';
 import { noCount, usageShardOf, type UsageCount } from '../../core/usage.ts';
 import type { SessionRef, Store } from '../store.ts';
@@ -35,6 +40,14 @@ async function attempt(kit: Kit, options: Parameters<Kit['inWork']>[0] = {}): Pr
 async function fails(kit: Kit, { ref, lease, attempt: { id, number, startedAtMs } }: InWork): Promise<void> {
   const record = { id, number, startedAtMs, usage: { inputTokens: 7, outputTokens: 0 }, costMicros: 70 };
   await kit.update(ref, settleGeneration(lease, { kind: 'failed', attempt: record, error: { code: 'overloaded', message: 'no', retryable: false }, retryAfterMs: 0 }, suiteRules, kit.circumstances));
+}
+
+/** Makes a session again out of its log, as an import does. */
+export async function importAgain(kit: Kit, ref: SessionRef, entries: readonly Entry[], store: Store = kit.store): Promise<void> {
+  const beside = { fence: 1, updatedAtMs: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null };
+  const change = importLog(ref, { entries, operations: [], beside, notBegun: [] }, kit.circumstances);
+  if (isRefusal(change)) throw new Error(change.message);
+  kit.expect((await store.create({ ref, owner: change.session.owner, build: () => change, replyToStore: () => null })).kind).toBe('created');
 }
 
 async function remove(kit: Kit, ref: SessionRef): Promise<void> {
@@ -174,6 +187,68 @@ export const usageCases: readonly ConformanceCase[] = [
       await kit.settleCalls(work, session.turn?.lastStep?.seq ?? 0, [doneResult(0, 'look')]);
       await remove(kit, work.ref);
       kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(work.ref)]).toEqual([{ 0: { ...one, attempts: 3, attemptsWithoutUsage: 1, attemptsWithoutCost: 3, inputTokens: 6, outputTokens: 4 } }, 2]);
+    },
+  },
+  {
+    name: 'what an agent says without a model is no attempt that is kept',
+    run: async (kit) => {
+      const { ref } = await attempt(kit);
+      await kit.update(ref, ({ session }) => {
+        const draft = new Draft(session, kit.nowMs);
+        return draft.done(openGreeting(draft, undefined, { kind: 'text', text: 'welcome' }, kit.circumstances.mintId));
+      });
+      await remove(kit, ref);
+      kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(ref)]).toEqual([{ 0: one }, 1]);
+    },
+  },
+  {
+    name: 'labels that are being made when their session is deleted are attempts that were begun',
+    run: async (kit) => {
+      const { ref } = await attempt(kit);
+      const { session } = await kit.tail(ref);
+      await kit.update(ref, beginLabels({ turnId: session.lastTurn?.id ?? '', labels: ['title'], makes: () => new Map([['title', 'model']]), leaseMs: 10_000 }, kit.circumstances));
+      await remove(kit, ref);
+      kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(ref)]).toEqual([{ 0: { ...one, attempts: 2, attemptsWithoutUsage: 1, attemptsWithoutCost: 2 } }, 2]);
+    },
+  },
+  {
+    name: 'a session that is imported is counted on the days on which it was used, also where a day was summed for good',
+    run: async (kit) => {
+      const [day, gone] = [dayOf(kit.nowMs), await attempt(kit)];
+      const { entries } = await kit.tail(gone.ref);
+      const read = async (owner?: string) => (await kit.store.usage.readDays({ tenant: 'acme', owner, fromDay: day, toDay: day })).map(({ count }) => count.attempts);
+      kit.nowMs += 2 * 86_400_000;
+      kit.expect([await read(), await read('ada')]).toEqual([[1], [1]]);
+      await importAgain(kit, { tenant: 'acme', id: kit.mint('ses') }, entries);
+      kit.expect([await read(), await read('ada')]).toEqual([[2], [2]]);
+      // One that was deleted has been counted.
+      await remove(kit, gone.ref);
+      await importAgain(kit, gone.ref, entries);
+      kit.expect([await read(), await read('ada'), await kit.store.usage.countKept(gone.ref)]).toEqual([[2], [2], 0]);
+    },
+  },
+  {
+    name: 'of a deleted session that is imported as it once was, what came after that stays kept, and what is new is counted',
+    run: async (kit) => {
+      const { ref } = await attempt(kit);
+      const before = (await kit.tail(ref)).entries;
+      await kit.send(ref, 'again');
+      await kit.answer(ref, 'said');
+      const after = (await kit.tail(ref)).entries;
+      for (let round = 1; round <= 2; round += 1) {
+        await remove(kit, ref);
+        await importAgain(kit, ref, before);
+        kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(ref)]).toEqual([{ 0: times(one, 1 + round) }, round]);
+        await kit.send(ref, 'another way');
+        await kit.answer(ref, 'said');
+        kit.expect(await counted(kit, 'ada')).toEqual({ 0: times(one, 2 + round) });
+      }
+      kit.expect(await kit.store.usage.countKept(ref)).toBe(2);
+      const other = { tenant: 'acme', id: kit.mint('ses') };
+      await importAgain(kit, other, before);
+      await remove(kit, other);
+      await importAgain(kit, other, after);
+      kit.expect([await counted(kit, 'ada'), await kit.store.usage.countKept(other)]).toEqual([{ 0: times(one, 6) }, 0]);
     },
   },
   {

@@ -7,11 +7,12 @@ import type { JsonValue } from '../../core/json.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../core/operation.ts';
 import { cancelled } from '../../core/operation-transitions.ts';
 import type { Session } from '../../core/session.ts';
+import { counterChanges, daysOf, entryCounts } from '../../core/usage.ts';
 import type { Idempotency } from '../store.ts';
 import type { Dialect } from './dialect.ts';
 import type { Statement } from './open-database.ts';
 import { changingValues } from './session-rows.ts';
-import { countPart, countText, groupCountText, importedCountPart, keepingStatements, type CountPart } from './usage-rows.ts';
+import { countPart, countText, groupCountText, importedCountPart, keepingStatements, moveKeptText, type CountPart } from './usage-rows.ts';
 
 /** A reply to keep under a key, with the commit. */
 export interface ReplyToKeep {
@@ -38,7 +39,7 @@ export interface Write<Reply> {
 /** A part of what a commit writes besides the session's row: rows to insert, or what belongs to the session and goes. */
 type Part =
   | { readonly kind: 'insert'; readonly name: string; readonly table: string; readonly columns: string; readonly types: readonly string[]; readonly rows: readonly (readonly unknown[])[]; readonly conflict?: string; readonly isTenants?: true }
-  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly of?: readonly string[] }
+  | { readonly kind: 'drop'; readonly name: string; readonly table: string; readonly column?: string; readonly type?: string; readonly of?: readonly (string | number)[]; readonly isTenants?: true }
   | CountPart;
 
 type Bind = (value: unknown, type: string) => string;
@@ -66,8 +67,8 @@ export class ChangeWriter {
   statements<Reply>(write: Write<Reply>): readonly Statement[] {
     if (write.change.deletesSession) return this.#deletion(write);
     const parts = this.#parts(write);
-    // The parts of one statement all see what was there before it: of the same table, none may need what another one does.
-    const isOne = this.#dialect.commit === 'statement' && write.change.branches === undefined && !(write.change.dropsOutcomes && (write.change.outcomes?.length ?? 0) > 0);
+    // The parts of one statement all see what was there before it: of the same table, none may need what another one does, nor an import what the deletion that it waited for has kept.
+    const isOne = this.#dialect.commit === 'statement' && write.change.branches === undefined && write.change.imported !== true && !(write.change.dropsOutcomes && (write.change.outcomes?.length ?? 0) > 0);
     return isOne ? [this.#oneStatement(write, parts)] : this.#manyStatements(write, parts);
   }
 
@@ -108,24 +109,25 @@ export class ChangeWriter {
     const bind: Bind = (value, type) => `$${values.push(value)}::${type}`;
     const row = this.#row(write, bind);
     const others = parts.map((part) => `, ${part.name} AS (${this.#partText(part, bind, 'held')})`);
-    return this.#named([write.from !== null ? 'change' : write.origin ? 'create_copy' : 'create', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
+    return this.#named([write.from !== null ? 'change' : write.origin ? 'create_copy' : write.change.imported === true ? 'import' : 'create', ...parts.map(({ name }) => name)], () => `WITH held AS (${row} RETURNING tenant, id)${others.join('')} SELECT 1 AS held FROM held`, values);
   }
 
   #manyStatements<Reply>(write: Write<Reply>, parts: readonly Part[]): readonly Statement[] {
-    const { session: { tenant, id } } = write.change;
+    const { session: { tenant, id }, imported } = write.change;
+    const held = `(SELECT tenant, id FROM ${this.#schema}.session WHERE tenant = $1 AND id = $2 AND commit_id = $3) AS held`;
     return [this.#oneStatement(write, []), ...parts.map((part) => {
       const values: unknown[] = [tenant, id, write.commitId];
-      const text = this.#partText(part, (value, type) => `$${values.push(value)}::${type}`, `(SELECT tenant, id FROM ${this.#schema}.session WHERE tenant = $1 AND id = $2 AND commit_id = $3) AS held`);
+      const text = this.#partText(part, (value, type) => `$${values.push(value)}::${type}`, held);
       return this.#named(['part', part.name], () => text, values);
-    })];
+    }), ...(imported === true ? [this.#named(['part', 'kept_moved'], () => moveKeptText(this.#schema, held), [tenant, id, write.commitId])] : [])];
   }
 
   /** `held` has the session's tenant and id if the commit is made from what the row is, and nothing otherwise: so each part guards itself, and none lands alone. */
   #partText(part: Part, bind: Bind, held: string): string {
     if (part.kind === 'count') return countText(this.#schema, part, bind, held);
     if (part.kind === 'drop') {
-      const only = part.column === undefined ? '' : ` AND ${part.column} = ANY(${bind(part.of, 'text[]')})`;
-      return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1 AND session_id = $2${only} AND EXISTS (SELECT 1 FROM ${held})`;
+      const only = part.column === undefined ? '' : ` AND ${part.column} = ANY(${bind(part.of, `${part.type ?? 'text'}[]`)})`;
+      return `DELETE FROM ${this.#schema}.${part.table} WHERE tenant = $1${part.isTenants === true ? '' : ' AND session_id = $2'}${only} AND EXISTS (SELECT 1 FROM ${held})`;
     }
     const arrays = part.types.map((type, place) => bind(part.rows.map((row) => row[place]), `${type}[]`));
     return `INSERT INTO ${this.#schema}.${part.table} (tenant, session_id, ${part.columns}) SELECT held.tenant, ${part.isTenants === true ? "''" : 'held.id'}, given.* FROM ${held}, unnest(${arrays.join(', ')}) AS given ${part.conflict ?? ''}`;
@@ -138,7 +140,7 @@ export class ChangeWriter {
     return { name: shortName(name), text: known, values };
   }
 
-  #row<Reply>({ from, origin, commitId, change: { session } }: Write<Reply>, bind: Bind): string {
+  #row<Reply>({ from, origin, commitId, change: { session, imported } }: Write<Reply>, bind: Bind): string {
     const { tenant, id, agent, externalId } = session;
     const keys = [bind(tenant, 'text'), bind(id, 'text'), bind(commitId, 'text')] as const;
     const values = changingValues(session).map((value, place) => bind(value, changingTypes[place] ?? 'text'));
@@ -148,6 +150,8 @@ export class ChangeWriter {
     }
     const columns = `tenant, id, commit_id, ${changingColumns.join(', ')}, agent, external_id`;
     const row = [...keys, ...values, bind(agent, 'text'), bind(externalId, 'text')].join(', ');
+    // A deletion of the session that is under way is waited for, and what it has kept is seen: also in a transaction that sees what was there at its beginning, which fails and is begun anew.
+    if (imported === true) return `INSERT INTO ${this.#schema}.session (${columns}) SELECT ${row} WHERE NOT EXISTS (SELECT 1 FROM (SELECT 1 FROM ${this.#schema}.session WHERE tenant = ${keys[0]} AND id = ${keys[1]} FOR SHARE) AS same)`;
     if (!origin) return `INSERT INTO ${this.#schema}.session (${columns}) VALUES (${row})`;
     // A redaction changes the origin's row: one that is under way is waited for, and one that comes later waits.
     return `INSERT INTO ${this.#schema}.session (${columns}) SELECT ${row} FROM ${this.#schema}.session AS origin
@@ -183,7 +187,9 @@ export class ChangeWriter {
       // After the session's row, so that whoever waits for a counter has nothing that its holder waits for.
       change.imported === true ? importedCountPart(session, entries) : countPart(session, entries),
       // They are in the log again.
-      ...(change.imported === true ? [{ kind: 'drop', name: 'kept_usage', table: 'usage_kept' } as const] : []),
+      ...(change.imported === true ? [{ kind: 'drop', name: 'kept_usage', table: 'usage_kept', column: 'seq', type: 'bigint', of: entryCounts(session, entries).map(({ seq }) => seq) } as const] : []),
+      // Summed without what an import brings of those days.
+      ...(change.imported === true ? [{ kind: 'drop', name: 'stale_totals', table: 'usage_total', column: 'day', type: 'integer', of: daysOf(counterChanges(session, entries)), isTenants: true } as const] : []),
     ];
     return all.filter((part) => part.kind === 'drop' || part.rows.length > 0);
   }

@@ -32,7 +32,8 @@ export class ChangeWriter {
   write<Reply>(before: Session | null, change: Change<Reply>): readonly Entry[] {
     const { session, operations = [], cancels = [], outcomes = [] } = change;
     const { tenant, id } = session;
-    if (change.imported !== true || !this.#usage.takeBack(session)) this.#usage.count(session, change.entries);
+    if (change.imported === true) this.#usage.countImported(session, change.entries);
+    else this.#usage.count(session, change.entries);
     if (change.deletesSession) {
       this.#usage.keep(session, change.entries);
       this.#rows.delete(session);

@@ -113,9 +113,13 @@ const statements = {
     ON CONFLICT (tenant, day, owner, shard) DO UPDATE SET ${countColumns.map((column) => `${column} = ${column} + excluded.${column}`).join(', ')}`,
   keepAttempts: `INSERT INTO usage_kept (tenant, session_id, seq, body) SELECT tenant, session_id, seq,
       json_object('kind', json_extract(body, '$.kind'), 'atMs', json_extract(body, '$.atMs'), 'attempt', json_extract(body, '$.attempt'), 'late', json_extract(body, '$.late'))
-    FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
+    FROM entry WHERE tenant = ? AND session_id = ? AND json_type(body, '$.copied') IS NULL AND json_type(body, '$.scripted') IS NULL AND (json_type(body, '$.attempt') = 'object' OR json_extract(body, '$.kind') = 'late-usage')`,
   keepAttempt: 'INSERT INTO usage_kept (tenant, session_id, seq, body) VALUES (?, ?, ?, ?)',
-  deleteKept: 'DELETE FROM usage_kept WHERE tenant = ? AND session_id = ?',
+  forgetUsageTotal: 'DELETE FROM usage_total WHERE tenant = ? AND day = ?',
+  keptSeqs: 'SELECT seq FROM usage_kept WHERE tenant = ? AND session_id = ?',
+  deleteKept: 'DELETE FROM usage_kept WHERE tenant = ? AND session_id = ? AND seq = ?',
+  // Below all that have been moved before.
+  moveKept: 'UPDATE usage_kept SET seq = (SELECT min(0, min(seq)) FROM usage_kept WHERE tenant = ? AND session_id = ?) - seq WHERE tenant = ? AND session_id = ? AND seq > 0',
   countKept: "SELECT count(*) FROM usage_kept WHERE tenant = ? AND session_id = ? AND json_type(body, '$.attempt') = 'object'",
   // From day to day, so that of a day with many owners only one is looked at.
   usageOfOwner: `SELECT day, ${sums} FROM json_each(?) AS asked CROSS JOIN usage_counter ON tenant = ? AND day = asked.value AND owner = ? GROUP BY day ORDER BY day`,

@@ -1,6 +1,6 @@
 import type { DayCount } from '../../core/budget.ts';
 import type { Entry } from '../../core/entry.ts';
-import { counterChanges } from '../../core/usage.ts';
+import { counterChanges, daysOf, entryCounts, sumByCounter } from '../../core/usage.ts';
 import type { SessionRef } from '../store.ts';
 import { countOfRow, countValues, keptAttempts, type UsageQuery, type UsageStore } from '../usage-store.ts';
 import { tenantDays, type DayTotal, type TotalRows } from '../usage-totals.ts';
@@ -25,9 +25,19 @@ export class UsageRows {
     for (const { seq, body } of keptAttempts(recorded)) this.#statements.get('keepAttempt').run(tenant, id, seq, body);
   }
 
-  /** A session that was deleted is imported: its attempts are in its log again, and have been counted. False: nothing of it was kept. */
-  takeBack({ tenant, id }: SessionRef): boolean {
-    return this.#statements.get('deleteKept').run(tenant, id).changes > 0;
+  /**
+   * Counts what an imported session brings, on the days on which it happened, whose sums were made without it. What was kept of it when it was deleted has been counted: what is in the log again is kept there, and the rest
+   * makes room for what gets its seqs.
+   */
+  countImported(session: SessionRef & { readonly owner: string }, entries: readonly Entry[]): void {
+    const { tenant, id } = session;
+    const kept = new Set((this.#statements.get('keptSeqs').all(tenant, id) as { readonly seq: number }[]).map(({ seq }) => seq));
+    const counts = entryCounts(session, entries);
+    const changes = sumByCounter(counts.filter(({ seq }) => !kept.has(seq)));
+    for (const { day, owner, shard, count } of changes) this.#statements.get('countUsage').run(tenant, day, owner, shard, ...countValues(count));
+    for (const day of daysOf(changes)) this.#statements.get('forgetUsageTotal').run(tenant, day);
+    for (const { seq } of counts) this.#statements.get('deleteKept').run(tenant, id, seq);
+    this.#statements.get('moveKept').run(tenant, id, tenant, id);
   }
 
   ofOwner(owner: string, { tenant, fromDay, toDay }: UsageQuery): readonly DayCount[] {
