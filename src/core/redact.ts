@@ -23,6 +23,13 @@ export function isSummarised({ kind }: Pick<Entry, 'kind'>): boolean {
   return summarised.has(kind);
 }
 
+const derived: ReadonlySet<EntryKind> = new Set<EntryKind>(['title-set', 'summary-set', 'label-failed', 'history-compacted']);
+
+/** The turn whose title and summary may say what the entry does; null: none may, or the entry was itself made of what others say. */
+export function labelledTurnOf(entry: Entry): string | null {
+  return 'turnId' in entry && entry.turnId !== undefined && !derived.has(entry.kind) ? entry.turnId : null;
+}
+
 /** The entry without what anybody said or computed: its place, its kind, ids, names, outcomes, times and usage stay, so that the log stays whole. Redacting again changes nothing. */
 export function redactEntry(entry: Entry, redaction: Redaction): Entry {
   if (entry.redacted !== undefined) return entry;
