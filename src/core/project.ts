@@ -166,14 +166,15 @@ function withCall(turn: Turn, index: number, change: (call: OpenCall) => OpenCal
 }
 
 /** A message that waited brings its beginning along, if it is to be the preview: the entry that starts it has its content only in the log. */
-function previewAfter(session: Session, { messageId, parts, visibility }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
+function previewAfter(session: Session, { messageId, parts, visibility, redacted }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
   const queued = session.queue.find((message) => message.messageId === messageId);
-  if (visibility === 'model') return { preview: session.preview };
+  // In a log that is folded again, what stands where a text was is none.
+  if (visibility === 'model' || redacted !== undefined) return { preview: session.preview };
   return { preview: session.preview ?? (queued === undefined ? previewOf(parts) : (queued.preview ?? null)) };
 }
 
-function queuedPreview({ preview }: Session, { parts, visibility }: Pick<MessageContent, 'parts' | 'visibility'>): Pick<QueuedMessage, 'preview'> {
-  const own = preview === null && visibility !== 'model' ? previewOf(parts) : null;
+function queuedPreview({ preview }: Session, { parts, visibility, redacted }: EntryOf<'message-queued' | 'queued-message-edited'>): Pick<QueuedMessage, 'preview'> {
+  const own = preview === null && visibility !== 'model' && redacted === undefined ? previewOf(parts) : null;
   return own === null ? {} : { preview: own };
 }
 
