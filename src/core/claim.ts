@@ -4,6 +4,7 @@ import { toolRules, type AgentRules } from './decide.ts';
 import type { CallResult } from './entry.ts';
 import { Draft, type Circumstances, type Transition } from './draft.ts';
 import { refuse } from './errors.ts';
+import { loseAttempts } from './labels.ts';
 import { limits } from './limits.ts';
 import { awaitedOperations, dueAtMs, openActions, type OpenCall, type Session } from './session.ts';
 
@@ -40,6 +41,7 @@ export function claim(request: ClaimRequest, rules: AgentRules, circumstances: C
     const draft = new Draft(session, circumstances.nowMs, outcomes, state);
     if (session.turn === null) {
       if (session.deletesAtMs !== null && session.deletesAtMs <= circumstances.nowMs) {
+        if (session.labelling !== null) loseAttempts(draft, session.labelling);
         draft.set({ fence: session.fence + 1, claim: null, deletesAtMs: null, endsAtMs: null });
         return draft.done({ fence: draft.session.fence, work: null }, true);
       }

@@ -106,7 +106,8 @@ export function giveBackLabels({ id }: Labelling, nowMs: number): Transition<nul
   };
 }
 
-function loseAttempts(draft: Draft, { turnId, attempts }: Labelling): void {
+/** Records the generations of labels that nobody will finish, as lost: what they used is not known. */
+export function loseAttempts(draft: Draft, { turnId, attempts }: Labelling): void {
   for (const { label, id, startedAtMs } of attempts) {
     draft.append({ kind: 'label-failed', turnId, label, attempt: { id, number: 1, startedAtMs, purpose: purposes[label], usage: null }, error: lost });
   }

@@ -1,5 +1,6 @@
 import { Draft, type Change, type Transition } from '../draft.ts';
 import { refuse } from '../errors.ts';
+import { loseAttempts } from '../labels.ts';
 import { isAtRest, statusOf } from '../session.ts';
 import { stopTurn } from './stop.ts';
 import type { Accept } from './transition.ts';
@@ -39,6 +40,7 @@ export function deleteTransition(nowMs: number): Transition<DeleteReply> {
     // What it was is gone with the session; that it was, and what is not known of its usage, stays counted.
     const { turn } = session;
     if (turn !== null && turn.attempt !== null) draft.append({ kind: 'attempt-stopped', turnId: turn.id, attempt: { ...turn.attempt, durationMs: draft.nowMs - turn.attempt.startedAtMs, usage: null } });
+    if (session.labelling !== null) loseAttempts(draft, session.labelling);
     draft.set({ fence: session.fence + 1, claim: null, operations: [] });
     return draft.done({ deleted: true }, true);
   };
