@@ -1,9 +1,9 @@
 import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
 import type { Entry } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { historyMarks, labelMarks, queuedMark, resultMarks, summariesOf } from '../core/history.ts';
+import { historyMarks, labelMarks, queuedMark, resultMarks, summariesOf, turnBeginMark } from '../core/history.ts';
 import { limits } from '../core/limits.ts';
-import { isSummarised, labelledTurnOf } from '../core/redact.ts';
+import { isRedactable, isSummarised, labelledTurnOf } from '../core/redact.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { asJson, parseInput, redactInput, type RedactInput } from './input.ts';
@@ -57,11 +57,15 @@ async function operationsOfStep(store: Store, ref: SessionRef, stepSeq: number):
   return found;
 }
 
-/** What holds the same content: a message that waited is in the log as it was queued, as it was edited, and as it started; the result of a detached operation as it ended, and as the model was given it. */
+/** What holds the same content: what was asked of a summary is in the summary's entry and in that which began its turn; a message that waited is in the log as it was queued, as it was edited, and as it started; the result of a detached operation as it ended, and as the model was given it. */
 async function sameContent(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
   if (entry.kind === 'operation-ended' || entry.kind === 'operation-result') {
     const found = await Promise.all(resultMarks(entry).map((mark) => store.readMarked(ref, mark)));
     return [entry, ...found.filter((other) => other !== null && other.seq !== entry.seq)] as readonly Entry[];
+  }
+  if (entry.kind === 'history-compacted' && entry.instructions !== undefined) {
+    const begin = await store.readMarked(ref, turnBeginMark(entry.turnId));
+    return [...(begin?.kind === 'turn-started' && isRedactable(begin) ? [begin] : []), entry];
   }
   if (!('messageId' in entry)) return [entry];
   const { messageId } = entry;

@@ -16,7 +16,7 @@ export function isRedactable(entry: Entry): boolean {
   return redactable.has(entry.kind) || (entry.kind === 'turn-started' && (entry.instructions !== undefined || entry.redacted !== undefined));
 }
 
-const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
+const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['turn-started', 'user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
 
 /** Whether a summary of the history may say what an entry of this kind does. */
 export function isSummarised({ kind }: Pick<Entry, 'kind'>): boolean {

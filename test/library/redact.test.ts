@@ -31,6 +31,17 @@ describe.each(stores)('what was said before, on $name', ({ newUrl }) => {
   });
 });
 
+describe.each(stores)('what was asked of a summary, on $name', ({ newUrl }) => {
+  it.each<EntryKind>(['turn-started', 'history-compacted'])('is nowhere once it is redacted, whether its %s is named', async (kind) => {
+    const turn = await runTurn({ store: await newUrl(), script: ['hello', `with ${secret}`] });
+    await (await turn.session.compact({ instructions: `keep ${secret}` })).result;
+    const named = (await turn.session.entries()).find((entry) => entry.kind === kind);
+    expect(await saidIn(turn)).toEqual(['log']);
+    await turn.session.redact(named?.seq ?? 0);
+    expect(await saidIn(turn)).toEqual([]);
+  });
+});
+
 describe.each(stores)('what an operation came to, once redacted ($name)', ({ newUrl }) => {
   it.each<EntryKind>(['operation-ended', 'operation-result'])('is nowhere, whether its %s is named', async (kind) => {
     const ended = Promise.withResolvers<void>();
