@@ -1,7 +1,7 @@
 import type { CallResult } from './call-result.ts';
 import type { Entry, EntryKind, MessageContent, StepPart } from './entry.ts';
 import type { Operation } from './operation.ts';
-import type { Redaction } from './redaction-entry.ts';
+import { redactedFile, type Redaction } from './redaction-entry.ts';
 
 /** What stands where a text was. The model is sent it too: providers refuse empty texts. */
 export const redactedText = '[redacted]';
@@ -104,7 +104,7 @@ export function wholeIdsOf(entry: Entry): readonly string[] {
 }
 
 function redactedContent({ parts, clientTools }: MessageContent): Pick<MessageContent, 'parts' | 'metadata'> {
-  return { parts: [{ type: 'text', text: parts.length === 0 ? '' : redactedText }], ...(clientTools === undefined ? {} : { clientTools: clientTools.map(({ name }) => ({ name, inputSchema: {} })) }), metadata: {} };
+  return { parts: [{ type: 'text', text: parts.length === 0 ? '' : parts.some((part) => part.type === 'text' && part.text !== '') ? redactedText : redactedFile }], ...(clientTools === undefined ? {} : { clientTools: clientTools.map(({ name }) => ({ name, inputSchema: {} })) }), metadata: {} };
 }
 
 function redactedPart(part: StepPart): StepPart {

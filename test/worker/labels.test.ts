@@ -216,6 +216,20 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     expect((await session.get()).summary?.text).toBe('It said: Sending it.');
   });
 
+  it('are made although a note comes, or the history is compacted, before they are', async () => {
+    for (const then of [async (session: SessionHandle) => session.send({ text: 'a note', visibility: 'user' }), async (session: SessionHandle) => (await session.compact()).result]) {
+      const held = gate();
+      const { session, labelled } = await bench({ summaries: { model: titling([{ gate: held }, { text: 'Going' }]) } });
+      await turn(session);
+      await held.reached;
+      await then(session);
+      await then(session).catch(() => undefined);
+      held.open();
+      await labelled();
+      expect((await session.get()).summary?.text).toBe('Going');
+    }
+  });
+
   it('are dropped when what they are made of is redacted meanwhile', async () => {
     const held = gate();
     const { session, labelled } = await bench({ titles: { model: titling([{ gate: held }, { text: 'The secret' }]) } });
