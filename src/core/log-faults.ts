@@ -29,17 +29,18 @@ export function historyFaults(entries: readonly Entry[], history: readonly Inter
     ? [`a history has step ${entry.stepSeq} or its results at ${entry.seq}, and not both`] : []));
 }
 
-/** What is wrong with the summaries of a log: each stands for what comes before it, for whole calls, and keeps only messages of that. Whatever else it named, the model would be sent a history that it refuses, or none. */
+/** What is wrong with the summaries of a log: each stands for what is before it, with calls and their results on one side; what it keeps are messages (G8). */
 export function summaryFaults(entries: readonly Entry[]): readonly string[] {
-  const steps = entries.flatMap((entry) => (entry.kind === 'tool-results' ? [{ stepSeq: entry.stepSeq, seq: entry.seq }] : []));
   return entries.flatMap((entry): readonly string[] => {
     if (entry.kind !== 'history-compacted') return [];
     const { seq, throughSeq, keeps } = entry;
-    if (throughSeq >= seq) return [`entry ${seq} stands for entries up to ${throughSeq}, which come after it`];
-    const kept = keeps.find((keep) => keep > throughSeq || entries[keep - 1]?.kind !== 'user-message');
-    if (kept !== undefined) return [`entry ${seq} keeps entry ${kept}, which is no message that it stands for`];
-    const cut = steps.find((step) => step.stepSeq <= throughSeq && throughSeq < step.seq);
-    return cut === undefined ? [] : [`entry ${seq} stands for step ${cut.stepSeq} and not for its results at ${cut.seq}`];
+    const split = entries.find((each) => each.kind === 'tool-results' && each.seq < seq && each.stepSeq <= throughSeq && each.seq > throughSeq);
+    const notKept = keeps.find((kept) => kept > throughSeq || entries[kept - 1]?.kind !== 'user-message');
+    return [
+      ...(throughSeq > 0 && throughSeq < seq ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which is not before it`]),
+      ...(split === undefined ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which comes between calls and their results (entry ${split.seq})`]),
+      ...(notKept === undefined ? [] : [`entry ${seq} keeps entry ${notKept}, which is no message that it stands for`]),
+    ];
   });
 }
 

@@ -157,8 +157,8 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
       whole.session['lastSeq'] = seq + 3;
     });
     const wrong: readonly (readonly [readonly string[], RegExp])[] = [
-      [compacted(1_000, []), /^1: entry \d+ stands for entries up to 1000, which come after it$/],
-      [compacted(3, []), /^1: entry \d+ stands for step 3 and not for its results at 4$/],
+      [compacted(1_000, []), /^1: entry \d+ stands for the history up to entry 1000, which is not before it$/],
+      [compacted(3, []), /^1: entry \d+ stands for the history up to entry 3, which comes between calls and their results \(entry 4\)$/],
       [compacted(4, [4]), /^1: entry \d+ keeps entry 4, which is no message that it stands for$/],
       [changed((whole) => { whole.version = 2; }), /^1: version: 2 is not known here/],
       [changed((whole) => { whole.id = 'order'; }), /^1: id: is no id of a session/],
