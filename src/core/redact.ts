@@ -11,9 +11,9 @@ const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered', 'context-injected', 'history-compacted', 'summary-set', 'label-failed', 'simulator-set', 'user-simulated',
 ]);
 
-/** Whether an entry has content that can be removed. */
+/** Whether an entry has content that can be removed, of its own or of what it was imported from. */
 export function isRedactable(entry: Entry): boolean {
-  return redactable.has(entry.kind) || (entry.kind === 'turn-started' && (entry.instructions !== undefined || entry.redacted !== undefined));
+  return redactable.has(entry.kind) || entry.imported !== undefined || entry.redacted !== undefined || (entry.kind === 'turn-started' && entry.instructions !== undefined);
 }
 
 const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['turn-started', 'user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
