@@ -119,6 +119,19 @@ describe('a conversation of UIMessages that is imported', () => {
     expect(JSON.stringify(once.entries.filter(({ kind }) => kind !== 'user-message'))).not.toContain('secret');
   });
 
+  it('has what is left of a turn of which something was redacted, each with who said it', () => {
+    const once = imported({ id: 'a', messages: [user(text('hi')), says(start, text('one'), start, text('two'))] });
+    const without = (redacts: (entry: Entry) => boolean): unknown => {
+      const entries = once.entries.map((entry) => (redacts(entry) ? redactEntry(entry, { atMs: 1, by: 'ada' }) : entry));
+      return (uiConversation(once.session, entries)['messages'] as unknown as UIMessage[]).map(({ role, parts }) => [role, ...parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))]);
+    };
+    const [first, second] = once.entries.filter(({ kind }) => kind === 'assistant-step');
+    expect(without(({ kind }) => kind === 'user-message')).toEqual([['user', '[redacted]'], ['assistant', 'one', 'two']]);
+    expect(without((entry) => entry === first)).toEqual([['user', 'hi'], ['assistant', '[redacted]', 'two']]);
+    expect(without((entry) => entry === second)).toEqual([['user', 'hi'], ['assistant', 'one', '[redacted]']]);
+    expect(without((entry) => entry === first || entry === second)).toEqual([['user', 'hi'], ['assistant', '[redacted]', '[redacted]']]);
+  });
+
   it('loses with the end of a turn, once that is redacted, what stood behind it and has no entry', () => {
     const once = imported({ id: 'a', messages: [user(text('hi')), says(start, text('fine')), { id: 's', role: 'system', parts: [text('secret')] }] });
     const saying = once.entries.filter((entry) => JSON.stringify(entry).includes('secret'));
