@@ -1,9 +1,9 @@
 import { acceptRedact, type RedactReply } from '../core/accept/redact.ts';
 import type { Entry } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
-import { historyMarks, labelMarks, queuedMark, resultMarks, summariesOf } from '../core/history.ts';
+import { historyMarks, labelMarks, queuedMark, resultMarks, summariesOf, turnBeginMark } from '../core/history.ts';
 import { limits } from '../core/limits.ts';
-import { isSummarised } from '../core/redact.ts';
+import { isRedactable, isSummarised, labelledTurnOf } from '../core/redact.ts';
 import type { SessionRef, Store } from '../store/store.ts';
 import { ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
 import { asJson, parseInput, redactInput, type RedactInput } from './input.ts';
@@ -24,7 +24,7 @@ export async function redact(host: CommandHost, sessionId: string, body: RedactI
   const [entry] = await host.store.readEntries(session, { afterSeq: seq - 1, limit: 1 });
   if (entry?.seq !== seq || seq > session.lastSeq) return refuse('invalid_request', `seq: the session has no entry ${seq}; its last one is ${session.lastSeq}`, { seq });
   const same = await sameContent(host.store, session, entry);
-  const entries = [...same, ...(await summariesSince(host.store, session, same)), ...(await labelsOf(host.store, session, entry))];
+  const entries = [...same, ...(await summariesSince(host.store, session, same)), ...(await labelsOf(host.store, session, same))];
   const operationIds = entry.kind === 'tool-results' ? await operationsOfStep(host.store, session, entry.stepSeq) : [];
   // What had left the queue when the session was read is in the log in all its forms.
   const waits = 'messageId' in entry && session.queue.some(({ messageId }) => messageId === entry.messageId);
@@ -39,10 +39,10 @@ async function summariesSince(store: Store, ref: SessionRef, entries: readonly E
   return store.state.readEntriesAt(ref, seqs.filter((seq) => entries.every((entry) => entry.seq !== seq)));
 }
 
-/** What was made of the entry's turn: a title, a summary. They may say what the entry said. */
-async function labelsOf(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
-  if (!('turnId' in entry) || entry.turnId === undefined || entry.kind === 'title-set' || entry.kind === 'summary-set') return [];
-  const found = await Promise.all(labelMarks(entry.turnId).map((mark) => store.readMarked(ref, mark)));
+/** What was made of the turns that the entries are of: titles, summaries. They may say what the entries say. A message that joined a turn was queued for another. */
+async function labelsOf(store: Store, ref: SessionRef, entries: readonly Entry[]): Promise<readonly Entry[]> {
+  const turnIds = new Set(entries.flatMap((entry) => labelledTurnOf(entry) ?? []));
+  const found = await Promise.all([...turnIds].flatMap(labelMarks).map((mark) => store.readMarked(ref, mark)));
   return found.filter((label) => label !== null);
 }
 
@@ -57,11 +57,15 @@ async function operationsOfStep(store: Store, ref: SessionRef, stepSeq: number):
   return found;
 }
 
-/** What holds the same content: a message that waited is in the log as it was queued, as it was edited, and as it started; the result of a detached operation as it ended, and as the model was given it. */
+/** What holds the same content: what was asked of a summary is in the summary's entry and in that which began its turn; a message that waited is in the log as it was queued, as it was edited, and as it started; the result of a detached operation as it ended, and as the model was given it. */
 async function sameContent(store: Store, ref: SessionRef, entry: Entry): Promise<readonly Entry[]> {
   if (entry.kind === 'operation-ended' || entry.kind === 'operation-result') {
     const found = await Promise.all(resultMarks(entry).map((mark) => store.readMarked(ref, mark)));
     return [entry, ...found.filter((other) => other !== null && other.seq !== entry.seq)] as readonly Entry[];
+  }
+  if (entry.kind === 'history-compacted' && entry.instructions !== undefined) {
+    const begin = await store.readMarked(ref, turnBeginMark(entry.turnId));
+    return [...(begin?.kind === 'turn-started' && isRedactable(begin) ? [begin] : []), entry];
   }
   if (!('messageId' in entry)) return [entry];
   const { messageId } = entry;

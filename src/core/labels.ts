@@ -15,9 +15,10 @@ function wantsTitle({ title, titleBy }: Session): boolean {
   return title === null && titleBy === null;
 }
 
-/** What of the wish still stands: a summary only of the turn that ended last and is visible, and once. */
+/** What of the wish still stands: a summary only of the turn that ended last and is visible, whatever notes and compactions have come since, and once. */
 function stillWanted(session: Session, { turnId, labels }: Pick<LabelsWanted, 'turnId' | 'labels'>): readonly LabelKind[] {
-  return labels.filter((label) => (label === 'title' ? wantsTitle(session) : session.lastTurn?.id === turnId && session.summary?.turnId !== turnId));
+  const { lastTurn } = session;
+  return labels.filter((label) => (label === 'title' ? wantsTitle(session) : (lastTurn?.follows ?? lastTurn?.id) === turnId && session.summary?.turnId !== turnId));
 }
 
 export interface LabelRequest extends Pick<LabelsWanted, 'turnId' | 'labels'> {

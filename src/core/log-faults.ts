@@ -49,6 +49,21 @@ function isEndOf(entry: Entry | undefined, operationId: string): boolean {
   return entry?.kind === 'operation-ended' && entry.operationId === operationId;
 }
 
+/** What is wrong with the summaries of a log: each stands for what is before it, with calls and their results on one side; what it keeps are messages (G8). */
+export function summaryFaults(entries: readonly Entry[]): readonly string[] {
+  return entries.flatMap((entry): readonly string[] => {
+    if (entry.kind !== 'history-compacted') return [];
+    const { seq, throughSeq, keeps } = entry;
+    const split = entries.find((each) => each.kind === 'tool-results' && each.seq < seq && each.stepSeq <= throughSeq && each.seq > throughSeq);
+    const notKept = keeps.find((kept) => kept > throughSeq || entries[kept - 1]?.kind !== 'user-message');
+    return [
+      ...(throughSeq > 0 && throughSeq < seq ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which is not before it`]),
+      ...(split === undefined ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which comes between calls and their results (entry ${split.seq})`]),
+      ...(notKept === undefined ? [] : [`entry ${seq} keeps entry ${notKept}, which is no message that it stands for`]),
+    ];
+  });
+}
+
 function callIndexes(step: EntryOf<'assistant-step'>): readonly number[] {
   return step.parts.flatMap((part) => (part.type === 'tool-call' && part.providerExecuted !== true ? [part.index] : [])).sort((left, right) => left - right);
 }

@@ -59,9 +59,11 @@ export function enterFirstNode(draft: Draft, rules: NodeRules | undefined): void
   if (rules !== undefined && !isInNode(rules, draft.session.node)) enterNode(draft, rules.first, { by: 'start' });
 }
 
-/** Ends the turn; in an end node the session too, if the agent came to what it had to say: what still waits leaves the queue. */
+/** Ends the turn; in an end node the session too, if the agent came to what it had to say: what still waits leaves the queue. In a turn that compacts it says nothing. */
 export function finishTurn(draft: Draft, rules: NodeRules | undefined, reason: 'complete' | 'stop_after_tool' | 'max_steps', labels: readonly LabelKind[] = []): void {
-  const ends = reason !== 'max_steps' && endsIn(rules, draft.session.node);
+  const { turn, node } = draft.session;
+  const saysNothing = turn?.origin === 'compaction' && turn.nodeBefore === node;
+  const ends = reason !== 'max_steps' && !saysNothing && endsIn(rules, node);
   draft.endTurn(reason, { startsNext: !ends, labels });
   if (ends) draft.endSession('node');
 }

@@ -6,7 +6,8 @@ import { entryFormats, isTimeline } from './entry-format.ts';
 import { InvariantError } from './errors.ts';
 import { cutBefore, isVisible, joined, openAt } from './intervals.ts';
 import { limits } from './limits.ts';
-import type { OpenCall, QueuedMessage, Session, Turn } from './session.ts';
+import { redactedFile, type Redaction } from './redaction-entry.ts';
+import type { EndedTurn, OpenCall, QueuedMessage, Session, Turn } from './session.ts';
 import { withUsageOf } from './usage.ts';
 
 /** The session after one more entry. A kind of a newer version changes nothing that this version knows of. */
@@ -52,7 +53,7 @@ const projections: { readonly [Kind in EntryKind]: (session: Session, entry: Ent
     lastStep: turn.lastStep === null ? null : { ...turn.lastStep, openCalls: [] },
   })),
   'turn-ended': (session, entry) => ({
-    ...session, turn: null, lastTurn: { id: entry.turnId, reason: entry.reason, error: entry.error ?? null },
+    ...session, turn: null, lastTurn: { id: entry.turnId, reason: entry.reason, error: entry.error ?? null, ...followedBy(session, entry) },
     // What was to join this turn came too late for it and waits its turn.
     queue: session.queue.map(({ steer: _late, ...queued }) => queued),
   }),
@@ -166,14 +167,14 @@ function withCall(turn: Turn, index: number, change: (call: OpenCall) => OpenCal
 }
 
 /** A message that waited brings its beginning along, if it is to be the preview: the entry that starts it has its content only in the log. */
-function previewAfter(session: Session, { messageId, parts, visibility }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
+function previewAfter(session: Session, { messageId, parts, visibility, redacted }: EntryOf<'user-message'>): Pick<Session, 'preview'> {
   const queued = session.queue.find((message) => message.messageId === messageId);
   if (visibility === 'model') return { preview: session.preview };
-  return { preview: session.preview ?? (queued === undefined ? previewOf(parts) : (queued.preview ?? null)) };
+  return { preview: session.preview ?? (queued === undefined ? previewOf(parts, redacted) : (queued.preview ?? null)) };
 }
 
-function queuedPreview({ preview }: Session, { parts, visibility }: Pick<MessageContent, 'parts' | 'visibility'>): Pick<QueuedMessage, 'preview'> {
-  const own = preview === null && visibility !== 'model' ? previewOf(parts) : null;
+function queuedPreview({ preview }: Session, { parts, visibility, redacted }: EntryOf<'message-queued' | 'queued-message-edited'>): Pick<QueuedMessage, 'preview'> {
+  const own = preview === null && visibility !== 'model' ? previewOf(parts, redacted) : null;
   return own === null ? {} : { preview: own };
 }
 
@@ -181,8 +182,9 @@ function withoutPreview({ preview: _preview, ...queued }: QueuedMessage): Queued
   return queued;
 }
 
-export function previewOf(parts: readonly MessagePart[]): string | null {
-  for (const part of parts) if (part.type === 'text' && part.text !== '') return part.text.slice(0, limits.previewCharsMax).toWellFormed();
+/** `redacted`: where a log is folded again, its content has been removed; what stands for a file is no text then. */
+export function previewOf(parts: readonly MessagePart[], redacted?: Redaction): string | null {
+  for (const part of parts) if (part.type === 'text' && part.text !== '' && !(redacted !== undefined && part.text === redactedFile)) return part.text.slice(0, limits.previewCharsMax).toWellFormed();
   return null;
 }
 
@@ -230,6 +232,11 @@ function openTurn(session: Session, entry: Entry & { readonly turnId: string }, 
       lastStep: null, stopAfterTool: false, actions: [], given: [], nodeBefore: session.node, attempt: null, retry: null,
     },
   };
+}
+
+function followedBy({ turn, lastTurn }: Session, { reason }: EntryOf<'turn-ended'>): Pick<EndedTurn, 'follows'> {
+  const answersNothing = turn !== null && (turn.origin === 'compaction' || (turn.steps === 0 && reason === 'complete'));
+  return answersNothing && lastTurn !== null ? { follows: lastTurn.follows ?? lastTurn.id } : {};
 }
 
 function failedOnce(turn: Turn): Turn {

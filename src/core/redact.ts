@@ -1,7 +1,7 @@
 import type { CallResult } from './call-result.ts';
 import type { Entry, EntryKind, MessageContent, StepPart } from './entry.ts';
 import type { Operation } from './operation.ts';
-import type { Redaction } from './redaction-entry.ts';
+import { redactedFile, type Redaction } from './redaction-entry.ts';
 
 /** What stands where a text was. The model is sent it too: providers refuse empty texts. */
 export const redactedText = '[redacted]';
@@ -11,16 +11,23 @@ const redactable: ReadonlySet<EntryKind> = new Set<EntryKind>([
   'operation-ended', 'operation-result', 'late-result', 'state-changed', 'node-entered', 'context-injected', 'history-compacted', 'summary-set', 'label-failed', 'simulator-set', 'user-simulated',
 ]);
 
-/** Whether an entry has content that can be removed. */
+/** Whether an entry has content that can be removed, of its own or of what it was imported from. */
 export function isRedactable(entry: Entry): boolean {
-  return redactable.has(entry.kind) || (entry.kind === 'turn-started' && (entry.instructions !== undefined || entry.redacted !== undefined));
+  return redactable.has(entry.kind) || entry.imported !== undefined || entry.redacted !== undefined || (entry.kind === 'turn-started' && entry.instructions !== undefined);
 }
 
-const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
+const summarised: ReadonlySet<EntryKind> = new Set<EntryKind>(['turn-started', 'user-message', 'message-queued', 'queued-message-edited', 'assistant-step', 'tool-results', 'operation-ended', 'operation-result', 'history-compacted']);
 
 /** Whether a summary of the history may say what an entry of this kind does. */
 export function isSummarised({ kind }: Pick<Entry, 'kind'>): boolean {
   return summarised.has(kind);
+}
+
+const derived: ReadonlySet<EntryKind> = new Set<EntryKind>(['title-set', 'summary-set', 'label-failed', 'history-compacted']);
+
+/** The turn whose title and summary may say what the entry does; null: none may, or the entry was itself made of what others say. */
+export function labelledTurnOf(entry: Entry): string | null {
+  return 'turnId' in entry && entry.turnId !== undefined && !derived.has(entry.kind) ? entry.turnId : null;
 }
 
 /** The entry without what anybody said or computed: its place, its kind, ids, names, outcomes, times and usage stay, so that the log stays whole. Redacting again changes nothing. */
@@ -97,7 +104,7 @@ export function wholeIdsOf(entry: Entry): readonly string[] {
 }
 
 function redactedContent({ parts, clientTools }: MessageContent): Pick<MessageContent, 'parts' | 'metadata'> {
-  return { parts: [{ type: 'text', text: parts.length === 0 ? '' : redactedText }], ...(clientTools === undefined ? {} : { clientTools: clientTools.map(({ name }) => ({ name, inputSchema: {} })) }), metadata: {} };
+  return { parts: [{ type: 'text', text: parts.length === 0 ? '' : parts.some((part) => part.type === 'text' && part.text !== '') ? redactedText : redactedFile }], ...(clientTools === undefined ? {} : { clientTools: clientTools.map(({ name }) => ({ name, inputSchema: {} })) }), metadata: {} };
 }
 
 function redactedPart(part: StepPart): StepPart {

@@ -5,6 +5,9 @@ export interface Redaction {
   readonly by: string;
 }
 
+/** What stands in place of a message that had no text. The model is sent it too: providers refuse empty messages. */
+export const redactedFile = '[redacted file]';
+
 /** The content of an entry was removed for good. */
 export interface EntryRedacted {
   readonly kind: 'entry-redacted';

@@ -203,6 +203,8 @@ export interface EndedTurn {
   readonly id: string;
   readonly reason: TurnEndReason;
   readonly error: ErrorInfo | null;
+  /** Of a note and of a compaction, in which nothing was answered: the last turn before it that was neither. */
+  readonly follows?: string;
 }
 
 export interface QueuedMessage {

@@ -153,6 +153,10 @@ function outcomeOf(entry: Entry): AttemptOutcome {
       return 'late';
     case 'assistant-step':
       return entry.stopped === true ? 'stopped' : 'done';
+    case 'label-failed':
+      return entry.error.code === 'lost' ? 'lost' : 'failed';
+    case 'user-simulated':
+      return entry.error === undefined ? 'done' : entry.error.code === 'aborted' ? 'stopped' : 'failed';
     default:
       return 'done';
   }

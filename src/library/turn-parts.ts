@@ -1,4 +1,5 @@
 import { callOfAction, type OpenAction } from '../core/action.ts';
+import { usageLimit } from '../core/budget.ts';
 import type { CompactionTrigger } from '../core/compaction.ts';
 import type { CallResult, Entry, EntryOf, ErrorInfo, TurnEndReason } from '../core/entry.ts';
 import type { FeedEvent } from '../core/feed-event.ts';
@@ -105,7 +106,7 @@ export class TurnPartReader {
         this.#isPaused = event.status === 'requires_action' && this.#concerns(event.turnId);
         return [];
       case 'retry':
-        // Of whichever turn; the entry of the failed attempt says it of this one.
+        // Of whichever turn; the entry of the failed attempt, or of the budget, says it of this one.
         return [];
     }
   }
@@ -143,6 +144,8 @@ export class TurnPartReader {
     switch (entry.kind) {
       case 'attempt-failed':
         return entry.retry === undefined ? [] : [{ type: 'retry', attempt: entry.attempt.number + 1, delayMs: entry.retry.delayMs, reason: entry.error.code }];
+      case 'budget-exhausted':
+        return entry.retry === undefined ? [] : [{ type: 'retry', attempt: entry.nextAttempt, delayMs: entry.retry.delayMs, reason: usageLimit }];
       case 'assistant-step':
         return this.#stepParts(entry);
       case 'history-compacted': {

@@ -12,7 +12,7 @@ export async function readExchange(store: Store, ref: SessionRef, { turnId, endS
   const begin = await store.readMarked(ref, turnBeginMark(turnId));
   if (begin === null) return { said: '', answer: '' };
   const entries = await store.readEntries(ref, { afterSeq: begin.seq, beforeSeq: endSeq, limit: lookEntries });
-  return { said: headOf(begin), answer: entries.map(headOf).findLast((text) => text !== '') ?? '' };
+  return { said: headOf(begin), answer: entries.filter(({ kind }) => kind === 'assistant-step').map(headOf).findLast((text) => text !== '') ?? '' };
 }
 
 /** The beginning of an entry's text; empty where it has none that a person sees. */

@@ -1,3 +1,4 @@
+import { PromptHistory } from '../agent/prompt.ts';
 import type { Work } from '../core/advance.ts';
 import type { Transition } from '../core/draft.ts';
 import { handOver, settleCalls, settleGeneration, type GenerationOutcome, type HandOver } from '../core/settle.ts';
@@ -15,6 +16,8 @@ import type { SessionRun, WorkerHost } from './session-run.ts';
 export async function runSession(host: WorkerHost, run: SessionRun, firstWork: Work): Promise<void> {
   for (let work: Work | null = firstWork; work !== null; ) {
     if (run.handingOver) return void await giveBack(host, run, unbegun(work));
+    // What was redacted while the last step was done is in no further prompt.
+    if (!run.history.continuesTo(run.session)) run.history = new PromptHistory(run.session.visible, run.session.redactions);
     const strange = await catchUp(host.store, run.history, run.session);
     if (strange !== null) {
       run.notUnderstood(run.session, strange);

@@ -34,7 +34,7 @@ export interface SessionRun {
   readonly lease: Lease;
   /** As of the last commit that this process saw. */
   session: Session;
-  readonly history: PromptHistory;
+  history: PromptHistory;
   /** The last assistant step that this process committed. */
   lastStep: EntryOf<'assistant-step'> | null;
   /** The client's own tools, as the message at this seq brought them. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { acceptCompact } from '../../src/core/accept/compact.ts';
 import { acceptEnterNode, type EnterNodeCommand, type EnterNodeReply } from '../../src/core/accept/node.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRedo, acceptRewind } from '../../src/core/accept/rewind.ts';
@@ -318,6 +319,23 @@ describe('an end node', () => {
     pure.claim();
     byTheModel(pure);
     expect([pure.last('turn-ended')?.reason, pure.session.ended]).toEqual(['max_steps', false]);
+  });
+
+  it('does not end it with a turn that only compacts its history, unless that is when it is entered', () => {
+    for (const within of [false, true]) {
+      const pure = inHouse('hello');
+      if (within) pure.generated([textPart('hi')]);
+      else {
+        pure.generated([goTo(0, 'hall', 'exit')]);
+        pure.stop();
+      }
+      pure.command(acceptCompact({}));
+      pure.claim();
+      if (within) enter(pure, 'exit');
+      expect(pure.session.node).toBe('exit');
+      pure.settle({ kind: 'compacted', attempt: pure.attempt(), redactions: 0, compaction: { summary: 'so far', throughSeq: 3, keeps: [], trigger: 'manual', tokensBefore: 9, tokensAfter: 8, windowTokens: 10 } });
+      expect([pure.last('turn-ended')?.reason, pure.status]).toEqual(['complete', within ? 'ended' : 'idle']);
+    }
   });
 
   it('entered from outside at rest ends it after its greeting, or at once where it has none', () => {

@@ -3,11 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptSettings } from '../../src/core/accept/settings.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
-import { labelMarks, markOf } from '../../src/core/history.ts';
 import { isRedactable, redactEntry, redactedText } from '../../src/core/redact.ts';
 import { unansweredIn } from '../support/answered-prompt.ts';
 import { PureSession, callPart, liveText, textPart } from '../support/pure-session.ts';
-import { happen, happeningsOf, newborn, withSummaries } from '../support/random-history.ts';
+import { allOf, happen, happeningsOf, newborn } from '../support/random-history.ts';
 import { seedOf } from '../support/seed.ts';
 
 /** What the random histories put into contents. */
@@ -15,13 +14,12 @@ const contents = /profile \d|keep \d|message \d|simulated \d|persona \d|summary 
 
 function redactAll(pure: PureSession): void {
   pure.stop({ holdQueue: true });
-  for (const entry of pure.log.filter(isRedactable)) pure.command(acceptRedact({ entries: [...withSummaries(pure, entry), ...labelsOf(pure, entry)], by: 'ada' }));
-}
-
-/** What was made of an entry's turn: it goes with the entry. */
-function labelsOf(pure: PureSession, entry: Entry): readonly Entry[] {
-  const marks = 'turnId' in entry && entry.turnId !== undefined ? labelMarks(entry.turnId) : [];
-  return pure.log.filter((other) => other.seq !== entry.seq && marks.includes(markOf(other) ?? ''));
+  const inQueue = new Set(pure.session.queue.map(({ seq }) => seq));
+  for (const entry of pure.log.filter(isRedactable)) {
+    const reply = pure.command(acceptRedact({ entries: allOf(pure, entry), by: 'ada' }));
+    // At rest nothing but what waits is in use.
+    if (!inQueue.has(entry.seq)) expect(reply).toMatchObject({ redacted: expect.any(Boolean) });
+  }
 }
 
 describe('an entry whose content is removed', () => {
@@ -85,6 +83,25 @@ describe('an entry whose content is removed', () => {
     for (const known of [[], labels.slice(0, 1), labels.slice(1)]) expect(pure.command(acceptRedact({ entries: [message, ...known], by: 'ada' }))).toMatchObject({ refused: 'session_busy' });
     expect(pure.command(acceptRedact({ entries: [message, ...labels], by: 'ada' }))).toMatchObject({ redacted: true });
     expect([pure.session.title, pure.session.titleBy, pure.session.summary, JSON.stringify(pure.log).includes('secret')]).toEqual([null, null, null, false]);
+  });
+
+  it('is removed whatever else was made of the turn in which a summary stands for it, and so is a title without the summary beside it', () => {
+    const pure = new PureSession({ text: 'secret' });
+    pure.claim();
+    pure.generated([textPart('hi')]);
+    pure.send('more');
+    pure.claim();
+    const compaction = { summary: 'a secret was told', throughSeq: 4, keeps: [], trigger: 'threshold', tokensBefore: 9, tokensAfter: 8, windowTokens: 10 } as const;
+    pure.settle({ kind: 'compacted', attempt: pure.attempt(), compaction, redactions: 0 });
+    pure.generated([textPart('well')]);
+    const { turnId, seq: endSeq } = pure.last('turn-ended') as EntryOf<'turn-ended'>;
+    pure.command((draft) => draft.append({ kind: 'title-set', title: 'More', by: 'generated', turnId }).seq);
+    pure.command((draft) => draft.append({ kind: 'summary-set', text: 'more was said', turnId, endSeq }).seq);
+    const entries = [pure.entries('user-message')[0] as Entry, pure.last('history-compacted') as Entry];
+    expect(pure.command(acceptRedact({ entries, by: 'ada' }))).toMatchObject({ redacted: true });
+    expect([pure.session.title, pure.session.summary?.text, JSON.stringify(pure.log).includes('secret')]).toEqual(['More', 'more was said', false]);
+    expect(pure.command(acceptRedact({ entries: [pure.last('title-set') as Entry], by: 'ada' }))).toMatchObject({ redacted: true });
+    expect([pure.session.title, pure.session.summary?.text]).toEqual([null, 'more was said']);
   });
 
   it('takes what the session says of it along: title, metadata, preview; and refuses what has no content', () => {

@@ -148,7 +148,19 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
       change(whole);
       return [JSON.stringify(whole)];
     };
+    const compacted = (throughSeq: number, keeps: readonly number[]): readonly string[] => changed((whole) => {
+      const seq = whole.entries.length;
+      const head = { v: 1, atMs: 1, turnId: 'turn_c' };
+      const attempt = { id: 'att_c', number: 1, startedAtMs: 1, usage: null };
+      whole.entries.push(...[
+        { kind: 'turn-started', origin: 'compaction' }, { kind: 'history-compacted', attempt, summary: 's', throughSeq, keeps, trigger: 'manual', tokensBefore: 9, tokensAfter: 8, windowTokens: 10 }, { kind: 'turn-ended', reason: 'complete' },
+      ].map((entry, place) => ({ ...head, ...entry, seq: seq + 1 + place })) as never[]);
+      whole.session['lastSeq'] = seq + 3;
+    });
     const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+      [compacted(1_000, []), /^1: entry \d+ stands for the history up to entry 1000, which is not before it$/],
+      [compacted(3, []), /^1: entry \d+ stands for the history up to entry 3, which comes between calls and their results \(entry 4\)$/],
+      [compacted(4, [4]), /^1: entry \d+ keeps entry 4, which is no message that it stands for$/],
       [changed((whole) => { whole.version = 2; }), /^1: version: 2 is not known here/],
       [changed((whole) => { whole.id = 'order'; }), /^1: id: is no id of a session/],
       [changed((whole) => { whole.entries.pop(); }), /^1: entries: there are \d+, and the session has \d+; the file is cut/],

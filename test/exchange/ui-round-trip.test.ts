@@ -5,6 +5,7 @@ import { examineSession } from '../../src/cli/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
 import type { Entry } from '../../src/core/entry.ts';
 import type { JsonObject } from '../../src/core/json.ts';
+import { isRedactable, redactEntry } from '../../src/core/redact.ts';
 import { dueAtMs, statusOf, type Session } from '../../src/core/session.ts';
 import { chatConversation } from '../../src/exchange/chat/chat-conversation.ts';
 import { importCommand } from '../../src/exchange/chat/import-command.ts';
@@ -116,6 +117,28 @@ describe('a conversation of UIMessages that is imported', () => {
   it('loses what a redaction removes, wherever it was kept', () => {
     const once = imported({ id: 'a', messages: [user(text('secret', { extra: 'secret too' })), says(start, text('fine'))] });
     expect(JSON.stringify(once.entries.filter(({ kind }) => kind !== 'user-message'))).not.toContain('secret');
+  });
+
+  it('has what is left of a turn of which something was redacted, each with who said it', () => {
+    const once = imported({ id: 'a', messages: [user(text('hi')), says(start, text('one'), start, text('two'))] });
+    const without = (redacts: (entry: Entry) => boolean): unknown => {
+      const entries = once.entries.map((entry) => (redacts(entry) ? redactEntry(entry, { atMs: 1, by: 'ada' }) : entry));
+      return (uiConversation(once.session, entries)['messages'] as unknown as UIMessage[]).map(({ role, parts }) => [role, ...parts.flatMap((part) => (part.type === 'text' ? [part.text] : []))]);
+    };
+    const [first, second] = once.entries.filter(({ kind }) => kind === 'assistant-step');
+    expect(without(({ kind }) => kind === 'user-message')).toEqual([['user', '[redacted]'], ['assistant', 'one', 'two']]);
+    expect(without((entry) => entry === first)).toEqual([['user', 'hi'], ['assistant', '[redacted]', 'two']]);
+    expect(without((entry) => entry === second)).toEqual([['user', 'hi'], ['assistant', 'one', '[redacted]']]);
+    expect(without((entry) => entry === first || entry === second)).toEqual([['user', 'hi'], ['assistant', '[redacted]', '[redacted]']]);
+  });
+
+  it('loses with the end of a turn, once that is redacted, what stood behind it and has no entry', () => {
+    const once = imported({ id: 'a', messages: [user(text('hi')), says(start, text('fine')), { id: 's', role: 'system', parts: [text('secret')] }] });
+    const saying = once.entries.filter((entry) => JSON.stringify(entry).includes('secret'));
+    expect(saying.map((entry) => [entry.kind, isRedactable(entry)])).toEqual([['turn-ended', true]]);
+    const entries = once.entries.map((entry) => (saying.includes(entry) ? redactEntry(entry, { atMs: 1, by: 'ada' }) : entry));
+    expect(JSON.stringify(entries)).not.toContain('secret');
+    expect(uiConversation(once.session, entries)['messages']).toMatchObject([{ role: 'user' }, { role: 'assistant' }]);
   });
 
   it('is what the AI SDK takes, goes to a model, and is the same again when it is imported from an export of another format', async () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRewind } from '../../src/core/accept/rewind.ts';
 import { acceptSend } from '../../src/core/accept/send.ts';
@@ -167,6 +168,16 @@ describe('a whole session that is imported', () => {
     const { before, after } = await moved(pure);
     expect([after.branches.length, after.session.branches, after.branches.some(({ id }) => id === restored)]).toEqual([1, 1, false]);
     expect([after.branches, after.session.rewound]).toEqual([before.branches, before.session.rewound]);
+  });
+
+  it('has the preview of its origin, where a message without a text came first and was redacted', async () => {
+    const pure = new PureSession({ message: { messageId: 'msg_file', parts: [{ type: 'file', mediaType: 'image/png', url: 'https://example.com/a.png' }] } });
+    pure.claim();
+    pure.generated([textPart('a picture')]);
+    answer(pure, 'what is it?');
+    pure.command(acceptRedact({ entries: pure.entries('user-message').slice(0, 1), by: 'ada' }));
+    const { before, after } = await moved(pure);
+    expect([before.session.preview, after.session.preview]).toEqual(['what is it?', 'what is it?']);
   });
 
   it('ends by inactivity, and is deleted, when its origin would have been', async () => {

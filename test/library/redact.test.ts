@@ -19,6 +19,29 @@ async function saidIn({ session, holdfast }: EndedTurn): Promise<readonly string
   return Object.entries(places).flatMap(([place, said]) => (JSON.stringify(said).includes(secret) ? [place] : []));
 }
 
+describe.each(stores)('what was said before, on $name', ({ newUrl }) => {
+  it('is in no prompt any more once it is redacted, also in the middle of a turn', async () => {
+    let redacts = async (): Promise<unknown> => null;
+    const look = tool({ inputSchema: z.object({}), recovery: 'rerun', execute: async () => (await redacts(), 'seen') });
+    const turn = await runTurn({ store: await newUrl(), tools: { look }, script: [secret, calling(['look']), 'done'] });
+    const [said] = ofKind(turn.entries, 'assistant-step');
+    redacts = async () => turn.session.redact(said?.seq ?? 0);
+    await (await turn.session.send('and now?')).result;
+    expect(turn.model.calls.map(({ prompt }) => JSON.stringify(prompt).includes(secret))).toEqual([false, true, false]);
+  });
+});
+
+describe.each(stores)('what was asked of a summary, on $name', ({ newUrl }) => {
+  it.each<EntryKind>(['turn-started', 'history-compacted'])('is nowhere once it is redacted, whether its %s is named', async (kind) => {
+    const turn = await runTurn({ store: await newUrl(), script: ['hello', `with ${secret}`] });
+    await (await turn.session.compact({ instructions: `keep ${secret}` })).result;
+    const named = (await turn.session.entries()).find((entry) => entry.kind === kind);
+    expect(await saidIn(turn)).toEqual(['log']);
+    await turn.session.redact(named?.seq ?? 0);
+    expect(await saidIn(turn)).toEqual([]);
+  });
+});
+
 describe.each(stores)('what an operation came to, once redacted ($name)', ({ newUrl }) => {
   it.each<EntryKind>(['operation-ended', 'operation-result'])('is nowhere, whether its %s is named', async (kind) => {
     const ended = Promise.withResolvers<void>();

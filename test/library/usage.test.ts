@@ -4,6 +4,7 @@ import { agent, tool } from '../../src/index.ts';
 import { dateOfDay, dayOf } from '../../src/core/calendar.ts';
 import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
+import { eventually } from '../support/eventually.ts';
 import { openHoldfast } from '../support/open-holdfast.ts';
 import { stores } from '../support/stores.ts';
 
@@ -103,6 +104,28 @@ describe.each(stores)('usage on $name', ({ newUrl }) => {
     expect((await holdfast.usage()).total).toMatchObject({ attempts: 2, attemptsWithoutUsage: 1, inputTokens: 10 });
     expect(await holdfast.store.usage.countKept({ tenant: 'default', id: session.id })).toBe(2);
     await expect(session.usage()).rejects.toMatchObject({ code: 'session_not_found' });
+  });
+
+  it('of a session that is deleted while labels are made of it counts those generations, as not known', async () => {
+    const never = gate();
+    const titles = { model: scriptedModel([[{ gate: never }, { text: 'Late' }]]) };
+    const holdfast = await openHoldfast({ store: await newUrl(), agents: [agent({ name: 'plain', model: scriptedModel(['one']), titles })] });
+    const session = await holdfast.sessions.create({ agent: 'plain' });
+    await (await session.send('go')).result;
+    await never.reached;
+    await session.delete();
+    expect((await holdfast.usage()).total).toMatchObject({ attempts: 2, attemptsWithoutUsage: 1, inputTokens: 10 });
+    expect(await holdfast.store.usage.countKept({ tenant: 'default', id: session.id })).toBe(2);
+    never.open();
+  });
+
+  it('says of labels that came to nothing that they failed', async () => {
+    const titles = { model: scriptedModel([[{ error: Object.assign(new Error('no'), { statusCode: 401 }) }]]) };
+    const holdfast = await openHoldfast({ store: await newUrl(), agents: [agent({ name: 'plain', model: scriptedModel(['one']), titles })] });
+    const session = await holdfast.sessions.create({ agent: 'plain' });
+    await (await session.send('go')).result;
+    await eventually('the title to fail', async () => (await session.entries()).some(({ kind }) => kind === 'label-failed'));
+    expect((await session.usage()).attempts.items.map(({ outcome, purpose }) => [outcome, purpose])).toEqual([['done', 'step'], ['failed', 'title']]);
   });
 
   it('is asked for by dates, of at most 366 days', async () => {

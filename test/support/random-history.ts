@@ -17,13 +17,13 @@ import type { ActionAnswer } from '../../src/core/action.ts';
 import type { AttemptRecord, CallResult, Entry, StepPart } from '../../src/core/entry.ts';
 import { isRefusal, type Refusal } from '../../src/core/errors.ts';
 import type { NodeRules } from '../../src/core/node.ts';
-import { summariesOf } from '../../src/core/history.ts';
+import { labelMarks, markOf, summariesOf } from '../../src/core/history.ts';
 import { beginLabels, extendLabels, finishLabels, purposes, type LabelOutcome } from '../../src/core/labels.ts';
 import type { Operation } from '../../src/core/operation.ts';
 import {
   allowCompletion, cancelOperation, completeOperation, delegateOperation, releaseOperation, reportProgress, settleOperation, type OperationLease, type OperationTransition,
 } from '../../src/core/operation-transitions.ts';
-import { isSummarised } from '../../src/core/redact.ts';
+import { isSummarised, labelledTurnOf } from '../../src/core/redact.ts';
 import { recordLateResult, recordLateUsage } from '../../src/core/settle.ts';
 import { streamedPartsOf, type StreamSegment } from '../../src/core/stream-parts.ts';
 import { callPart, givenAnswer, PureSession, rulesWith, textPart } from './pure-session.ts';
@@ -146,10 +146,12 @@ function operationTransition(pure: PureSession, { id, index, toolCallId, toolNam
 
 const outcomeKinds: readonly CallResult['outcome'][] = ['done', 'failed', 'denied', 'expired', 'unknown'];
 
-/** An entry, and the summaries that stand for it: what a redaction names. */
-export function withSummaries(pure: PureSession, entry: Entry): readonly Entry[] {
+/** An entry, the summaries that stand for it, and the title and the summary that were made of its turn: what a redaction names. */
+export function allOf(pure: PureSession, entry: Entry): readonly Entry[] {
   const seqs = isSummarised(entry) ? summariesOf(pure.marks(), entry.seq) : [];
-  return [entry, ...pure.log.filter(({ seq }) => seqs.includes(seq))];
+  const turnId = labelledTurnOf(entry);
+  const labels = turnId === null ? [] : labelMarks(turnId);
+  return [entry, ...pure.log.filter((other) => other.seq !== entry.seq && (seqs.includes(other.seq) || labels.includes(markOf(other) ?? '')))];
 }
 
 /** Asks for a compaction at rest; where a generation is due, makes one of whatever a worker may cover. */
@@ -171,7 +173,7 @@ function compact(pure: PureSession, pick: number): Refusal | null {
 }
 
 const happenings = {
-  send: (pure: PureSession, pick: number) => (pick % 23 === 0 ? pure.send(`note ${pick}`, 'queue', { visibility: 'user' }) : pure.send(`message ${pick}`, (['queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'] as const)[pick % 7] ?? 'queue', pick % 10 === 0 ? { clientTools: [{ name: 'where', inputSchema: {} }] } : pick % 19 === 0 ? { visibility: 'model' } : {})),
+  send: (pure: PureSession, pick: number) => (pick % 23 === 0 ? pure.send(`note ${pick}`, 'queue', { visibility: 'user' }) : pure.send(`message ${pick}`, (['queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'] as const)[pick % 7] ?? 'queue', pick % 10 === 0 ? { clientTools: [{ name: 'where', inputSchema: {} }] } : pick % 19 === 0 ? { visibility: 'model' } : pick % 9 === 0 ? { parts: [{ type: 'file', mediaType: 'image/png', url: `https://example.com/${pick}.png` }] } : {})),
   compact,
   stop: (pure: PureSession, pick: number) => {
     const queued = pure.session.queue.at(-1)?.turnId;
@@ -202,7 +204,7 @@ const happenings = {
   },
   redact: (pure: PureSession, pick: number) => {
     const entry = pure.log[pick % pure.log.length];
-    return entry === undefined ? null : pure.command(acceptRedact({ entries: withSummaries(pure, entry), by: 'ada' }));
+    return entry === undefined ? null : pure.command(acceptRedact({ entries: allOf(pure, entry), by: 'ada' }));
   },
   settings: (pure: PureSession, pick: number) => (pick % 9 === 0 ? pure.command(acceptTransfer(pick % 2 === 0 ? 'ada' : 'bob')) : pure.command(acceptSettings([{ title: `title ${pick}` }, { title: null }, { metadata: { pick } }, { archived: pick % 8 < 4 }][pick % 4] ?? {}))),
   state: (pure: PureSession, pick: number) => pure.command(acceptState([pick % 3 === 0 ? { op: 'delete', scopeText: '', key: `key ${pick % 5}` } : { op: 'set', scopeText: '', key: `key ${pick % 5}`, value: pick }], { by: 'api' })),

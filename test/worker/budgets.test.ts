@@ -67,6 +67,11 @@ describe.each(stores)('a budget on $name', ({ newUrl }) => {
       for await (const event of session.events()) if (event.type === 'retry') return event;
       return null;
     })();
+    const told = await (async () => {
+      for await (const part of turn.stream) if (part.type === 'retry') return part;
+      return null;
+    })();
+    expect(told).toEqual({ type: 'retry', attempt: 1, delayMs: retry?.delayMs, reason: 'usage_limit' });
     const { status, retry: waits } = await session.get();
     expect([status, retry?.reason, waits?.reason, waits?.atMs, (retry?.atMs ?? 0) % 86_400_000]).toEqual(['ready', 'usage_limit', 'usage_limit', retry?.atMs, 0]);
     expect((await holdfast.store.readSession({ tenant: 'default', id: session.id }))?.claim).toBe(null);

@@ -185,6 +185,17 @@ describe.each(stores)('a history that grows too long on $name', (kind) => {
     expect(ofKind(await session.entries(), 'history-compacted').at(-1)?.summary).toBe('summary of [redacted]');
   });
 
+  it('is compacted when somebody asks although nothing was said since, once its summary was removed', async () => {
+    const { session } = await open(kind, { model: countingModel(() => 'so it is') });
+    await talk(session, 2);
+    await (await session.compact()).result;
+    await expect(session.compact()).rejects.toMatchObject({ code: 'nothing_to_compact' });
+    await session.redact(ofKind(await session.entries(), 'user-message')[0]?.seq ?? 0);
+    expect((await (await session.compact()).result).reason).toBe('complete');
+    expect(ofKind(await session.entries(), 'history-compacted').map(({ redacted }) => redacted === undefined)).toEqual([false, true]);
+    await expect(session.compact()).rejects.toMatchObject({ code: 'nothing_to_compact' });
+  });
+
   it('is left as it is by a stop, while messages wait or are to join', async () => {
     const held = gate();
     const model = countingModel(answering, () => [{ gate: held }, { text: 'late' }]);

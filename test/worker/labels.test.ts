@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { agent, type AgentOptions } from '../../src/agent/agent.ts';
 import type { EntryKind, EntryOf } from '../../src/core/entry.ts';
 import type { Holdfast } from '../../src/create-holdfast.ts';
-import type { SessionHandle } from '../../src/index.ts';
+import { tool, type SessionHandle } from '../../src/index.ts';
 import type { System } from '../../src/core/system.ts';
 import { fakeSystem, type FakeSystem } from '../../src/testing/fake-system.ts';
 import { gate } from '../../src/testing/gate.ts';
@@ -40,7 +41,7 @@ function ownTimers({ clock, ids, random }: FakeSystem): System {
 const overloaded = { error: Object.assign(new Error('overloaded'), { code: 'overloaded_error' }) };
 
 describe.each(stores)('labels, on $name', ({ newUrl }) => {
-  async function bench(labels: Pick<AgentOptions, 'titles' | 'summaries'>, options: { readonly url?: string; readonly hooks?: Hooks } = {}) {
+  async function bench(labels: Partial<Pick<AgentOptions, 'titles' | 'summaries' | 'model' | 'tools'>>, options: { readonly url?: string; readonly hooks?: Hooks } = {}) {
     const holdfast = await openHoldfast({ agents: [agent({ name: 'one', model: answering(), ...labels })], store: options.url ?? await newUrl(), ...(options.hooks && { hooks: options.hooks }) });
     const session = await holdfast.sessions.create({ agent: 'one' });
     return { holdfast, session, labelled: () => settled(holdfast) };
@@ -201,6 +202,49 @@ describe.each(stores)('labels, on $name', ({ newUrl }) => {
     await turn(session, 'weather');
     await labelled();
     expect((await session.get()).title).toBe('On weather');
+  });
+
+  it('go with the redaction of a message that joined the turn, also where that is named as it was queued', async () => {
+    const held = gate();
+    const { session, labelled } = await bench({ titles: ({ answer }) => `On ${answer}`, model: scriptedModel([[{ gate: held }, { text: 'wait' }], 'the secret']) });
+    const running = await session.send('hello');
+    await held.reached;
+    await session.send({ text: 'secret', whenBusy: 'steer' });
+    held.open();
+    await running.result;
+    await labelled();
+    expect((await session.get()).title).toBe('On the secret');
+    const [queued] = await ofKind(session, 'message-queued');
+    await session.redact(queued?.seq ?? 0);
+    expect((await session.get()).title).toBe(null);
+    expect(JSON.stringify((await session.entries()).filter(({ kind }) => kind !== 'assistant-step'))).not.toContain('secret');
+  });
+
+  it('are made of what the agent said last, not of a note beside it', async () => {
+    const held = gate();
+    const submit = tool({ inputSchema: z.object({}), stopAfter: true, execute: async () => (await held.pass(), 'sent') });
+    const { session, labelled } = await bench({ summaries: ({ answer }) => `It said: ${answer}`, tools: { submit }, model: scriptedModel([[{ text: 'Sending it.' }, { call: 'submit', input: {} }]]) });
+    const running = await session.send('send it');
+    await held.reached;
+    await session.send({ text: 'a note', visibility: 'user' });
+    held.open();
+    expect((await running.result).reason).toBe('stop_after_tool');
+    await labelled();
+    expect((await session.get()).summary?.text).toBe('It said: Sending it.');
+  });
+
+  it('are made although a note comes, or the history is compacted, before they are', async () => {
+    for (const then of [async (session: SessionHandle) => session.send({ text: 'a note', visibility: 'user' }), async (session: SessionHandle) => (await session.compact()).result]) {
+      const held = gate();
+      const { session, labelled } = await bench({ summaries: { model: titling([{ gate: held }, { text: 'Going' }]) } });
+      await turn(session);
+      await held.reached;
+      await then(session);
+      await then(session).catch(() => undefined);
+      held.open();
+      await labelled();
+      expect((await session.get()).summary?.text).toBe('Going');
+    }
   });
 
   it('are dropped when what they are made of is redacted meanwhile', async () => {

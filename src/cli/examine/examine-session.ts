@@ -1,7 +1,7 @@
 import type { Entry } from '../../core/entry.ts';
 import { entryFormats } from '../../core/entry-format.ts';
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
-import { callFaults } from '../../core/log-faults.ts';
+import { callFaults, summaryFaults } from '../../core/log-faults.ts';
 import { project } from '../../core/project.ts';
 import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
 import type { SessionRows } from '../../store/administration.ts';
@@ -24,7 +24,7 @@ export function examineSession({ columns, session }: SessionRow, entries: readon
     ...columnFindings(columns, session).map((message) => found('row_mismatch', message)),
     ...projectionFindings(session, entries).map((message) => found('projection_mismatch', message)),
     ...callFaults(entries, session.turn?.lastStep?.seq ?? null).map((message) => found('call_results', message)),
-    ...compactionFindings(entries).map((message) => found('compaction', message)),
+    ...summaryFaults(entries).map((message) => found('compaction', message)),
     ...examineBranches(entries, work.branches).map((message) => found('branch_mismatch', message)),
     ...stuckFindings(columns, session).map((message) => found('stuck', message)),
     ...examineWork(session, entries, work),
@@ -76,21 +76,6 @@ function turnFromLog(turn: Session['turn']): JsonValue {
   const { attempt: _attempt, retry: _retry, lastStep, ...rest } = turn;
   const openCalls = lastStep?.openCalls.map(({ dispatchedFence: _dispatchedFence, mayHaveRun: _mayHaveRun, ended: _ended, ...call }) => call);
   return { ...rest, lastStep: lastStep === null ? null : { ...lastStep, openCalls } } as unknown as JsonValue;
-}
-
-/** A summary stands for what is before it, with calls and their results on one side; what it keeps are messages (G8). */
-function compactionFindings(entries: readonly Entry[]): readonly string[] {
-  return entries.flatMap((entry): readonly string[] => {
-    if (entry.kind !== 'history-compacted') return [];
-    const { seq, throughSeq, keeps } = entry;
-    const split = entries.find((each) => each.kind === 'tool-results' && each.seq < seq && each.stepSeq <= throughSeq && each.seq > throughSeq);
-    const notKept = keeps.find((kept) => kept > throughSeq || entries[kept - 1]?.kind !== 'user-message');
-    return [
-      ...(throughSeq > 0 && throughSeq < seq ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which is not before it`]),
-      ...(split === undefined ? [] : [`entry ${seq} stands for the history up to entry ${throughSeq}, which comes between calls and their results (entry ${split.seq})`]),
-      ...(notKept === undefined ? [] : [`entry ${seq} keeps entry ${notKept}, which is no message that it stands for`]),
-    ];
-  });
 }
 
 /** Work that is to be done has somebody who does it, or a time at which somebody looks (G7). */

@@ -6,6 +6,8 @@ import { refuseEnded, type Accept } from './transition.ts';
 export interface CompactCommand {
   /** What the summary is to keep, or to leave out. */
   readonly instructions?: string;
+  /** Seqs of summaries whose content has been removed: they stand for nothing. */
+  readonly removed?: readonly number[];
 }
 
 export interface CompactReply {
@@ -17,7 +19,7 @@ export interface CompactReply {
 }
 
 /** At rest, opens a turn that puts a summary in place of the history before it and then ends. Refused where nothing has been said since the last one. Reads the marks. */
-export function acceptCompact({ instructions }: CompactCommand): Accept<CompactReply> {
+export function acceptCompact({ instructions, removed = [] }: CompactCommand): Accept<CompactReply> {
   return (draft, { mintId }, loaded) => {
     const { session } = draft;
     const ended = refuseEnded(session, 'compacting');
@@ -25,7 +27,7 @@ export function acceptCompact({ instructions }: CompactCommand): Accept<CompactR
     const status = statusOf(session);
     if (session.archived) return refuse('session_archived', 'the session is archived; unarchive it to compact its history', { status });
     if (!isAtRest(session)) return refuse('session_busy', 'a turn is running; its history can be compacted when it has ended', { status, turnId: session.turn?.id });
-    if (!compactableAfter(loaded.marks ?? [], session.visible)) return refuse('nothing_to_compact', 'nothing has been said since the history was last compacted', { status });
+    if (!compactableAfter((loaded.marks ?? []).filter(({ seq }) => !removed.includes(seq)), session.visible)) return refuse('nothing_to_compact', 'nothing has been said since the history was last compacted', { status });
     const turnId = mintId('turn');
     draft.append({ kind: 'turn-started', turnId, origin: 'compaction', ...(instructions === undefined ? {} : { instructions }) });
     return { turnId, messageId: null, revision: draft.session.revision, queued: false };

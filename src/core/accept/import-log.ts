@@ -6,7 +6,7 @@ import { InvariantError, refuse, type Refusal } from '../errors.ts';
 import type { Branch } from '../history.ts';
 import { closedAt } from '../intervals.ts';
 import { limits } from '../limits.ts';
-import { callFaults, historyFaults, placeFault } from '../log-faults.ts';
+import { callFaults, historyFaults, placeFault, summaryFaults } from '../log-faults.ts';
 import { isLive, type Operation } from '../operation.ts';
 import { cancelled } from '../operation-transitions.ts';
 import { project } from '../project.ts';
@@ -44,7 +44,7 @@ export function importLog(key: NewSession, command: ImportLogCommand, { nowMs }:
   const { entries, beside } = command;
   const folded = foldWithBranches(key, entries);
   if ('refused' in folded) return folded;
-  const faults = [...callFaults(entries, folded.session.turn?.lastStep?.seq ?? null), ...[folded.session.visible, ...folded.branches.map(({ intervals }) => intervals)].flatMap((history) => historyFaults(entries, history))];
+  const faults = [...summaryFaults(entries), ...callFaults(entries, folded.session.turn?.lastStep?.seq ?? null), ...[folded.session.visible, ...folded.branches.map(({ intervals }) => intervals)].flatMap((history) => historyFaults(entries, history))];
   if (faults[0] !== undefined) return refuse('invalid_request', faults[0]);
   const { session } = folded;
   const { turn, operations: live } = session;

@@ -3,7 +3,7 @@ import { refuse } from '../errors.ts';
 import { summariesOf } from '../history.ts';
 import { canonicalJson } from '../json.ts';
 import { previewOf } from '../project.ts';
-import { isRedactable, isSummarised } from '../redact.ts';
+import { isRedactable, isSummarised, labelledTurnOf } from '../redact.ts';
 import type { EntryRedacted } from '../redaction-entry.ts';
 import type { Session } from '../session.ts';
 import type { Accept } from './transition.ts';
@@ -40,7 +40,8 @@ export function acceptRedact({ entries, by, operationIds = [], waits = false, un
       if (!isRedactable(entry)) return refuse('invalid_request', `entry ${entry.seq} (${entry.kind}) has no content that can be removed`, { seq: entry.seq });
       const isInUse = waits || isBeingGiven || (turn !== null && 'turnId' in entry && entry.turnId === turn.id) || queue.some(({ seq }) => seq === entry.seq);
       if (isInUse) return refuse('session_busy', `entry ${entry.seq} belongs to a turn that runs or waits; let it end, stop it, or take its message from the queue`, { seq: entry.seq });
-      const isLabelled = 'turnId' in entry && [draft.session.titleFrom, draft.session.summary].some((label) => label !== null && label.turnId === entry.turnId && !entries.some(({ seq }) => seq === label.seq));
+      const turnId = labelledTurnOf(entry);
+      const isLabelled = [draft.session.titleFrom, draft.session.summary].some((label) => label !== null && label.turnId === turnId && !entries.some(({ seq }) => seq === label.seq));
       if (isLabelled) return refuse('session_busy', `a title or a summary has been made of entry ${entry.seq} just now; ask again, so that it goes too`, { seq: entry.seq });
       if (entry.redacted !== undefined) continue;
       redacted = true;

@@ -17,12 +17,12 @@ export function uiConversation(session: Pick<Session, 'id' | 'visible'>, entries
   const prefix = line?.format === 'ai-sdk-ui' ? (line.prefix ?? []) : (line?.prefix ?? []).flatMap(systemMessage);
   const visible = entries.filter(({ seq }) => isVisible(session.visible, seq));
   const shown = Map.groupBy(foldTranscript(entries, session.visible), ({ metadata: { turnId } }) => turnId);
-  const recipes = Map.groupBy(visible.filter((entry) => uiRecipeOf(entry) !== null), (entry) => ('turnId' in entry ? entry.turnId : undefined));
+  const ofTurns = Map.groupBy(visible, (entry) => ('turnId' in entry ? entry.turnId : undefined));
   const turns = new Set(visible.flatMap((entry) => (isTimeline(entry) && 'turnId' in entry && entry.turnId !== undefined ? [entry.turnId] : [])));
   const messages = [...turns].flatMap((turnId): readonly JsonValue[] => {
     const own = shown.get(turnId) ?? [];
-    const made = recipes.get(turnId);
-    return made === undefined ? (own as readonly unknown[] as readonly JsonObject[]) : sourcesOf(own, made);
+    const made = ofTurns.get(turnId) ?? [];
+    return made.every((entry) => uiRecipeOf(entry) === null) ? (own as readonly unknown[] as readonly JsonObject[]) : sourcesOf(own, made);
   });
   const id = line === null ? { id: session.id } : line.id === undefined ? {} : { id: line.id };
   return { ...id, ...line?.fields, messages: [...prefix, ...messages] };
@@ -36,14 +36,19 @@ function sourcesOf(shown: readonly TranscriptMessage[], entries: readonly Entry[
   const steps = spoken.flatMap((part, place) => (part['type'] === 'step-start' ? [place] : [])).map((from, step, starts) => spoken.slice(from, starts[step + 1]));
   const made: JsonValue[] = [];
   let parts: JsonValue[] = [];
+  let role: TranscriptMessage['role'] | null = null;
   for (const entry of entries) {
     const recipe = uiRecipeOf(entry);
-    if (recipe === null) continue;
-    made.push(...(recipe.before ?? []));
-    if (recipe.message !== undefined) made.push({ ...recipe.message, parts: (parts = []) });
+    const speaks = entry.kind === 'user-message' ? 'user' : entry.kind === 'assistant-step' ? 'assistant' : null;
+    if (recipe === null && (speaks === null || entry.redacted === undefined)) continue;
     const isShown = entry.kind === 'assistant-step' && entry.parts.length > 0;
     const own = entry.kind === 'user-message' ? partsOf('user') : isShown ? (steps.shift() ?? []) : [{ type: 'step-start' }];
-    parts.push(...followRecipe({ messages: recipe.parts }, own));
+    made.push(...(recipe?.before ?? []));
+    // How its message was written went with what was redacted of it: it is as it is shown.
+    if (recipe === null && speaks !== role) made.push({ id: shown.find((message) => message.role === speaks)?.id ?? '', role: speaks, parts: (parts = []) });
+    else if (recipe?.message !== undefined) made.push({ ...recipe.message, parts: (parts = []) });
+    role = speaks ?? role;
+    parts.push(...(recipe === null ? own : followRecipe({ messages: recipe.parts }, own)));
   }
   return made;
 }
