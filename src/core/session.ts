@@ -282,6 +282,14 @@ export function dueAtMs(session: Session): number | null {
   return expiries.length === 0 ? null : Math.min(...expiries);
 }
 
+/** More than a session's fence can grow in a millisecond. One that is imported begins at its time in these, so that it has no fence of one that had its id before. */
+export const fencesPerMs = 1_024;
+
+/** Whether a session with this fence can be the same that had the other one, and no later import under its id. */
+export function isSameSince(fence: number, fenceBefore: number): boolean {
+  return fence >= fenceBefore && fence - fenceBefore < fencesPerMs / 2;
+}
+
 export interface NewSession {
   readonly tenant: string;
   readonly id: string;

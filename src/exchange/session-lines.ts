@@ -24,7 +24,7 @@ export interface SessionLine {
   readonly more?: true;
 }
 
-export type ExportedSession = Omit<Session, 'tenant' | 'claim' | 'crashes' | 'labelling'>;
+export type ExportedSession = Omit<Session, 'tenant' | 'fence' | 'claim' | 'crashes' | 'labelling'>;
 
 /** An operation without what belongs to its store and its workers. The tokens with which it may be completed stay there. */
 export type ExportedOperation = Omit<Operation, 'tenant' | 'sessionId' | 'owner' | 'agent' | 'worker' | 'tokenHashes'>;
@@ -41,7 +41,7 @@ type Item = readonly [kind: 'entries' | 'operations' | 'wholes', json: string];
 export async function* sessionLines(store: Store, key: SessionKey): AsyncGenerator<string, void, void> {
   const session = await store.readSession(key);
   if (session === null) return;
-  const { tenant: _tenant, claim: _claim, crashes: _crashes, labelling: _labelling, ...exported } = session;
+  const { tenant: _tenant, fence: _fence, claim: _claim, crashes: _crashes, labelling: _labelling, ...exported } = session;
   let line = new OpenLine(session.id, exported);
   for await (const item of itemsOf(store, session)) {
     if (line.chars > 0 && line.chars + item[1].length > lineChars) {

@@ -39,7 +39,7 @@ const operationSchema = z.looseObject({
 });
 
 const besideSchema = z.looseObject({
-  lastSeq: count, fence, updatedAtMs: time, endAfterInactivityMs: timeOrNone, endsAtMs: timeOrNone, deleteAfterRestMs: timeOrNone, deletesAtMs: timeOrNone,
+  lastSeq: count, updatedAtMs: time, endAfterInactivityMs: timeOrNone, endsAtMs: timeOrNone, deleteAfterRestMs: timeOrNone, deletesAtMs: timeOrNone,
   turn: z.looseObject({ lastStep: z.looseObject({ openCalls: z.array(z.looseObject({ index: count })) }).nullable() }).nullable(),
 });
 
@@ -112,9 +112,9 @@ export function wholeSession(lines: readonly SessionLine[]): WholeSession | stri
   };
 }
 
-function besideOf({ fence, updatedAtMs, ...row }: ExportedSession): ImportLogCommand['beside'] {
+function besideOf({ updatedAtMs, ...row }: ExportedSession): ImportLogCommand['beside'] {
   const { endAfterInactivityMs, endsAtMs, deleteAfterRestMs, deletesAtMs } = row as Partial<typeof row>;
-  return { fence, updatedAtMs, endAfterInactivityMs: endAfterInactivityMs ?? null, endsAtMs: endsAtMs ?? null, deleteAfterRestMs: deleteAfterRestMs ?? null, deletesAtMs: deletesAtMs ?? null };
+  return { updatedAtMs, endAfterInactivityMs: endAfterInactivityMs ?? null, endsAtMs: endsAtMs ?? null, deleteAfterRestMs: deleteAfterRestMs ?? null, deletesAtMs: deletesAtMs ?? null };
 }
 
 function notBegunOf({ turn }: ExportedSession): readonly number[] {

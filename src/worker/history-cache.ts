@@ -1,18 +1,24 @@
 import { PromptHistory } from '../agent/prompt.ts';
 import type { Entry } from '../core/entry.ts';
-import type { Session } from '../core/session.ts';
+import { isSameSince, type Session } from '../core/session.ts';
 import type { Store } from '../store/store.ts';
 import { firstNotUnderstood } from './not-understood.ts';
 
 const pageEntries = 500;
 
+/** A history, and the fence of the session that it is of. */
+interface Known {
+  readonly history: PromptHistory;
+  readonly fence: number;
+}
+
 /**
- * Histories of the sessions worked on lately, so that a turn reads only what is new. Entries change by redaction only: how many there were, and what is visible, is compared with the session, so a history may be short and is
- * never used stale. Bounded by the size of the texts, not by sessions.
+ * Histories of the sessions worked on lately, so that a turn reads only what is new. Entries change by redaction only: how many there were, and what is visible, is compared with the session; and whether it is
+ * the same session still, not one that was imported after a deletion. So a history may be short and is never used stale. Bounded by the size of the texts, not by sessions.
  */
 export class HistoryCache {
   readonly #charsMax: number;
-  readonly #histories = new Map<string, PromptHistory>();
+  readonly #histories = new Map<string, Known>();
   #chars = 0;
 
   /** `charsMax`: about half a byte to two bytes of memory each. */
@@ -23,26 +29,28 @@ export class HistoryCache {
   /** Takes the session's history out of the cache as far as it is known, or begins one; {@link catchUp} does the rest. */
   take(session: Session): PromptHistory {
     const known = this.#remove(keyOf(session));
-    return known?.continuesTo(session) === true ? known : new PromptHistory(session.visible, session.redactions);
+    return known !== undefined && isSameSince(session.fence, known.fence) && known.history.continuesTo(session) ? known.history : new PromptHistory(session.visible, session.redactions);
   }
 
   /** Two runs of one session may each put theirs: the one that goes further stays. */
   put(session: Session, history: PromptHistory): void {
     const other = this.#remove(keyOf(session));
-    const longer = other !== undefined && other.lastSeq > history.lastSeq ? other : history;
+    const own: Known = { history, fence: session.fence };
+    const isLonger = other !== undefined && isSameSince(Math.max(other.fence, own.fence), Math.min(other.fence, own.fence)) && other.history.lastSeq > history.lastSeq;
+    const longer = isLonger ? other : own;
     this.#histories.set(keyOf(session), longer);
-    this.#chars += longer.textChars;
+    this.#chars += longer.history.textChars;
     for (const key of this.#histories.keys()) {
       if (this.#chars <= this.#charsMax) break;
       this.#remove(key);
     }
   }
 
-  #remove(key: string): PromptHistory | undefined {
+  #remove(key: string): Known | undefined {
     const known = this.#histories.get(key);
     if (known === undefined) return undefined;
     this.#histories.delete(key);
-    this.#chars -= known.textChars;
+    this.#chars -= known.history.textChars;
     return known;
   }
 }

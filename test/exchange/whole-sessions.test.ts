@@ -72,7 +72,7 @@ async function goOn(store: Store, ref: SessionRef): Promise<unknown> {
   if (branch !== undefined) kinds.push(await command(store, ref, 'd', acceptRestore({ branchId: branch.id }), branch.id));
   const { session, entries, branches } = await see(store, ref);
   // Labels in the making are made where they were begun.
-  return { kinds, session: { ...session, labelling: null }, entries, branches, transcript: foldTranscript(entries, session.visible) };
+  return { kinds, session: { ...session, fence: 0, labelling: null }, entries, branches, transcript: foldTranscript(entries, session.visible) };
 }
 
 function findings({ session, entries, branches }: Seen, operations: readonly unknown[] = []): readonly unknown[] {
@@ -122,7 +122,8 @@ describe.each([[sqliteFiles, postgresSchemas], [postgresSchemas, sqliteFiles]] a
       expect((await target.findClaimable({ nowMs: 0, agents: ['pure'], limit: 1_000, deadWorkers: [] })).filter(({ tenant, id }) => tenant === ref.tenant && id === ref.id)).toEqual([]);
       if (isAtRest(before)) {
         counts.atRest += 1;
-        expect(after).toEqual({ ...before, session: { ...before.session, claim: null, crashes: 0, labelling: null } });
+        expect(after).toEqual({ ...before, session: { ...before.session, fence: after.session.fence, claim: null, crashes: 0, labelling: null } });
+        expect(after.session.fence).toBeGreaterThan(before.session.fence);
         expect(await exportLines(target, ref)).toEqual(lines);
         expect(await goOn(target, ref)).toEqual(await goOn(origin, ref));
       } else {
@@ -185,7 +186,7 @@ describe('a whole session that is imported', () => {
     answer(pure, 'one');
     const { before, after } = await moved(pure);
     expect(before.session.endsAtMs).toBe(pure.nowMs + 60_000);
-    expect([after.session.endsAtMs, after.session.endAfterInactivityMs, after.session.deletesAtMs, after.session.fence]).toEqual([before.session.endsAtMs, 60_000, before.session.deletesAtMs, before.session.fence]);
+    expect([after.session.endsAtMs, after.session.endAfterInactivityMs, after.session.deletesAtMs]).toEqual([before.session.endsAtMs, 60_000, before.session.deletesAtMs]);
   });
 
   it('says of calls that were open whether they may have run, withdraws what was asked, holds what waited, and leaves operations where they are', async () => {

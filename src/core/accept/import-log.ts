@@ -10,7 +10,7 @@ import { callFaults, historyFaults, placeFault, summaryFaults } from '../log-fau
 import { isLive, type Operation } from '../operation.ts';
 import { cancelled } from '../operation-transitions.ts';
 import { project } from '../project.ts';
-import { emptySession, type NewSession, type Session } from '../session.ts';
+import { emptySession, fencesPerMs, type NewSession, type Session } from '../session.ts';
 import { holdWaiting } from './move.ts';
 
 /** A whole session of another store: its log, and the little that its log does not say. */
@@ -20,7 +20,7 @@ export interface ImportLogCommand {
   /** The rows of its operations; those that the log does not name are left out. */
   readonly operations: readonly Operation[];
   /** Of the session's row, what is no entry. */
-  readonly beside: Pick<Session, 'fence' | 'updatedAtMs' | 'endAfterInactivityMs' | 'endsAtMs' | 'deleteAfterRestMs' | 'deletesAtMs'>;
+  readonly beside: Pick<Session, 'updatedAtMs' | 'endAfterInactivityMs' | 'endsAtMs' | 'deleteAfterRestMs' | 'deletesAtMs'>;
   /** Calls of the step at which an open turn stands that have not begun, by index: nothing can have come of them. */
   readonly notBegun: readonly number[];
 }
@@ -48,7 +48,8 @@ export function importLog(key: NewSession, command: ImportLogCommand, { nowMs }:
   if (faults[0] !== undefined) return refuse('invalid_request', faults[0]);
   const { session } = folded;
   const { turn, operations: live } = session;
-  const draft = new Draft({ ...session, ...beside, updatedAtMs: Math.max(beside.updatedAtMs, session.updatedAtMs) }, nowMs);
+  // Beyond all that it can have had here, if it was here before and was deleted: what was in flight then is not taken for work on this one (G4).
+  const draft = new Draft({ ...session, ...beside, fence: Math.floor(nowMs) * fencesPerMs, updatedAtMs: Math.max(beside.updatedAtMs, session.updatedAtMs) }, nowMs);
   // Each has its own entry that says so, and its row says the same.
   for (const { id: operationId, ...operation } of live) draft.append({ kind: 'operation-ended', operationId, ...operation, status: 'cancelled' });
   if (turn !== null) endOpenTurn(draft, command.notBegun);

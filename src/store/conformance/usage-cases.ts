@@ -44,7 +44,7 @@ async function fails(kit: Kit, { ref, lease, attempt: { id, number, startedAtMs 
 
 /** Makes a session again out of its log, as an import does. */
 export async function importAgain(kit: Kit, ref: SessionRef, entries: readonly Entry[], store: Store = kit.store): Promise<void> {
-  const beside = { fence: 1, updatedAtMs: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null };
+  const beside = { updatedAtMs: 0, endAfterInactivityMs: null, endsAtMs: null, deleteAfterRestMs: null, deletesAtMs: null };
   const change = importLog(ref, { entries, operations: [], beside, notBegun: [] }, kit.circumstances);
   if (isRefusal(change)) throw new Error(change.message);
   kit.expect((await store.create({ ref, owner: change.session.owner, build: () => change, replyToStore: () => null })).kind).toBe('created');
