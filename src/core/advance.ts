@@ -168,7 +168,7 @@ function openAction(draft: Draft, rules: AgentRules, stepSeq: number, call: Open
   }
   const { type, expiresAfterMs, roles, reason } = needs;
   draft.append({
-    ...asked, type, expiresAtMs: expiresAfterMs === undefined ? null : draft.nowMs + expiresAfterMs,
+    ...asked, type, expiresAtMs: expiresAfterMs === undefined ? null : draft.nowMs + Math.ceil(expiresAfterMs),
     ...(roles === undefined ? {} : { roles }), ...(reason === undefined ? {} : { reason }),
   });
 }
@@ -209,7 +209,7 @@ function startOperation(draft: Draft, rules: AgentRules, stepSeq: number, call: 
   draft.startOperation({
     tenant, id, sessionId, owner, agent, turnId: turn.id, stepSeq, index, toolCallId, toolName, mode, key, inputSeq: call.inputSeq ?? null,
     status: 'queued', attempts: 0, crashes: 0, progress: null, fence: 0, worker: null, tokenHashes: [], external: false,
-    timeoutAtMs: draft.nowMs + (toolRules(rules, toolName)?.operationTimeoutMs ?? limits.operationTimeoutMs),
+    timeoutAtMs: draft.nowMs + Math.ceil(toolRules(rules, toolName)?.operationTimeoutMs ?? limits.operationTimeoutMs),
     result: null, createdAtMs: draft.nowMs, startedAtMs: null, endedAtMs: null, updatedAtMs: draft.nowMs,
   });
   if (mode === 'detach') draft.keepOutcome({ index, toolCallId, toolName, outcome: 'done', output: { operationId: id, status: 'started' } });

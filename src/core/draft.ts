@@ -221,8 +221,8 @@ export class Draft {
   rest(): void {
     const { turn, ended, operations, endAfterInactivityMs, deleteAfterRestMs } = this.session;
     if (turn !== null || operations.length > 0) return;
-    if (!ended && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + endAfterInactivityMs });
-    if (deleteAfterRestMs !== null) this.set({ deletesAtMs: this.nowMs + deleteAfterRestMs });
+    if (!ended && endAfterInactivityMs !== null) this.set({ endsAtMs: this.nowMs + Math.ceil(endAfterInactivityMs) });
+    if (deleteAfterRestMs !== null) this.set({ deletesAtMs: this.nowMs + Math.ceil(deleteAfterRestMs) });
   }
 
   /** Closes the session at rest for good. Messages that still wait leave the queue. */

@@ -84,5 +84,5 @@ export function classifyFailure(failure: ProviderFailure): ErrorInfo {
  */
 export function retryDelayMs(attempt: number, random: number, retryAfterMs = 0): number {
   const bound = Math.min(limits.retryDelayMsMax, limits.retryDelayMsFirst * 2 ** (attempt - 1));
-  return Math.max(Math.round(bound * random), Math.min(retryAfterMs, limits.retryAfterMsMax));
+  return Math.ceil(Math.max(bound * random, Math.min(retryAfterMs, limits.retryAfterMsMax)));
 }
