@@ -201,7 +201,7 @@ describe.each(stores)('a whole session on $name', ({ newUrl }) => {
       [changed((whole) => { whole.session['endsAtMs'] = 1.5; }), /^1: session\.endsAtMs: .*int/],
       [changed((whole) => { whole.entries[1] = { ...whole.entries[1], atMs: 1e300 } as never; }), /^1: entries\.1\.atMs: Too big/],
       [changed((whole) => { whole.entries[1] = { ...whole.entries[1], atMs: -1 } as never; }), /^1: entries\.1\.atMs: Too small/],
-      [changed((whole) => { whole.session['fence'] = Number.MAX_SAFE_INTEGER; }), /^1: session\.fence: Too big/],
+      [changed((whole) => { whole.operations = [{ ...operation, fence: Number.MAX_SAFE_INTEGER }]; }), /^1: operations\.0\.fence: Too big/],
       [changed((whole) => { whole.wholes = [{ id: 'r', body: '<script>' }]; }), /^1: wholes\.0\.body: is no JSON$/],
       [changed((whole) => { whole.operations = [operation, operation]; }), /^1: operations: one of them is there twice$/],
       [changed((whole) => { whole.operations = [{ ...operation, createdAtMs: 0.5 }]; }), /^1: operations\.0\.createdAtMs: .*int/],
