@@ -4,6 +4,7 @@ import { HoldfastError } from '../../core/errors.ts';
 import type { System } from '../../core/system.ts';
 import { StoreError } from '../store-error.ts';
 import type { StoreTransaction } from '../store.ts';
+import { arrayLiteral, type ArrayElement } from './array-literal.ts';
 import { isConflict, isPassing, storeErrorOf } from './postgres-errors.ts';
 
 /** A connection as `pg` gives it, as far as it is used here. */
@@ -183,7 +184,7 @@ export class Database {
   async send(client: StoreTransaction, { text, values, name, answerMs: waitMs }: Statement): Promise<readonly Row[]> {
     this.#options.onStatement?.(text);
     const named = name !== undefined && this.#options.preparedStatements ? { name: this.#namePrefix + name } : {};
-    const { rows } = await (client as PostgresClient).query({ text, types: plainTypes, ...(values === undefined ? {} : { values: [...values] }), ...(waitMs === undefined ? {} : { query_timeout: waitMs }), ...named });
+    const { rows } = await (client as PostgresClient).query({ text, types: plainTypes, ...(values === undefined ? {} : { values: values.map((value) => (Array.isArray(value) ? arrayLiteral(value as readonly ArrayElement[]) : value)) }), ...(waitMs === undefined ? {} : { query_timeout: waitMs }), ...named });
     return rows as Row[];
   }
 
