@@ -1,6 +1,7 @@
 import { acceptSend } from '../../core/accept/send.ts';
 import { acceptStop } from '../../core/accept/stop.ts';
 import { refuse } from '../../core/errors.ts';
+import { StoreError } from '../store-error.ts';
 import type { ChangeHint, SessionRef, Store, StoreTransaction } from '../store.ts';
 import { callPart, codeOf, committed, doneResult, keyOf, touching, type ConformanceCase, type InWork, type Kit, type Traits } from './kit.ts';
 
@@ -31,7 +32,13 @@ function titled(kit: Kit, ref: SessionRef, title: string, transaction: StoreTran
 
 /** On an engine whose transactions are serializable, one that lost is its caller's to run again. */
 async function untilWon(run: () => Promise<void>): Promise<void> {
-  while (await codeOf(run()) === '40001');
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'transaction_conflict') throw error;
+    }
+  }
 }
 
 const thrown = new TypeError('no');
