@@ -68,7 +68,7 @@ export class PromptHistory {
 
   /** Whether it is the beginning of the history that the session shows. */
   continuesTo({ visible, redactions }: { readonly visible: readonly Interval[]; readonly redactions: number }): boolean {
-    return redactions === this.#redactions && JSON.stringify(visible) === JSON.stringify(this.#visible);
+    return redactions === this.#redactions && (visible === this.#visible || JSON.stringify(visible) === JSON.stringify(this.#visible));
   }
 
   /** Takes the entries that follow on what it has; what would leave a gap is left for a read of the log. */

@@ -1,6 +1,6 @@
 import { dateOfDay, dayBeginsMs, dayOf, firstOfMonth, mondayOf, monthOf } from './calendar.ts';
 import type { ErrorInfo } from './entry.ts';
-import type { BudgetPeriod, BudgetSubject, BudgetUnit } from './usage-entry.ts';
+import type { BudgetPeriod, BudgetSubject, BudgetUnit, SpentBudget } from './usage-entry.ts';
 import type { UsageCount } from './usage.ts';
 
 export type { BudgetPeriod, BudgetSubject, BudgetUnit } from './usage-entry.ts';
@@ -17,15 +17,8 @@ export interface Budget {
   readonly whenExhausted?: 'fail' | 'wait';
 }
 
-/** A budget that is used up. */
-export interface Exhausted {
-  readonly per: BudgetSubject;
-  readonly unit: BudgetUnit;
-  readonly period: BudgetPeriod;
-  /** Tokens, or millionths of the currency. */
-  readonly limit: number;
-  readonly used: number;
-  readonly resetAtMs: number;
+/** A budget that is used up, and what becomes of the turn. */
+export interface Exhausted extends SpentBudget {
   readonly whenExhausted: 'fail' | 'wait';
 }
 

@@ -12,10 +12,8 @@ export interface LateUsage {
   readonly late: AttemptRecord;
 }
 
-/** A turn was to go on with a generation that a budget does not allow. */
-export interface BudgetExhausted {
-  readonly kind: 'budget-exhausted';
-  readonly turnId: string;
+/** A budget that is used up, as of when that was seen. */
+export interface SpentBudget {
   readonly per: BudgetSubject;
   readonly unit: BudgetUnit;
   readonly period: BudgetPeriod;
@@ -24,6 +22,12 @@ export interface BudgetExhausted {
   readonly used: number;
   /** When the period ends. */
   readonly resetAtMs: number;
+}
+
+/** A turn was to go on with a generation that a budget does not allow. */
+export interface BudgetExhausted extends SpentBudget {
+  readonly kind: 'budget-exhausted';
+  readonly turnId: string;
   /** The turn waits and goes on then, or when the budget is raised; absent: it fails. */
   readonly retry?: { readonly delayMs: number; readonly atMs: number };
   /** Number of the attempt that does not begin. */
