@@ -4,7 +4,7 @@ import { chatConversation } from '../../src/exchange/chat/chat-conversation.ts';
 import { importCommand } from '../../src/exchange/chat/import-command.ts';
 import { readConversation } from '../../src/exchange/chat/read-conversation.ts';
 import { parseLine } from '../../src/exchange/parse-line.ts';
-import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import { examineSession } from '../../src/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
 import { redactEntry } from '../../src/core/redact.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { agent } from '../../src/agent/agent.ts';
-import { examineStore } from '../../src/cli/examine/examine-store.ts';
+import { examineStore } from '../../src/cli/examine-store.ts';
 import { tool } from '../../src/index.ts';
 import { openDatabase, type Database } from '../../src/store/sqlite/open-database.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';

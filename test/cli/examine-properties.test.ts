@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import { examineSession } from '../../src/examine/examine-session.ts';
 import type { Entry, EntryOf } from '../../src/core/entry.ts';
 import { isLive, operationDueAtMs, type Operation } from '../../src/core/operation.ts';
 import { dueAtMs, statusOf, type Session } from '../../src/core/session.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { examineStore, type Examination } from '../../src/cli/examine/examine-store.ts';
-import { examineWorkers } from '../../src/cli/examine/examine-workers.ts';
+import { examineStore, type Examination } from '../../src/cli/examine-store.ts';
+import { examineWorkers } from '../../src/examine/examine-workers.ts';
 import { postgresCli, type PostgresCli } from '../support/postgres-cli.ts';
 import { runCli, runCliJson } from '../support/run-cli.ts';
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { describeReport } from '../../src/cli/commands/replay.ts';
-import { examineStore } from '../../src/cli/examine/examine-store.ts';
+import { examineStore } from '../../src/cli/examine-store.ts';
 import { runReplay, type ReplayOptions, type ReplaySummary } from '../../src/cli/replay/run-replay.ts';
 import { ownPostgresServer, temporaryPostgres } from '../support/postgres-database.ts';
 import { postgresCli } from '../support/postgres-cli.ts';

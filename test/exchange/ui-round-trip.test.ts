@@ -1,7 +1,7 @@
 import { convertToModelMessages, validateUIMessages, type UIMessage } from 'ai';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import { examineSession } from '../../src/examine/examine-session.ts';
 import { importSession } from '../../src/core/accept/import.ts';
 import type { Entry } from '../../src/core/entry.ts';
 import type { JsonObject } from '../../src/core/json.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import { examineSession } from '../../src/examine/examine-session.ts';
 import { acceptRedact } from '../../src/core/accept/redact.ts';
 import { acceptRestore } from '../../src/core/accept/restore.ts';
 import { acceptRewind } from '../../src/core/accept/rewind.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { agent, type AgentOptions } from '../../src/agent/agent.ts';
 import type { SessionHandle } from '../../src/library/handles.ts';
 import { scriptedModel, type ScriptedGeneration } from '../../src/testing/scripted-model.ts';
-import { examineStore } from '../../src/cli/examine/examine-store.ts';
+import { examineStore } from '../../src/cli/examine-store.ts';
 import { openHoldfast } from '../support/open-holdfast.ts';
 import { calling, ofKind } from '../support/run-turn.ts';
 import { stores } from '../support/stores.ts';

@@ -1,4 +1,4 @@
-import { examineSession } from '../../src/cli/examine/examine-session.ts';
+import { examineSession } from '../../src/examine/examine-session.ts';
 import type { CallResult, Entry } from '../../src/core/entry.ts';
 import type { Branch } from '../../src/core/history.ts';
 import type { Operation } from '../../src/core/operation.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { examineStore } from '../../src/cli/examine/examine-store.ts';
+import { examineStore } from '../../src/cli/examine-store.ts';
 import { RefusedError } from '../../src/core/errors.ts';
 import type { Entry } from '../../src/core/entry.ts';
 import { seededRandom } from '../../src/testing/fake-system.ts';

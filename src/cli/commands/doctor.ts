@@ -1,7 +1,7 @@
 import process from 'node:process';
 import type { Command } from 'commander';
 import { storeCommand, type CommonOptions } from '../command-options.ts';
-import { examineStore } from '../examine/examine-store.ts';
+import { examineStore } from '../examine-store.ts';
 import { progressBar, type Progress } from '../progress-bar.ts';
 import { printable, printJson, printLine } from '../terminal.ts';
 

@@ -20,7 +20,7 @@ import { sqliteState, StateRows } from './state-rows.ts';
 import { PreparedStatements } from './statements.ts';
 import { StoredReplies } from './stored-replies.ts';
 import { sqliteUsage, UsageRows } from './usage-rows.ts';
-import { WorkerLocks } from './worker-lock.ts';
+import { WorkerLocks, type ProcessLocks } from './worker-lock.ts';
 
 export interface SqliteStoreOptions {
   /** Path of the database file, or `:memory:`. Created if it does not exist; beside it lie `-wal`, `-shm` and a folder `-workers`. */
@@ -34,6 +34,18 @@ export interface SqliteStoreOptions {
   readonly pollMs?: number;
 }
 
+/** An open database, and what a store needs to know of it. */
+export interface SqliteConnection {
+  readonly database: Database;
+  readonly statements: PreparedStatements;
+  /** null: whether a worker lives, its lease alone tells. */
+  readonly locks: ProcessLocks | null;
+  /** Others may use it too, and it survives the process. */
+  readonly isFile: boolean;
+  /** Ends it with the store. */
+  close(): void;
+}
+
 /**
  * Opens the SQLite store on a file; several processes may use one file. Every acknowledged write survives a crash of the
  * process and of the machine (`synchronous=FULL`). Rejects with a `StoreError`: `store_unsupported`, `store_unavailable`.
@@ -41,8 +53,13 @@ export interface SqliteStoreOptions {
 export async function sqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const database = await openDatabase(options.path, options.onStatement);
   const { default: Sqlite } = await import('better-sqlite3');
-  const locks = options.path === ':memory:' ? null : new WorkerLocks(options.path, Sqlite);
-  return new SqliteStore(database, locks, options);
+  const isFile = options.path !== ':memory:';
+  return sqliteStoreOn({ database, statements: new PreparedStatements(database), locks: isFile ? new WorkerLocks(options.path, Sqlite) : null, isFile, close: () => database.close() }, options);
+}
+
+/** The store on a database that is open already. Several may be on one, each as if it were in a process of its own: what a simulation is made of. */
+export function sqliteStoreOn(connection: SqliteConnection, options: Omit<SqliteStoreOptions, 'path' | 'onStatement'>): Store {
+  return new SqliteStore(connection, options);
 }
 
 class SqliteStore implements Store {
@@ -58,14 +75,17 @@ class SqliteStore implements Store {
   readonly #replies: StoredReplies;
   readonly #writer: ChangeWriter;
   readonly #group: GroupCommit;
-  readonly #locks: WorkerLocks | null;
+  readonly #locks: ProcessLocks | null;
   readonly #system: SqliteStoreOptions['system'];
   readonly #hints: ChangeHints;
+  readonly #connection: SqliteConnection;
   #closing: Promise<void> | null = null;
 
-  constructor(database: Database, locks: WorkerLocks | null, { system, outboxKinds = [], pollMs = 20, path }: SqliteStoreOptions) {
+  constructor(connection: SqliteConnection, { system, outboxKinds = [], pollMs = 20 }: Omit<SqliteStoreOptions, 'path'>) {
+    const { database, statements, locks, isFile } = connection;
+    this.#connection = connection;
     this.#database = database;
-    this.#statements = new PreparedStatements(database);
+    this.#statements = statements;
     this.#rows = new SessionRows(this.#statements);
     this.#operations = new OperationRows(this.#statements);
     this.#replies = new StoredReplies(this.#statements);
@@ -75,10 +95,10 @@ class SqliteStore implements Store {
     this.usage = sqliteUsage({ rows: usageRows, nowMs: () => this.nowMs(), run: (write) => this.#group.run(write), whenFree: (read) => this.#whenFree(read) });
     this.#locks = locks;
     this.#system = system;
-    this.#hints = new ChangeHints({ database, clock: system.clock, pollMs: path === ':memory:' ? null : pollMs });
+    this.#hints = new ChangeHints({ database, clock: system.clock, pollMs: isFile ? pollMs : null });
     this.#group = new GroupCommit(database, system, () => this.#hints.announce());
     this.state = sqliteState({ rows: this.#stateRows, sessions: this.#rows, replies: this.#replies, nowMs: () => this.nowMs(), run: (write) => this.#group.run(write), whenFree: (read) => this.#whenFree(read) });
-    this.capabilities = { processLocks: locks !== null, durable: path !== ':memory:', transactions: false, hintsOfOthers: path !== ':memory:' };
+    this.capabilities = { processLocks: locks !== null, durable: isFile, transactions: false, hintsOfOthers: isFile };
   }
 
   /** A look at the file is so cheap that no hint of another process is late. */
@@ -350,7 +370,7 @@ class SqliteStore implements Store {
     this.#hints.close();
     await this.#group.close();
     this.#locks?.releaseAll();
-    this.#database.close();
+    this.#connection.close();
   }
 
   /** Reads only wait when another process is just recovering the file. */

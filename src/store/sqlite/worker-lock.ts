@@ -3,12 +3,24 @@ import { join } from 'node:path';
 import type BetterSqlite3 from 'better-sqlite3';
 import { isBusy, type Database } from './open-database.ts';
 
+/** Locks that prove that a worker lives: nobody but its holder's death, or its holder, frees one. */
+export interface ProcessLocks {
+  /** Takes the lock of a worker; it is held until {@link release} or the end of the process. */
+  hold(worker: string): void;
+  /** Whether nobody holds the worker's lock any more. */
+  isFree(worker: string): boolean;
+  release(worker: string): void;
+  /** Removes what is left of a worker that is gone. */
+  remove(worker: string): void;
+  releaseAll(): void;
+}
+
 /**
  * An operating-system lock per worker process, beside the database file: the kernel frees it at whatever death of its holder, so
  * a free lock proves that the worker is gone. Node has no file locks of its own; an exclusive transaction on an empty SQLite
  * file is one (`fcntl` on Unix, `LockFileEx` on Windows).
  */
-export class WorkerLocks {
+export class WorkerLocks implements ProcessLocks {
   readonly #folder: string;
   readonly #open: (path: string) => Database;
   readonly #held = new Map<string, Database>();
@@ -18,7 +30,6 @@ export class WorkerLocks {
     this.#open = (path) => new Sqlite(path, { timeout: 0 });
   }
 
-  /** Takes the lock; it is held until {@link release} or the end of the process. */
   hold(worker: string): void {
     mkdirSync(this.#folder, { recursive: true });
     const lock = this.#open(this.#path(worker));
@@ -27,7 +38,6 @@ export class WorkerLocks {
     this.#held.set(worker, lock);
   }
 
-  /** Whether nobody holds the worker's lock any more. */
   isFree(worker: string): boolean {
     const path = this.#path(worker);
     if (this.#held.has(worker)) return false;
@@ -51,7 +61,6 @@ export class WorkerLocks {
     this.remove(worker);
   }
 
-  /** Removes the file of a worker that is gone. */
   remove(worker: string): void {
     rmSync(this.#path(worker), { force: true });
   }

@@ -1,5 +1,5 @@
-import type { Problem, StoreSnapshot, WaitingWork } from '../../store/administration.ts';
-import type { AnnouncedWorker } from '../../store/store.ts';
+import type { Problem, StoreSnapshot, WaitingWork } from '../store/administration.ts';
+import type { AnnouncedWorker } from '../store/store.ts';
 
 /** Looks whether somebody is there for the work that waits, and whether those who are fit the schema. */
 export async function examineWorkers(snapshot: Pick<StoreSnapshot, 'workers' | 'waitingWork'>, schemaLatest: number): Promise<{ readonly detail: string; readonly warnings: readonly Problem[] }> {

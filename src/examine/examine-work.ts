@@ -1,8 +1,8 @@
-import { callOfAction } from '../../core/action.ts';
-import type { CallResult, Entry } from '../../core/entry.ts';
-import { isLive, operationDueAtMs } from '../../core/operation.ts';
-import { openActions, type OpenCall, type Session } from '../../core/session.ts';
-import type { Columns, SessionRows } from '../../store/administration.ts';
+import { callOfAction } from '../core/action.ts';
+import type { CallResult, Entry } from '../core/entry.ts';
+import { isLive, operationDueAtMs } from '../core/operation.ts';
+import { openActions, type OpenCall, type Session } from '../core/session.ts';
+import type { Columns, SessionRows } from '../store/administration.ts';
 import type { Finding } from './finding.ts';
 
 /** What a session's row and its work in hand refer to, besides its log. */

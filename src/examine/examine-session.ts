@@ -1,10 +1,10 @@
-import type { Entry } from '../../core/entry.ts';
-import { entryFormats } from '../../core/entry-format.ts';
-import { canonicalJson, type JsonValue } from '../../core/json.ts';
-import { callFaults, summaryFaults } from '../../core/log-faults.ts';
-import { project } from '../../core/project.ts';
-import { dueAtMs, emptySession, statusOf, type Session } from '../../core/session.ts';
-import type { SessionRows } from '../../store/administration.ts';
+import type { Entry } from '../core/entry.ts';
+import { entryFormats } from '../core/entry-format.ts';
+import { canonicalJson, type JsonValue } from '../core/json.ts';
+import { callFaults, summaryFaults } from '../core/log-faults.ts';
+import { project } from '../core/project.ts';
+import { dueAtMs, emptySession, statusOf, type Session } from '../core/session.ts';
+import type { SessionRows } from '../store/administration.ts';
 import { examineBranches } from './examine-branches.ts';
 import { examineWork, type WorkRows } from './examine-work.ts';
 import type { Finding } from './finding.ts';

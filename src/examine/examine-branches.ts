@@ -1,6 +1,6 @@
-import type { Entry, EntryOf } from '../../core/entry.ts';
-import type { Branch } from '../../core/history.ts';
-import { canonicalJson, type JsonValue } from '../../core/json.ts';
+import type { Entry, EntryOf } from '../core/entry.ts';
+import type { Branch } from '../core/history.ts';
+import { canonicalJson, type JsonValue } from '../core/json.ts';
 
 /** Compares a session's branches with its log: what was discarded and not restored since. Pure. Returns what is wrong, in words. */
 export function examineBranches(entries: readonly Entry[], branches: readonly Branch[]): readonly string[] {

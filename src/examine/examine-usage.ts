@@ -1,7 +1,7 @@
-import { dateOfDay, dayOf } from '../../core/calendar.ts';
-import type { Entry } from '../../core/entry.ts';
-import { addCounts, countOf, noCount, type UsageCount } from '../../core/usage.ts';
-import type { Problem, StoreSnapshot } from '../../store/administration.ts';
+import { dateOfDay, dayOf } from '../core/calendar.ts';
+import type { Entry } from '../core/entry.ts';
+import { addCounts, countOf, noCount, type UsageCount } from '../core/usage.ts';
+import type { Problem, StoreSnapshot } from '../store/administration.ts';
 
 /** Sums what entries say was used, by tenant and day. */
 export class UsageTally {

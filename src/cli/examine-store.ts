@@ -1,11 +1,11 @@
 import process from 'node:process';
-import type { Problem, SchemaVersions, StoreSnapshot } from '../../store/administration.ts';
-import { StoreError } from '../../store/store-error.ts';
-import { openAdministration } from '../open-store.ts';
-import { examineSession } from './examine-session.ts';
-import { examineUsage, UsageTally } from './examine-usage.ts';
-import { examineWorkers } from './examine-workers.ts';
-import type { Finding } from './finding.ts';
+import type { Problem, SchemaVersions, StoreSnapshot } from '../store/administration.ts';
+import { StoreError } from '../store/store-error.ts';
+import { openAdministration } from './open-store.ts';
+import { examineSession } from '../examine/examine-session.ts';
+import { examineUsage, UsageTally } from '../examine/examine-usage.ts';
+import { examineWorkers } from '../examine/examine-workers.ts';
+import type { Finding } from '../examine/finding.ts';
 
 /** What was looked at, and how it was found. */
 export interface Check {
