@@ -32,6 +32,8 @@ export class Worker {
   /** A session has two runs for a moment when a command took it from one and gave it to the next. */
   readonly #runs = new Map<SessionRun, Promise<void>>();
   #reserved = 0;
+  /** Who waits for a reserved place to be used or given back. */
+  #onPlaceClosed: (() => void) | null = null;
   #state: 'new' | 'running' | 'stopping' | 'stopped' = 'new';
   #stopping: Promise<void> | null = null;
   readonly #solo: SoloRules;
@@ -139,12 +141,23 @@ export class Worker {
     // A command that holds a place may still begin a run, which is handed over at once.
     while (this.#runs.size > 0 || this.#reserved > 0) {
       await Promise.all(this.#runs.values());
-      if (this.#reserved > 0) await new Promise<void>((resolve) => this.#host.system.clock.soon(resolve));
+      if (this.#reserved > 0) await this.#placeGivenBack();
     }
     await operationsEnded;
     cancelGrace();
     await this.#lease.stop();
     this.#state = 'stopped';
+  }
+
+  #closePlace(): void {
+    this.#reserved -= 1;
+    this.#onPlaceClosed?.();
+  }
+
+  #placeGivenBack(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onPlaceClosed = resolve;
+    });
   }
 
   /** The data asks for a newer version: what this process has goes back in order, and it takes no more. Others go on. */
@@ -193,8 +206,9 @@ export class Worker {
     this.#reserved += 1;
     let open = true;
     const close = (): void => {
-      if (open) this.#reserved -= 1;
+      if (!open) return;
       open = false;
+      this.#closePlace();
     };
     return {
       worker: this.#lease.id,
@@ -299,7 +313,7 @@ export class Worker {
       if (error instanceof StoreError) throw error;
       this.#host.log('error', 'claim-failed', { session: ref.id, error: error instanceof Error ? error.message : String(error) });
     } finally {
-      this.#reserved -= 1;
+      this.#closePlace();
     }
   }
 

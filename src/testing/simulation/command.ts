@@ -1,0 +1,34 @@
+import type { Entry } from '../../core/entry.ts';
+import type { Operation } from '../../core/operation.ts';
+import type { Session } from '../../core/session.ts';
+import type { Chance } from './chance.ts';
+import type { Answered } from './check.ts';
+import type { HttpCall } from './client.ts';
+
+/** What a client may know when it sends something. */
+export interface CommandScope {
+  /** All that is drawn for this command. */
+  readonly chance: Chance;
+  /** `c7` */
+  readonly id: string;
+  /** The session that it is about, as it is stored now; null: there is none yet. Its owner sends the command. */
+  readonly session: Session | null;
+  /** Of the session. */
+  readonly log: () => readonly Entry[];
+  /** Of the session, ended ones included. */
+  readonly operations: () => readonly Operation[];
+  /** Tokens by which operations can be completed from outside, as their tools were given them. */
+  readonly completions: readonly { readonly operationId: string; readonly token: string }[];
+  /** All that was answered so far, to repeat. */
+  readonly answered: readonly Answered[];
+}
+
+/** Something that clients of a simulation do. */
+export interface SimulatedCommand {
+  /** As reports count it: `send`, `rewind`. */
+  readonly kind: string;
+  /** How often it is drawn, against the others. */
+  readonly weight: number;
+  /** What is sent; null: there is nothing it could be about just now. */
+  readonly prepare: (scope: CommandScope) => HttpCall | null;
+}

@@ -1,0 +1,29 @@
+import type { FaultKind, Weather } from './plan.ts';
+
+/** What a run really met, so that a fault that never happens and a command that never fits are seen. */
+export class Met {
+  /** Requests sent, and calls of the store. */
+  operations = 0;
+  crashes = 0;
+  readonly faults: Partial<Record<FaultKind, number>> = {};
+  readonly weathers: Partial<Record<keyof Weather, number>> = {};
+  /** Commands by kind: how many had something to be about, and how many of these were done. */
+  readonly commands: Record<string, { sent: number; done: number }> = {};
+
+  crash(): void {
+    this.crashes += 1;
+  }
+
+  fault(kind: FaultKind): void {
+    this.faults[kind] = (this.faults[kind] ?? 0) + 1;
+  }
+
+  weather(kind: keyof Weather): void {
+    this.weathers[kind] = (this.weathers[kind] ?? 0) + 1;
+  }
+
+  command(kind: string, isDone: boolean): void {
+    const { sent, done } = this.commands[kind] ?? { sent: 0, done: 0 };
+    this.commands[kind] = { sent: sent + 1, done: done + (isDone ? 1 : 0) };
+  }
+}

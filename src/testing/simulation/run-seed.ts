@@ -1,0 +1,108 @@
+import { statusOf, type Session } from '../../core/session.ts';
+import type { JsonObject } from '../../core/json.ts';
+import { isLive } from '../../core/operation.ts';
+import { chanceOf } from './chance.ts';
+import { httpRequest } from './client.ts';
+import type { SimulatedCommand } from './command.ts';
+import { Met } from './met.ts';
+import type { PlannedCommand } from './plan.ts';
+import { World, type Violation, type WorldOptions } from './world.ts';
+
+export interface SeedRun {
+  readonly seed: number;
+  /** Empty: all guarantees held. */
+  readonly violations: readonly Violation[];
+  readonly met: Met;
+  /** How long, of its own time, it took from when faults stopped until everything was at rest. */
+  readonly restMs: number;
+}
+
+/** Once faults stop, everything is at rest within so much time (G7): the longest retry of a provider, a lease, three leases of waiting to run alone, and the time of the slowest tool. */
+export const restMsMax = 300_000;
+/** So often somebody looks after what waits for a person, or for somebody outside, once faults stop. */
+const careEveryMs = 1_000;
+/** Things that may happen in one run; more is something that never ends. */
+const stepsMax = 400_000;
+
+/** Runs one plan from its beginning to rest. */
+export async function runSeed(options: WorldOptions): Promise<SeedRun> {
+  const { plan, database } = options;
+  database.empty();
+  const world = new World(options);
+  const { time, met, violations } = world;
+  for (let place = 0; place < plan.processes; place += 1) world.startProcess(place);
+  for (const command of plan.commands) time.after(command.atMs, () => void send(world, command));
+  for (const fault of plan.faults) time.after(fault.atMs, () => world.happen(fault));
+  const endMs = Math.max(0, ...plan.commands.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
+  const calmAtMs = time.nowMs + endMs + 1_000;
+  let steps = 0;
+  const step = async (untilMs: number): Promise<boolean> => {
+    steps += 1;
+    if (steps > stepsMax) world.violated('G15', `${stepsMax} things happened, and there is no end`);
+    return violations.length === 0 && (await time.step(untilMs));
+  };
+  while (await step(calmAtMs)) continue;
+  world.becomeCalm();
+  const restsByMs = calmAtMs + restMsMax;
+  let nextCareMs = calmAtMs;
+  while (violations.length === 0 && !isAtRest(world)) {
+    if (time.nowMs >= restsByMs) world.violated('G7', `not at rest ${restMsMax} ms after the last fault: ${describeUnrest(world)}`);
+    if (await step(Math.min(nextCareMs, restsByMs))) continue;
+    nextCareMs = time.nowMs + careEveryMs;
+    await takeCare(world);
+  }
+  const restMs = time.nowMs - calmAtMs;
+  if (violations.length === 0) await world.end();
+  for (const process of world.processes) process.kill();
+  return { seed: plan.seed, violations, met, restMs };
+}
+
+async function send(world: World, { id }: PlannedCommand): Promise<void> {
+  const chance = chanceOf(world.plan.seed, id);
+  const command = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+  const call = command.prepare(world.scopeOf(id, chance));
+  if (call === null) return;
+  const key = call.keyed === false ? null : id;
+  world.trace(() => `${id} ${command.kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
+  const answered = await world.client.send({ ...call, id, kind: command.kind, key, sentAtMs: world.time.nowMs }, chance);
+  world.met.command(command.kind, answered !== null && answered.status < 300);
+}
+
+function creating(commands: readonly SimulatedCommand[]): SimulatedCommand {
+  const command = commands.find(({ kind }) => kind === 'create');
+  if (command === undefined) throw new RangeError('there is no command "create" to begin with');
+  return command;
+}
+
+/** Nothing is under way, nothing is due, and nobody is waited for. */
+function isAtRest(world: World): boolean {
+  return world.client.open === 0 && world.sessions.every((session) => rests(world, session));
+}
+
+function rests(world: World, session: Session): boolean {
+  const status = statusOf(session);
+  return (status === 'idle' || status === 'failed' || status === 'ended') && session.claim === null && !world.operationsOf(session).some(isLive);
+}
+
+function describeUnrest(world: World): string {
+  const restless = world.sessions.filter((session) => !rests(world, session)).map((session) => `${session.id} is ${statusOf(session)}, claim ${JSON.stringify(session.claim)}, turn ${JSON.stringify(session.turn)}`);
+  return `${world.client.open} requests; ${restless.join('; ')}`;
+}
+
+/** Somebody looks after the sessions: denies what waits for a person, gives results in a client's place, ends what waits for somebody outside. */
+async function takeCare(world: World): Promise<void> {
+  const process = world.processes.find(({ state, holdfast }) => state === 'running' && holdfast !== null);
+  if (process === undefined) return;
+  for (const session of world.sessions) {
+    const post = (path: string, body?: JsonObject): void => {
+      const request = httpRequest({ method: 'POST', path, ...(body === undefined ? {} : { body }), key: null, owner: session.owner, roles: ['system'] });
+      // Whatever comes of it, the next look sees it.
+      void process.fetch(request, careEveryMs).catch((error: unknown) => world.trace(() => `nobody takes care of ${session.id}: ${String(error)}`));
+    };
+    const waiting = session.turn?.actions.filter(({ resolved }) => resolved === undefined) ?? [];
+    for (const { id, type } of waiting) {
+      post(`/v1/sessions/${session.id}/actions/${id}`, type === 'approval' || type === 'recovery' ? { type: 'deny', reason: 'the simulation is over' } : { type: 'error', errorText: 'the simulation is over' });
+    }
+    if (waiting.length === 0) for (const { id, external } of world.operationsOf(session).filter(isLive)) if (external) post(`/v1/operations/${id}/cancel`);
+  }
+}

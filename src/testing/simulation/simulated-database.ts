@@ -1,0 +1,78 @@
+import type { System } from '../../core/system.ts';
+import { migrateDatabase } from '../../store/sqlite/migrations.ts';
+import { isBusy, openDatabase, type Database } from '../../store/sqlite/open-database.ts';
+import { SessionRows } from '../../store/sqlite/session-rows.ts';
+import { sqliteStoreOn } from '../../store/sqlite/sqlite-store.ts';
+import { PreparedStatements } from '../../store/sqlite/statements.ts';
+import type { ProcessLocks } from '../../store/sqlite/worker-lock.ts';
+import type { EntryKind } from '../../core/entry.ts';
+import type { Store } from '../../store/store.ts';
+
+/** A real SQLite database in memory, which the processes of a simulation share as if it were a file. Used again for the next seed: emptying one is cheaper than making it. */
+export class SimulatedDatabase {
+  readonly database: Database;
+  readonly statements: PreparedStatements;
+  readonly #tables: readonly string[];
+  readonly #pagesMax: number;
+  /** Tells whether another process holds the file just now. */
+  isLocked: () => boolean = () => false;
+
+  private constructor(database: Database) {
+    this.database = database;
+    this.statements = new PreparedStatements(database);
+    this.#tables = (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'requirement'").pluck().all() as string[]);
+    this.#pagesMax = Number(database.pragma('max_page_count', { simple: true }));
+  }
+
+  static async open(): Promise<SimulatedDatabase> {
+    const database = await openDatabase(':memory:');
+    migrateDatabase(database);
+    return new SimulatedDatabase(database);
+  }
+
+  /** As it was when it was opened. */
+  empty(): void {
+    this.hasRoom(true);
+    this.isLocked = () => false;
+    this.database.exec(this.#tables.map((table) => `DELETE FROM ${table};`).join(' '));
+  }
+
+  /** Where there is no room left, whatever needs a page more fails as on a full disk. */
+  hasRoom(room: boolean): void {
+    this.database.pragma(`max_page_count = ${room ? this.#pagesMax : Number(this.database.pragma('page_count', { simple: true }))}`);
+  }
+
+  /** A store of one process on it. */
+  store(options: { readonly system: Pick<System, 'clock' | 'random'>; readonly outboxKinds: readonly EntryKind[]; readonly locks: ProcessLocks | null }): Store {
+    const { system, outboxKinds, locks } = options;
+    return sqliteStoreOn({ database: this.#lockable(), statements: this.statements, locks, isFile: false, close: () => undefined }, { system, outboxKinds });
+  }
+
+  /** Reads it as it is, past all stores. */
+  reader(): SessionRows {
+    return new SessionRows(this.statements);
+  }
+
+  close(): void {
+    this.database.close();
+  }
+
+  /** One connection cannot lock itself out: while another process is said to hold the file, a transaction begins as SQLite lets it begin then. */
+  #lockable(): Database {
+    const { database } = this;
+    const begin = database.prepare('BEGIN IMMEDIATE');
+    return new Proxy(database, {
+      get: (target, name) => {
+        if (name === 'prepare') return (sql: string) => (sql === 'BEGIN IMMEDIATE' ? { run: () => (this.isLocked() ? this.#refuse() : begin.run()) } : target.prepare(sql));
+        const member: unknown = Reflect.get(target, name, target);
+        return typeof member === 'function' ? (member as (...given: unknown[]) => unknown).bind(target) : member;
+      },
+    });
+  }
+
+  #refuse(): never {
+    const busy = Object.assign(new Error('database is locked'), { code: 'SQLITE_BUSY' });
+    if (!isBusy(busy)) throw new TypeError('a locked database is busy');
+    throw busy;
+  }
+}

@@ -1,0 +1,232 @@
+import type { System } from '../../core/system.ts';
+import type { Session } from '../../core/session.ts';
+import type { Operation } from '../../core/operation.ts';
+import type { StoreSettings } from '../../store-url.ts';
+import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
+import type { StoreCall } from '../crash-store.ts';
+import { chanceOf, type Chance } from './chance.ts';
+import type { Answered, Check, MakeCheck } from './check.ts';
+import { Client } from './client.ts';
+import type { CommandScope, SimulatedCommand } from './command.ts';
+import { FaultInjector } from './fault-injector.ts';
+import { Observer } from './observer.ts';
+import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
+import { observedAgents, type AgentsOf } from './observed-agents.ts';
+import { Met } from './met.ts';
+import type { SimulatedDatabase } from './simulated-database.ts';
+import { SimulatedProcess } from './simulated-process.ts';
+import { VirtualTime } from './virtual-time.ts';
+
+/** What was seen that no guarantee allows. */
+export interface Violation {
+  /** `G2`, or what else it is about. */
+  readonly guarantee: string;
+  readonly what: string;
+  readonly atMs: number;
+}
+
+export interface WorldOptions {
+  readonly plan: Plan;
+  readonly database: SimulatedDatabase;
+  readonly agents: AgentsOf;
+  readonly commands: readonly SimulatedCommand[];
+  readonly checks: readonly MakeCheck[];
+  /** Told of everything that happens, for whoever looks into one seed. */
+  readonly trace?: ((line: string) => void) | undefined;
+}
+
+const startMs = Date.UTC(2026, 0, 1, 12);
+
+/** Everything of one run: its time, its database, the processes, the clients, what goes wrong, and those who watch. */
+export class World {
+  readonly plan: Plan;
+  readonly time = new VirtualTime(startMs);
+  readonly database: SimulatedDatabase;
+  readonly observer: Observer;
+  readonly client: Client;
+  readonly met = new Met();
+  readonly violations: Violation[] = [];
+  readonly answered: Answered[] = [];
+  readonly completions: { operationId: string; token: string }[] = [];
+  /** Of each place, the process that is there now. */
+  readonly processes: SimulatedProcess[] = [];
+  weather: Weather;
+  readonly #options: WorldOptions;
+  readonly #checks: readonly Check[];
+  readonly #faults: FaultInjector;
+  readonly #hearers = new Map<SimulatedProcess, Set<(hint: ChangeHint) => void>>();
+  readonly #heldLocks = new Map<string, SimulatedProcess>();
+  readonly #hintChance: Chance;
+  #started = 0;
+
+  constructor(options: WorldOptions) {
+    const { plan, database, checks } = options;
+    this.#options = options;
+    this.plan = plan;
+    this.weather = plan.weather;
+    this.database = database;
+    this.#hintChance = chanceOf(plan.seed, 'hints');
+    this.#faults = new FaultInjector(this);
+    this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
+    this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
+    this.client = new Client({
+      time: this.time, weather: () => this.weather, processes: () => this.processes,
+      answered: (answered) => {
+        this.answered.push(answered);
+        this.trace(() => `${answered.request.id} ${answered.request.kind} -> ${answered.status} ${JSON.stringify(answered.body)?.slice(0, 160)}`);
+        if (answered.status === 500) this.violated('no internal errors', `${answered.request.method} ${answered.request.path}: ${JSON.stringify(answered.body)}`);
+        this.tell('answered', answered);
+      },
+    });
+  }
+
+  /** Tells all who watch. */
+  tell<Name extends 'committed' | 'answered' | 'toolBegan' | 'toolEnded' | 'generationBegan' | 'heard'>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
+    for (const check of this.#checks) (check[name] as ((...given: unknown[]) => void) | undefined)?.(...given);
+  }
+
+  violated(guarantee: string, what: string): void {
+    this.violations.push({ guarantee, what, atMs: this.time.nowMs - startMs });
+  }
+
+  trace(line: () => string): void {
+    this.#options.trace?.(`${String(this.time.nowMs - startMs).padStart(7)} ${line()}`);
+  }
+
+  /** Starts a process at a place, in place of the one that is there. */
+  startProcess(place: number): SimulatedProcess {
+    this.#started += 1;
+    const process: SimulatedProcess = new SimulatedProcess(`p${place}.${this.#started}`, {
+      time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
+      open: async (settings) => this.#open(process, settings),
+      around: (call, perform) => this.#faults.around(process, call, perform),
+      hints: (listener) => this.#hear(process, listener),
+    });
+    this.processes[place] = process;
+    this.trace(() => `${process.name} starts`);
+    void this.#keepStarting(process, place);
+    return process;
+  }
+
+  /** A process that cannot start, because the store fails just then, is started again, as supervisors do. */
+  async #keepStarting(process: SimulatedProcess, place: number): Promise<void> {
+    const { leaseMs, pollMs } = this.plan;
+    try {
+      await process.start({
+        agents: observedAgents(this, process, this.#options.agents), worker: { leaseMs, pollMs },
+        authenticate: (request) => {
+          const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
+          return { tenant: 'default', owner, roles };
+        },
+        log: (level, event, fields) => this.trace(() => `${process.name} ${level} ${event} ${JSON.stringify(fields)}`),
+      });
+    } catch (error) {
+      this.trace(() => `${process.name} cannot start: ${String(error)}`);
+      process.kill();
+      await this.time.sleep(500);
+      if (this.processes[place] === process) this.startProcess(place);
+    }
+  }
+
+  /** The process at a place dies, and a supervisor starts another soon. */
+  kill(process: SimulatedProcess, downMs = 200): void {
+    if (!process.lives) return;
+    this.met.crash();
+    this.trace(() => `${process.name} dies`);
+    process.kill();
+    const place = this.processes.indexOf(process);
+    if (place !== -1) this.time.after(downMs, () => void (this.processes[place] === process && this.startProcess(place)));
+  }
+
+  happen(fault: PlannedFault): void {
+    this.#faults.happen(fault);
+  }
+
+  /** Nothing goes wrong from here on; what stands still goes on, what is dead is started. */
+  becomeCalm(): void {
+    this.weather = calm;
+    this.#faults.end();
+    for (const [place, process] of this.processes.entries()) {
+      if (process.state === 'paused') process.resume();
+      if (process.state === 'dead') this.startProcess(place);
+    }
+  }
+
+  /** What a client knows when it sends a command. */
+  scopeOf(id: string, chance: Chance): CommandScope {
+    const session = chance.pick(this.observer.sessions) ?? null;
+    return {
+      chance, id, session, completions: this.completions, answered: this.answered,
+      log: () => (session === null ? [] : this.observer.log(session)),
+      operations: () => (session === null ? [] : this.operationsOf(session)),
+    };
+  }
+
+  operationsOf(ref: SessionRef): readonly Operation[] {
+    const bodies = this.database.database.prepare('SELECT body FROM operation WHERE tenant = ? AND session_id = ? ORDER BY id').pluck().all(ref.tenant, ref.id) as string[];
+    return bodies.map((body) => JSON.parse(body) as Operation);
+  }
+
+  async end(): Promise<void> {
+    for (const check of this.#checks) await check.atRest?.(this);
+  }
+
+  get sessions(): readonly Session[] {
+    return this.observer.sessions;
+  }
+
+  get commands(): readonly SimulatedCommand[] {
+    return this.#options.commands;
+  }
+
+  #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {
+    // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
+    const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
+    const store = this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
+    store.onChange((hint) => {
+      if (hint.ref !== null) this.observer.changed(hint.ref);
+      this.#spread(process, hint);
+    });
+    return this.#faults.losing(process, store);
+  }
+
+  /** As the locks of the operating system: held while their process lives, however long it stands still. */
+  #locksOf(process: SimulatedProcess) {
+    const held = this.#heldLocks;
+    return {
+      hold: (worker: string) => void held.set(worker, process),
+      isFree: (worker: string) => held.get(worker)?.lives !== true,
+      release: (worker: string) => void held.delete(worker),
+      remove: (worker: string) => void held.delete(worker),
+      releaseAll: () => {
+        for (const [worker, holder] of held) if (holder === process) held.delete(worker);
+      },
+    };
+  }
+
+  #hear(process: SimulatedProcess, listener: (hint: ChangeHint) => void): () => void {
+    const hearers = this.#hearers.get(process) ?? new Set();
+    this.#hearers.set(process, hearers);
+    hearers.add(listener);
+    return () => void hearers.delete(listener);
+  }
+
+  /** Other processes hear of a commit soon, or not at all, or twice, or late. */
+  #spread(from: SimulatedProcess, { ref }: ChangeHint): void {
+    const { hintsLost, hintsDoubled, hintsLateMs } = this.weather;
+    const chance = this.#hintChance;
+    for (const [process, hearers] of this.#hearers) {
+      if (process === from || !process.lives || hearers.size === 0) continue;
+      const times = chance.happens(hintsLost) ? 0 : chance.happens(hintsDoubled) ? 2 : 1;
+      if (times !== 1) this.met.weather(times === 0 ? 'hintsLost' : 'hintsDoubled');
+      for (let time = 0; time < times; time += 1) {
+        const delayMs = 5 + chance.below(hintsLateMs + 1);
+        if (delayMs > 20) this.met.weather('hintsLateMs');
+        this.time.after(delayMs, () => hearers.forEach((listener) => listener({ ref, elsewhere: true, leavesWork: true })));
+      }
+    }
+  }
+}
+
+/** Around each call of the store of a process. */
+export type AroundProcess = <Result>(process: SimulatedProcess, call: StoreCall, perform: () => Promise<Result>) => Promise<Result>;
