@@ -18,6 +18,8 @@ export interface AgentSurroundings {
   readonly lives: () => boolean;
   /** Draws that follow from the run's seed and these labels, the same in each process. */
   readonly chanceOf: (...labels: readonly (string | number)[]) => Chance;
+  /** What tools have done outside of all processes, by the keys of their calls; one for each run. */
+  readonly outside: Map<string, JsonValue>;
   /** Told of a token by which somebody outside may complete an operation. */
   readonly completable: (completion: { readonly operationId: string; readonly token: string }) => void;
 }
@@ -29,7 +31,7 @@ export type AgentsOf = (surroundings: AgentSurroundings) => readonly Agent[];
 export function observedAgents(world: World, process: SimulatedProcess, agentsOf: AgentsOf): readonly Agent[] {
   const { seed } = world.plan;
   const agents = agentsOf({
-    system: process.system, process: process.name, lives: () => process.lives, chanceOf: (...labels) => chanceOf(seed, ...labels),
+    system: process.system, process: process.name, lives: () => process.lives, chanceOf: (...labels) => chanceOf(seed, ...labels), outside: world.outside,
     completable: (completion) => {
       if (process.lives) world.completions.push(completion);
     },

@@ -62,7 +62,7 @@ async function send(world: World, { id }: PlannedCommand): Promise<void> {
   const command = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
   const call = command.prepare(world.scopeOf(id, chance));
   if (call === null) return;
-  const key = call.keyed === false ? null : id;
+  const key = call.keyed === false ? null : (call.repeats ?? id);
   world.trace(() => `${id} ${command.kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
   const answered = await world.client.send({ ...call, id, kind: command.kind, key, sentAtMs: world.time.nowMs }, chance);
   world.met.command(command.kind, answered !== null && answered.status < 300);
@@ -101,7 +101,7 @@ async function takeCare(world: World): Promise<void> {
     };
     const waiting = session.turn?.actions.filter(({ resolved }) => resolved === undefined) ?? [];
     for (const { id, type } of waiting) {
-      post(`/v1/sessions/${session.id}/actions/${id}`, type === 'approval' || type === 'recovery' ? { type: 'deny', reason: 'the simulation is over' } : { type: 'error', errorText: 'the simulation is over' });
+      post(`/v1/sessions/${session.id}/actions/${id}`, type === 'client-tool' ? { type: 'error', errorText: 'the simulation is over' } : { type: 'deny', reason: 'the simulation is over' });
     }
     if (waiting.length === 0) for (const { id, external } of world.operationsOf(session).filter(isLive)) if (external) post(`/v1/operations/${id}/cancel`);
   }

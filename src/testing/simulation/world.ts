@@ -1,3 +1,4 @@
+import type { JsonValue } from '../../core/json.ts';
 import type { System } from '../../core/system.ts';
 import type { Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
@@ -47,6 +48,8 @@ export class World {
   readonly met = new Met();
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
+  /** What tools have done to the world outside. */
+  readonly outside = new Map<string, JsonValue>();
   readonly completions: { operationId: string; token: string }[] = [];
   /** Of each place, the process that is there now. */
   readonly processes: SimulatedProcess[] = [];

@@ -1,0 +1,16 @@
+import type { SimulatedCommand } from '../command.ts';
+
+/**
+ * The same commands, sent by somebody whose session it is not: to them it does not exist (G13). Of those about a session only; what is about no session, or comes with a token, is anybody's.
+ */
+export function foreignCommands(commands: readonly SimulatedCommand[]): readonly SimulatedCommand[] {
+  return [{
+    kind: 'foreign', weight: 4,
+    prepare: (scope) => {
+      const { chance, session } = scope;
+      const call = chance.weighted(commands).prepare(scope);
+      if (call === null || session === null || !call.path.startsWith(`/v1/sessions/${session.id}`)) return null;
+      return { ...call, owner: 'eve', roles: [] };
+    },
+  }];
+}
