@@ -1,8 +1,8 @@
 import { statusOf, type Session } from '../../core/session.ts';
 import type { JsonObject } from '../../core/json.ts';
 import { isLive } from '../../core/operation.ts';
-import { chanceOf } from './chance.ts';
-import { httpRequest } from './client.ts';
+import { chanceOf, type Chance } from './chance.ts';
+import { httpRequest, type HttpCall } from './client.ts';
 import type { SimulatedCommand } from './command.ts';
 import { Met } from './met.ts';
 import type { PlannedCommand } from './plan.ts';
@@ -57,15 +57,27 @@ export async function runSeed(options: WorldOptions): Promise<SeedRun> {
   return { seed: plan.seed, violations, met, restMs };
 }
 
+/** So often something else is drawn where there is nothing that a command could be about. */
+const drawsMax = 4;
+
 async function send(world: World, { id }: PlannedCommand): Promise<void> {
   const chance = chanceOf(world.plan.seed, id);
-  const command = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
-  const call = command.prepare(world.scopeOf(id, chance));
-  if (call === null) return;
+  const drawn = draw(world, id, chance);
+  if (drawn === null) return;
+  const { kind, call } = drawn;
   const key = call.keyed === false ? null : (call.repeats ?? id);
-  world.trace(() => `${id} ${command.kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
-  const answered = await world.client.send({ ...call, id, kind: command.kind, key, sentAtMs: world.time.nowMs }, chance);
-  world.met.command(command.kind, answered !== null && answered.status < 300);
+  world.trace(() => `${id} ${kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
+  const answered = await world.client.send({ ...call, id, kind, key, sentAtMs: world.time.nowMs }, chance);
+  world.met.command(kind, answered !== null && answered.status < 300);
+}
+
+function draw(world: World, id: string, chance: Chance): { readonly kind: string; readonly call: HttpCall } | null {
+  for (let draws = 0; draws < drawsMax; draws += 1) {
+    const { kind, prepare } = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+    const call = prepare(world.scopeOf(id, chance));
+    if (call !== null) return { kind, call };
+  }
+  return null;
 }
 
 function creating(commands: readonly SimulatedCommand[]): SimulatedCommand {

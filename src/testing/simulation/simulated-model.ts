@@ -44,18 +44,24 @@ function spoken(type: 'text' | 'reasoning', pieces: readonly string[], chance: C
 }
 
 function pause(chance: Chance): readonly ScriptedItem[] {
-  return chance.happens(0.4) ? [{ delayMs: chance.below(chance.happens(0.05) ? 2_500 : 200) }] : [];
+  return chance.happens(0.5) ? [{ delayMs: chance.below(chance.happens(0.1) ? 4_000 : 400) }] : [];
 }
 
 function callOf(tools: readonly LanguageModelV4FunctionTool[], chance: Chance): ScriptedItem {
-  const call = chance.happens(0.03) ? 'no_such_tool' : (chance.pick(tools)?.name ?? 'no_such_tool');
+  const call = chance.happens(0.03) ? 'no_such_tool' : (nameOf(tools, chance) ?? 'no_such_tool');
   const id = chance.happens(0.4) ? `call_${chance.below(2)}` : `call_${chance.below(1_000_000)}`;
   if (chance.happens(0.05)) return { call, id, inputText: chance.pick(['{"n": "many"}', '{"n": 1', 'null']) ?? '' };
-  const ms = chance.weighted([{ weight: 3, most: 1 }, { weight: 6, most: 400 }, { weight: 1, most: 4_000 }]).most;
-  return { call, id, input: { n: chance.below(6), ms: chance.below(ms), ...(chance.happens(0.08) ? { fails: true } : {}), ...(chance.happens(0.05) ? { pages: chance.between(1, 5) } : {}) } };
+  const ms = chance.weighted([{ weight: 3, most: 1 }, { weight: 5, most: 800 }, { weight: 2, most: 5_000 }]).most;
+  return { call, id, input: { n: chance.below(6), ms: chance.below(ms), ...(chance.happens(0.08) ? { fails: true } : {}), ...(chance.happens(0.15) ? { pages: chance.between(1, 3) } : {}) } };
 }
 
-/** About a token for four characters of what was said, as a provider counts. */
+/** Of the version before, most are what only that had. */
+function nameOf(tools: readonly LanguageModelV4FunctionTool[], chance: Chance): string | undefined {
+  const old = tools.filter(({ name }) => name.startsWith('legacy'));
+  return chance.pick(chance.happens(0.5) && old.length > 0 ? old : tools)?.name;
+}
+
+/** So many tokens for each message, as if a provider had counted them. */
 function usageOf(prompt: LanguageModelV4Prompt, outputTokens: number): LanguageModelV4Usage {
   const total = 10 * prompt.length;
   const reasoning = Math.min(3, outputTokens);

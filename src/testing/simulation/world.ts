@@ -156,9 +156,10 @@ export class World {
   }
 
   /** What a client knows when it sends a command. */
-  scopeOf(id: string, chance: Chance): CommandScope {
-    const session = chance.pick(this.observer.sessions) ?? null;
+  scopeOf(id: string, chance: Chance, fits: (session: Session) => boolean = () => true): CommandScope {
+    const session = chance.pick(this.observer.sessions.filter(fits)) ?? null;
     return {
+      among: (fitting) => this.scopeOf(id, chance, fitting),
       chance, id, session, completions: this.completions, answered: this.answered,
       log: () => (session === null ? [] : this.observer.log(session)),
       operations: () => (session === null ? [] : this.operationsOf(session)),

@@ -10,9 +10,18 @@ export interface SessionScope extends CommandScope {
   readonly session: Session;
 }
 
-/** A command about a session. */
-export function aboutSession(kind: string, weight: number, prepare: (scope: SessionScope) => HttpCall | null): SimulatedCommand {
-  return { kind, weight, prepare: (scope) => (scope.session === null ? null : prepare({ ...scope, session: scope.session })) };
+/** In so many draws a command is about whatever session, whether it fits or not. */
+const unfittingShare = 0.1;
+
+/** A command about a session: about one that it fits, in most draws. */
+export function aboutSession(kind: string, weight: number, prepare: (scope: SessionScope) => HttpCall | null, fits?: (session: Session) => boolean): SimulatedCommand {
+  return {
+    kind, weight,
+    prepare: (given) => {
+      const scope = fits === undefined || given.chance.happens(unfittingShare) ? given : given.among(fits);
+      return scope.session === null ? null : prepare({ ...scope, session: scope.session });
+    },
+  };
 }
 
 export type CallExtras = Pick<HttpCall, 'headers' | 'keyed' | 'roles'>;

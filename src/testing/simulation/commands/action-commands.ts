@@ -1,18 +1,18 @@
 import { answersOf, type OpenAction } from '../../../core/action.ts';
 import type { JsonObject } from '../../../core/json.ts';
-import { openActions } from '../../../core/session.ts';
+import { openActions, type Session } from '../../../core/session.ts';
 import type { Chance } from '../chance.ts';
 import type { SimulatedCommand } from '../command.ts';
 import { aboutSession, entriesOf, guardedCall, some, type CallExtras } from './about-session.ts';
 
 /** Answers to what turns wait for: fitting, of another type, again, against one that was given, to nothing, and by somebody who may not. */
 export const actionCommands: readonly SimulatedCommand[] = [
-  aboutSession('resolve', 24, (scope) => {
+  aboutSession('resolve', 16, (scope) => {
     const { chance, session } = scope;
     const action = chance.pick(openActions(session.turn));
     return action === undefined ? null : guardedCall(scope, 'POST', `/actions/${action.id}`, answerTo(action, chance), answerer(chance, [action]));
-  }),
-  aboutSession('resolve-many', 8, (scope) => {
+  }, waits),
+  aboutSession('resolve-many', 6, (scope) => {
     const { chance, session } = scope;
     const actions = openActions(session.turn).filter(() => chance.happens(0.85));
     if (actions.length === 0) return null;
@@ -21,7 +21,7 @@ export const actionCommands: readonly SimulatedCommand[] = [
     const twice = first !== undefined && chance.happens(0.05) ? [first] : [];
     const unknown = chance.happens(0.05) ? [{ actionId: 'act_9999_0', type: 'approve' }] : [];
     return guardedCall(scope, 'POST', '/actions', { decisions: [...decisions, ...twice, ...unknown] }, answerer(chance, actions));
-  }),
+  }, waits),
   aboutSession('resolve-again', 4, (scope) => {
     const { chance, log, answered } = scope;
     const earlier = chance.pick(answered.filter(({ request, status }) => request.kind === 'resolve' && status === 200));
@@ -34,6 +34,10 @@ export const actionCommands: readonly SimulatedCommand[] = [
   }),
   aboutSession('resolve-unknown', 1, (scope) => guardedCall(scope, 'POST', `/actions/${scope.chance.pick(['act_9999_0', 'act_1_0', 'nothing']) ?? 'nothing'}`, anyAnswer(scope.chance))),
 ];
+
+function waits({ turn }: Session): boolean {
+  return openActions(turn).length > 0;
+}
 
 /** Whoever the tool asks for, in most draws. */
 function answerer(chance: Chance, actions: readonly OpenAction[]): CallExtras {

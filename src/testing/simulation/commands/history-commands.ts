@@ -6,7 +6,7 @@ import { messageFields } from './message-fields.ts';
 /** Moves through a session's history. */
 export const historyCommands: readonly SimulatedCommand[] = [
   aboutSession('rewind', 6, (scope) => guardedCall(scope, 'POST', '/rewind', { turnId: scope.chance.happens(0.15) ? null : anyTurn(scope), ...move(scope) })),
-  aboutSession('redo', 3, (scope) => (scope.session.rewound === null && scope.chance.happens(0.7) ? null : guardedCall(scope, 'POST', '/redo'))),
+  aboutSession('redo', 4, (scope) => guardedCall(scope, 'POST', '/redo'), ({ rewound }) => rewound !== null),
   aboutSession('edit', 4, (scope) => {
     const { id, chance } = scope;
     return guardedCall(scope, 'POST', '/edit', { turnId: anyTurn(scope), ...messageFields(chance, id), ...move(scope), ...some(chance, { messageId: [0.5, () => `m_${id}`] }) });

@@ -1,3 +1,4 @@
+import type { Session } from '../../../core/session.ts';
 import type { SimulatedCommand } from '../command.ts';
 import { aboutSession, entriesOf, guardedCall, mostly, ownersCall } from './about-session.ts';
 import { messageFields } from './message-fields.ts';
@@ -22,17 +23,20 @@ export const messageCommands: readonly SimulatedCommand[] = [
     const messageId = chance.pick(entriesOf(log(), 'user-message'))?.messageId;
     return messageId === undefined ? null : ownersCall(scope, 'POST', '/messages', { text: `another message, of ${id}`, messageId }, { keyed: chance.happens(0.5) });
   }),
-  aboutSession('queue-edit', 2, (scope) => onQueued(scope, 'PATCH', '', { ...messageFields(scope.chance, scope.id) })),
-  aboutSession('queue-delete', 2, (scope) => onQueued(scope, 'DELETE', '')),
-  aboutSession('queue-promote', 2, (scope) => onQueued(scope, 'POST', '/promote')),
+  aboutSession('queue-edit', 3, (scope) => onQueued(scope, 'PATCH', '', messageFields(scope.chance, scope.id)), hasQueue),
+  aboutSession('queue-delete', 3, (scope) => onQueued(scope, 'DELETE', ''), hasQueue),
+  aboutSession('queue-promote', 3, (scope) => onQueued(scope, 'POST', '/promote'), hasQueue),
   aboutSession('queue-hold', 1, (scope) => guardedCall(scope, 'POST', '/queue/hold')),
   aboutSession('queue-release', 2, (scope) => guardedCall(scope, 'POST', '/queue/release')),
 ];
+
+function hasQueue({ queue }: Session): boolean {
+  return queue.length > 0;
+}
 
 /** Of a message that waits; of one that does not any more, now and then. */
 function onQueued(scope: Parameters<typeof guardedCall>[0], method: 'PATCH' | 'DELETE' | 'POST', action: string, body?: Parameters<typeof guardedCall>[3]) {
   const { chance, session, log } = scope;
   const gone = chance.pick(entriesOf(log().slice(-120), 'message-queued'))?.messageId ?? 'no-message';
-  if (session.queue.length === 0 && chance.happens(0.7)) return null;
   return guardedCall(scope, method, `/queue/${mostly(chance, session.queue.map(({ messageId }) => messageId), gone)}${action}`, body);
 }

@@ -10,14 +10,14 @@ const agents = ['everything', 'everything', 'everything', 'everything', 'guide',
 /** Sessions: made, named, stopped, given away, ended, deleted. */
 export const sessionCommands: readonly SimulatedCommand[] = [
   {
-    kind: 'create', weight: 3,
+    kind: 'create', weight: 2,
     prepare: ({ id, chance }) => ({
       method: 'POST', path: '/v1/sessions', owner: chance.pick(owners) ?? 'ada',
       body: {
         agent: chance.happens(0.02) ? 'nobody' : (chance.pick(agents) ?? 'everything'),
         ...some(chance, {
           // Few of them, so that several requests mean the same one, some with another agent.
-          externalId: [0.4, () => `ext-${chance.below(3)}`], title: [0.1, () => `title of ${id}`], metadata: [0.1, () => ({ made: id })], threadId: [0.05, () => `thread-${id}`],
+          externalId: [0.25, () => `ext-${chance.below(3)}`], title: [0.1, () => `title of ${id}`], metadata: [0.1, () => ({ made: id })], threadId: [0.05, () => `thread-${id}`],
           subject: [0.3, () => ({ type: 'case', id: `case-${chance.below(2)}` })], binding: [0.1, () => ({ id: 'site', botId: 'bot' })],
           message: [0.5, () => ({ ...messageFields(chance, id), messageId: `m_${id}` })],
         }),
@@ -25,18 +25,17 @@ export const sessionCommands: readonly SimulatedCommand[] = [
     }),
   },
   aboutSession('patch', 3, (scope) => guardedCall(scope, 'PATCH', '', settings(scope))),
-  aboutSession('unarchive', 2, (scope) => (scope.session.archived ? guardedCall(scope, 'PATCH', '', { archived: false }) : null)),
+  aboutSession('unarchive', 2, (scope) => guardedCall(scope, 'PATCH', '', { archived: false }), ({ archived }) => archived),
   aboutSession('stop', 6, (scope) => {
     const { chance, session, log } = scope;
     const turnId = (): string | undefined => (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(log()), 'no-turn'));
     return guardedCall(scope, 'POST', '/stop', some(chance, { turnId: [0.3, turnId], holdQueue: [0.15, () => true], keepOperations: [0.3, () => chance.happens(0.7)] }));
   }),
   aboutSession('node', 4, (scope) => {
-    const { chance, session } = scope;
-    if (session.agent !== 'guide' && chance.happens(0.85)) return null;
+    const { chance } = scope;
     const body = { node: mostly(chance, ['start', 'middle', 'middle', 'side', 'side', 'done'], 'nowhere'), ...some(chance, { reason: [0.3, () => `asked by ${scope.id}`] }) };
     return chance.happens(0.15) ? guardedCall(scope, 'POST', '/node', { ...body, force: true }, { roles: ['system'] }) : guardedCall(scope, 'POST', '/node', body);
-  }),
+  }, ({ agent, ended }) => agent === 'guide' && !ended),
   aboutSession('compact', 3, (scope) => guardedCall(scope, 'POST', '/compact', some(scope.chance, { instructions: [0.4, () => 'keep the names'] }))),
   aboutSession('redact', 3, (scope) => {
     const { chance, log } = scope;
