@@ -61,7 +61,7 @@ export class FaultInjector {
         return;
       case 'clock-jump':
         met.fault(fault.kind);
-        if (process !== undefined) process.clockErrorMs = (this.#chance.next() * 2 - 1) * clockErrorMsMax;
+        if (process !== undefined) process.clockErrorMs = Math.round((this.#chance.next() * 2 - 1) * clockErrorMsMax);
         return;
       case 'disk-full':
         met.fault(fault.kind);

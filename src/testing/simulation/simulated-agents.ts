@@ -31,7 +31,7 @@ function everything(surroundings: AgentSurroundings): Agent {
     tools: allTools(surroundings), contextProviders: { news: news(surroundings) },
     compaction: { model: small },
     titles: { model: small }, summaries: ({ said, answer }) => (said === '' ? null : `${said.slice(0, 20)}: ${answer.slice(0, 20)}`),
-    limits: { maxSteps: 4, parallelCalls: 2, contextWindowTokens: 2_000 },
+    limits: { maxSteps: 4, parallelCalls: 2, contextWindowTokens: 4_000 },
   });
 }
 

@@ -52,9 +52,9 @@ export function some(chance: Chance, fields: Readonly<Record<string, readonly [s
   }));
 }
 
-/** One of them; one that there is not, in a few draws and where there is none. */
-export function mostly(chance: Chance, ids: readonly string[], missing: string): string {
-  return chance.happens(0.04) ? missing : (chance.pick(ids) ?? missing);
+/** One of them; one that there is not, in a few draws. null: there is none. */
+export function mostly(chance: Chance, ids: readonly string[], missing: string): string | null {
+  return chance.happens(0.04) ? missing : (chance.pick(ids) ?? null);
 }
 
 export function entriesOf<Kind extends EntryKind>(log: readonly Entry[], kind: Kind): readonly EntryOf<Kind>[] {

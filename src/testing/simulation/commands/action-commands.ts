@@ -7,12 +7,12 @@ import { aboutSession, entriesOf, guardedCall, some, type CallExtras } from './a
 
 /** Answers to what turns wait for: fitting, of another type, again, against one that was given, to nothing, and by somebody who may not. */
 export const actionCommands: readonly SimulatedCommand[] = [
-  aboutSession('resolve', 16, (scope) => {
+  aboutSession('resolve', 30, (scope) => {
     const { chance, session } = scope;
     const action = chance.pick(openActions(session.turn));
     return action === undefined ? null : guardedCall(scope, 'POST', `/actions/${action.id}`, answerTo(action, chance), answerer(chance, [action]));
   }, waits),
-  aboutSession('resolve-many', 6, (scope) => {
+  aboutSession('resolve-many', 10, (scope) => {
     const { chance, session } = scope;
     const actions = openActions(session.turn).filter(() => chance.happens(0.85));
     if (actions.length === 0) return null;

@@ -5,18 +5,24 @@ import { messageFields } from './message-fields.ts';
 
 /** Moves through a session's history. */
 export const historyCommands: readonly SimulatedCommand[] = [
-  aboutSession('rewind', 6, (scope) => guardedCall(scope, 'POST', '/rewind', { turnId: scope.chance.happens(0.15) ? null : anyTurn(scope), ...move(scope) })),
+  aboutSession('rewind', 6, (scope) => {
+    const isWhole = scope.chance.happens(0.15);
+    const turnId = anyTurn(scope);
+    return turnId === null && !isWhole ? null : guardedCall(scope, 'POST', '/rewind', { turnId: isWhole ? null : turnId, ...move(scope) });
+  }),
   aboutSession('redo', 4, (scope) => guardedCall(scope, 'POST', '/redo'), ({ rewound }) => rewound !== null),
   aboutSession('edit', 4, (scope) => {
     const { id, chance } = scope;
-    return guardedCall(scope, 'POST', '/edit', { turnId: anyTurn(scope), ...messageFields(chance, id), ...move(scope), ...some(chance, { messageId: [0.5, () => `m_${id}`] }) });
+    const turnId = anyTurn(scope);
+    return turnId === null ? null : guardedCall(scope, 'POST', '/edit', { turnId, ...messageFields(chance, id), ...move(scope), ...some(chance, { messageId: [0.5, () => `m_${id}`] }) });
   }),
-  aboutSession('retry', 4, (scope) => guardedCall(scope, 'POST', '/retry', { ...some(scope.chance, { turnId: [0.5, () => anyTurn(scope)], model: [0.1, () => 'fast'] }), ...move(scope) })),
+  aboutSession('retry', 4, (scope) => guardedCall(scope, 'POST', '/retry', { ...some(scope.chance, { turnId: [0.5, () => anyTurn(scope) ?? undefined], model: [0.1, () => 'fast'] }), ...move(scope) })),
   aboutSession('restore', 4, (scope) => {
     const { chance, log } = scope;
     const branchIds = entriesOf(log(), 'branch-discarded').map(({ branchId }) => branchId);
-    return branchIds.length === 0 && chance.happens(0.9) ? null : guardedCall(scope, 'POST', `/branches/${mostly(chance, branchIds, 'no-branch')}/restore`, move(scope));
-  }),
+    const branchId = mostly(chance, branchIds, 'no-branch');
+    return branchId === null ? null : guardedCall(scope, 'POST', `/branches/${branchId}/restore`, move(scope));
+  }, ({ branches }) => branches > 0),
   aboutSession('fork', 2, (scope) => {
     const { id, chance } = scope;
     const turnId = (): string | null => (chance.happens(0.15) ? null : anyTurn(scope));
@@ -24,7 +30,7 @@ export const historyCommands: readonly SimulatedCommand[] = [
   }),
 ];
 
-function anyTurn({ chance, log }: SessionScope): string {
+function anyTurn({ chance, log }: SessionScope): string | null {
   return mostly(chance, turnIds(log()), 'no-turn');
 }
 

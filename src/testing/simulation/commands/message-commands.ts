@@ -38,5 +38,6 @@ function hasQueue({ queue }: Session): boolean {
 function onQueued(scope: Parameters<typeof guardedCall>[0], method: 'PATCH' | 'DELETE' | 'POST', action: string, body?: Parameters<typeof guardedCall>[3]) {
   const { chance, session, log } = scope;
   const gone = chance.pick(entriesOf(log().slice(-120), 'message-queued'))?.messageId ?? 'no-message';
-  return guardedCall(scope, method, `/queue/${mostly(chance, session.queue.map(({ messageId }) => messageId), gone)}${action}`, body);
+  const messageId = mostly(chance, session.queue.map((waiting) => waiting.messageId), gone);
+  return messageId === null ? null : guardedCall(scope, method, `/queue/${messageId}${action}`, body);
 }

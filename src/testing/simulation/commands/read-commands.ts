@@ -10,12 +10,15 @@ export const readCommands: readonly SimulatedCommand[] = [
   aboutSession('wait-for-turn', 3, (scope) => {
     const { chance, session, log } = scope;
     const turnId = session.turn !== null && chance.happens(0.7) ? session.turn.id : mostly(chance, turnIds(log()), 'no-turn');
-    return read(scope, `/turns/${turnId}?waitMs=${chance.pick([0, 200, 3_000]) ?? 0}`);
+    return turnId === null ? null : read(scope, `/turns/${turnId}?waitMs=${chance.pick([0, 200, 3_000]) ?? 0}`);
   }),
   ...reads('read-queue', 1, ['/queue']),
   ...reads('read-actions', 1, ['/actions']),
   ...reads('read-operations', 1, ['/operations', '/operations?limit=1', '/operations?status=running', '/operations?status=unknown']),
-  aboutSession('read-operation', 1, ({ chance, session, operations }) => ({ method: 'GET', path: `/v1/operations/${mostly(chance, operations().map(({ id }) => id), 'op_none')}`, owner: session.owner, keyed: false })),
+  aboutSession('read-operation', 1, ({ chance, session, operations }) => {
+    const operationId = mostly(chance, operations().map(({ id }) => id), 'op_none');
+    return operationId === null ? null : { method: 'GET', path: `/v1/operations/${operationId}`, owner: session.owner, keyed: false };
+  }),
   ...reads('read-branches', 1, ['/branches', '/branches?limit=1']),
   ...reads('read-effects', 1, ['/effects', '/effects?limit=2']),
   ...reads('read-usage', 1, ['/usage', '/usage?limit=2']),
@@ -23,8 +26,9 @@ export const readCommands: readonly SimulatedCommand[] = [
   ...reads('read-state', 1, ['/state', '/state/conversation', '/state/actor?prefix=key-&limit=2', '/state/conversation/key-1']),
   aboutSession('read-result', 1, (scope) => {
     const { chance, log } = scope;
-    const calls = entriesOf(log().slice(-80), 'tool-results').flatMap(({ stepSeq, results }) => results.map(({ index }) => `${stepSeq}-${index}`));
-    return read(scope, `/calls/${mostly(chance, calls, '9999-0')}/result`);
+    const calls = entriesOf(log().slice(-80), 'tool-results').flatMap(({ stepSeq, results }) => results.filter(({ outcome }) => outcome === 'done' || chance.happens(0.1)).map(({ index }) => `${stepSeq}-${index}`));
+    const callId = mostly(chance, calls, '9999-0');
+    return callId === null ? null : read(scope, `/calls/${callId}/result`);
   }),
   aboutSession('list-sessions', 2, ({ chance, session }) => ({
     method: 'GET', owner: session.owner, keyed: false,

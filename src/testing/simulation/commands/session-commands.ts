@@ -28,12 +28,12 @@ export const sessionCommands: readonly SimulatedCommand[] = [
   aboutSession('unarchive', 2, (scope) => guardedCall(scope, 'PATCH', '', { archived: false }), ({ archived }) => archived),
   aboutSession('stop', 6, (scope) => {
     const { chance, session, log } = scope;
-    const turnId = (): string | undefined => (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(log()), 'no-turn'));
+    const turnId = (): string | undefined => (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(log()), 'no-turn')) ?? undefined;
     return guardedCall(scope, 'POST', '/stop', some(chance, { turnId: [0.3, turnId], holdQueue: [0.15, () => true], keepOperations: [0.3, () => chance.happens(0.7)] }));
   }),
   aboutSession('node', 4, (scope) => {
     const { chance } = scope;
-    const body = { node: mostly(chance, ['start', 'middle', 'middle', 'side', 'side', 'done'], 'nowhere'), ...some(chance, { reason: [0.3, () => `asked by ${scope.id}`] }) };
+    const body = { node: chance.pick(['start', 'start', 'middle', 'middle', 'middle', 'side', 'side', 'side', 'done', 'nowhere']) ?? 'start', ...some(chance, { reason: [0.3, () => `asked by ${scope.id}`] }) };
     return chance.happens(0.15) ? guardedCall(scope, 'POST', '/node', { ...body, force: true }, { roles: ['system'] }) : guardedCall(scope, 'POST', '/node', body);
   }, ({ agent, ended }) => agent === 'guide' && !ended),
   aboutSession('compact', 3, (scope) => guardedCall(scope, 'POST', '/compact', some(scope.chance, { instructions: [0.4, () => 'keep the names'] }))),
