@@ -45,8 +45,7 @@ export function observedAgents(world: World, process: SimulatedProcess, agentsOf
 }
 
 function observedTool(world: World, process: SimulatedProcess, toolName: string, tool: AgentTool): AgentTool {
-  const { execute } = tool;
-  if (execute === undefined) return tool;
+  if (tool.execute === undefined) return tool;
   return {
     ...tool,
     execute: async (input: never, options: never) => {
@@ -56,7 +55,7 @@ function observedTool(world: World, process: SimulatedProcess, toolName: string,
       world.trace(() => `${process.name} runs ${toolName} ${callKey}`);
       world.tell('toolBegan', run);
       try {
-        const output = await (execute.call(tool, input, options) as unknown);
+        const output = await (tool.execute?.(input, options) as unknown);
         if (process.lives) world.tell('toolEnded', run, { output });
         return output;
       } catch (error) {

@@ -1,6 +1,6 @@
 import type { JsonValue } from '../../core/json.ts';
 import type { System } from '../../core/system.ts';
-import type { Session } from '../../core/session.ts';
+import { statusOf, type Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSettings } from '../../store-url.ts';
 import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
@@ -167,8 +167,19 @@ export class World {
   }
 
   operationsOf(ref: SessionRef): readonly Operation[] {
-    const bodies = this.database.database.prepare('SELECT body FROM operation WHERE tenant = ? AND session_id = ? ORDER BY id').pluck().all(ref.tenant, ref.id) as string[];
-    return bodies.map((body) => JSON.parse(body) as Operation);
+    return this.database.operationsOf(ref);
+  }
+
+  /** Nothing is under way, nothing is due, and nobody is waited for. */
+  isAtRest(): boolean {
+    return this.client.open === 0 && this.restless().length === 0;
+  }
+
+  restless(): readonly Session[] {
+    return this.sessions.filter((session) => {
+      const status = statusOf(session);
+      return !(status === 'idle' || status === 'failed' || status === 'ended') || session.claim !== null || session.operations.length > 0;
+    });
   }
 
   async end(): Promise<void> {
