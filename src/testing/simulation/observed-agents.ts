@@ -43,7 +43,7 @@ export function observedAgents(world: World, process: SimulatedProcess, agentsOf
 }
 
 function observedTool(world: World, process: SimulatedProcess, toolName: string, tool: AgentTool): AgentTool {
-  const { execute, recovery } = tool;
+  const { execute } = tool;
   if (execute === undefined) return tool;
   const runOf = (input: never, options: never): ToolRun => {
     const { callKey, session } = options as ToolOptions;
@@ -51,7 +51,7 @@ function observedTool(world: World, process: SimulatedProcess, toolName: string,
   };
   return {
     ...tool,
-    ...(typeof recovery === 'function' ? { recovery: observedProbe(world, process, recovery, runOf) } : {}),
+    ...(typeof tool.recovery === 'function' ? { recovery: observedProbe(world, process, tool.recovery, runOf) } : {}),
     execute: async (input: never, options: never) => {
       await process.awake();
       const run = runOf(input, options);

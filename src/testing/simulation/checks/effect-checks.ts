@@ -1,6 +1,7 @@
+import type { ResolveReply } from '../../../core/accept/resolve.ts';
 import type { JsonObject, JsonValue } from '../../../core/json.ts';
 import type { Answered, Check, MakeCheck } from '../check.ts';
-import type { World } from '../world.ts';
+import type { Observer } from '../observer.ts';
 
 /** What an acknowledgement promises of a session's log: an entry that says so. */
 type Promised = readonly string[];
@@ -38,7 +39,7 @@ export const acknowledgedIsKept: MakeCheck = (violated, world): Check => {
       if (answered.status >= 300 || answered.request.method === 'GET') return;
       const made = createdIn(answered);
       if (made !== null && !marks.has(made) && !deleted.has(made)) violated('G1', `${answered.request.id}: session ${made} was acknowledged, and there is none`);
-      const target = targetOf(answered, world);
+      const target = targetOf(answered, world.observer);
       if (target === null || deleted.has(target.id)) return;
       const { id, rest } = target;
       const known = marks.get(id);
@@ -64,7 +65,7 @@ function asObject(value: JsonValue | undefined): JsonObject {
 /** The id of a session that a reply says is there. */
 function createdIn({ request: { method, path }, body }: Answered): string | null {
   if (method !== 'POST') return null;
-  if (/\/fork$/.test(path)) return text(asObject(body)['sessionId']);
+  if (path.endsWith('/fork')) return text(asObject(body)['sessionId']);
   return path === '/v1/sessions' ? text(asObject(asObject(body)['session'])['id']) : null;
 }
 
@@ -73,7 +74,7 @@ function text(value: JsonValue | undefined): string | null {
 }
 
 /** The session that a command is about, by its id, and what comes after that in its path. */
-export function targetOf({ request: { path, owner = 'ada' } }: Pick<Answered, 'request'>, { observer }: Pick<World, 'observer'>): { readonly id: string; readonly rest: string } | null {
+export function targetOf({ request: { path, owner = 'ada' } }: Pick<Answered, 'request'>, observer: Observer): { readonly id: string; readonly rest: string } | null {
   const match = /^\/v1\/sessions\/([^/?]+)([^?]*)/.exec(path);
   if (match === null) return null;
   const [, named = '', rest = ''] = match;
@@ -102,7 +103,7 @@ function promisedBy({ request: { method, body: sent }, body }: Answered, rest: s
       return [];
     default:
   }
-  if (rest === '/actions' || rest.startsWith('/actions/')) return (Array.isArray(reply['actions']) ? (reply['actions'] as readonly JsonObject[]) : []).map(({ actionId, resolution }) => `action ${String(actionId)} ${String(resolution)}`);
+  if (rest === '/actions' || rest.startsWith('/actions/')) return ((reply['actions'] ?? []) as unknown as ResolveReply['actions']).map(({ actionId, resolution }) => `action ${actionId} ${resolution}`);
   const restored = /^\/branches\/([^/]+)\/restore$/.exec(rest)?.[1];
   return restored === undefined ? [] : [`restored ${restored}`];
 }

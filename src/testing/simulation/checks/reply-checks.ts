@@ -1,16 +1,14 @@
 import type { JsonObject, JsonValue } from '../../../core/json.ts';
 import type { Answered, Check, MakeCheck } from '../check.ts';
 
-const redirects = { from: 300, to: 399 };
-
 /** Section 12: every refusal is a problem of RFC 9457 with a code and the page that documents it; none is a fault of ours. */
 export const refusalsAreProblems: MakeCheck = (violated) => ({
   answered({ request, status, headers, body }) {
-    if (status < redirects.to) return;
+    if (status < 400) return;
     const what = (): string => `${request.id} ${request.method} ${request.path} -> ${status} ${JSON.stringify(body)}`;
     if (status >= 500 && status !== 503) violated('G15', `an error of ours: ${what()}`);
     const isProblem = headers.get('content-type') === 'application/problem+json' && isObject(body) && typeof body['code'] === 'string' && /^[a-z][a-z_]+$/.test(body['code'])
-      && body['status'] === status && typeof body['title'] === 'string' && typeof body['detail'] === 'string' && String(body['type']).endsWith(`/docs/errors/${body['code']}`);
+      && body['status'] === status && typeof body['title'] === 'string' && typeof body['detail'] === 'string' && typeof body['type'] === 'string' && body['type'].endsWith(`/docs/errors/${body['code']}`);
     if (!isProblem) violated('G15', `no problem of RFC 9457: ${what()}`);
   },
 });
