@@ -39,7 +39,8 @@ export const acknowledgedIsKept: MakeCheck = (violated, world): Check => {
       if (answered.status >= 300 || answered.request.method === 'GET') return;
       const made = createdIn(answered);
       if (made !== null && !marks.has(made) && !deleted.has(made)) violated('G1', `${answered.request.id}: session ${made} was acknowledged, and there is none`);
-      const target = targetOf(answered, world.observer);
+      // Of a fork, the reply is about the session that it made.
+      const target = made === null ? targetOf(answered, world.observer) : null;
       if (target === null || deleted.has(target.id)) return;
       const { id, rest } = target;
       const known = marks.get(id);

@@ -23,7 +23,5 @@ export const promptsAreAnswered: MakeCheck = (violated) => ({
   generationBegan(process, prompt) {
     const fault = promptFault(prompt);
     if (fault !== null) violated('G8', `${process} sends a prompt with ${fault}`);
-    const { length } = prompt;
-    if (prompt[length - 1]?.role === 'assistant') violated('G8', `${process} asks for a generation after the model's own words, which nothing follows`);
   },
 });
