@@ -1,10 +1,10 @@
 import type { Agent } from '../../agent/agent.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { realSystem } from '../../system.ts';
-import { allChecks } from './checks.ts';
+import { allChecks } from './checks/all-checks.ts';
 import type { MakeCheck } from './check.ts';
 import type { SimulatedCommand } from './command.ts';
-import { allCommands } from './commands.ts';
+import { allCommands } from './commands/all-commands.ts';
 import { Met } from './met.ts';
 import type { AgentsOf } from './observed-agents.ts';
 import { drawPlan, partsOf, type Kept } from './plan.ts';
