@@ -113,7 +113,7 @@ describe('a key', () => {
     const id = await served.newSession();
     await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'one', messageId: 'm' });
     const { id: fork } = (await served.request('POST', `/v1/sessions/${id}/fork`, {})).json.session;
-    expect(await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'one', messageId: 'm' })).toMatchObject({ status: 409, json: { code: 'message_id_taken' } });
+    expect(await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'one', messageId: 'm' })).toMatchObject({ status: 422, json: { code: 'idempotency_mismatch' } });
     const { messageId } = (await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'two' })).json;
     expect(await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'three', messageId })).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
   });
