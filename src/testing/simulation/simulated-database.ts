@@ -29,6 +29,7 @@ export class SimulatedDatabase {
 
   static async open(): Promise<SimulatedDatabase> {
     const database = await openDatabase(':memory:');
+    database.pragma('auto_vacuum = INCREMENTAL');
     migrateDatabase(database);
     return new SimulatedDatabase(database);
   }
@@ -38,6 +39,8 @@ export class SimulatedDatabase {
     this.hasRoom(true);
     this.isLocked = () => false;
     this.database.exec(this.#tables.map((table) => `DELETE FROM ${table};`).join(' '));
+    // Pages that it had before would be room on a full disk.
+    this.database.exec('PRAGMA incremental_vacuum');
   }
 
   /** Where there is no room left, whatever needs a page more fails as on a full disk. */
