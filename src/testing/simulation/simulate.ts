@@ -4,7 +4,7 @@ import { realSystem } from '../../system.ts';
 import { allChecks } from './checks.ts';
 import type { MakeCheck } from './check.ts';
 import type { SimulatedCommand } from './command.ts';
-import { allCommands } from './commands.ts';
+import { allCommands } from './commands/all-commands.ts';
 import { Met } from './met.ts';
 import type { AgentsOf } from './observed-agents.ts';
 import { drawPlan, partsOf, type Kept } from './plan.ts';
