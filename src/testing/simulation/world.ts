@@ -10,6 +10,7 @@ import { chanceOf, type Chance } from './chance.ts';
 import type { Answered, Check, MakeCheck } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
+import { swarmOf } from './command-swarm.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { Observer } from './observer.ts';
 import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
@@ -47,6 +48,7 @@ export class World {
   readonly observer: Observer;
   readonly client: Client;
   readonly met = new Met();
+  readonly commands: readonly SimulatedCommand[];
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
   /** What tools have done to the world outside. */
@@ -71,6 +73,7 @@ export class World {
     this.plan = plan;
     this.weather = plan.weather;
     this.database = database;
+    this.commands = swarmOf(options.commands, chanceOf(plan.seed, 'commands'));
     this.#hintChance = chanceOf(plan.seed, 'hints');
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
@@ -193,10 +196,6 @@ export class World {
 
   get sessions(): readonly Session[] {
     return this.observer.sessions;
-  }
-
-  get commands(): readonly SimulatedCommand[] {
-    return this.#options.commands;
   }
 
   #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {

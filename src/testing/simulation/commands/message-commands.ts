@@ -23,9 +23,9 @@ export const messageCommands: readonly SimulatedCommand[] = [
     const messageId = chance.pick(entriesOf(log(), 'user-message'))?.messageId;
     return messageId === undefined ? null : ownersCall(scope, 'POST', '/messages', { text: `another message, of ${id}`, messageId }, { keyed: chance.happens(0.5) });
   }),
-  aboutSession('queue-edit', 3, (scope) => onQueued(scope, 'PATCH', '', messageFields(scope, agentOf(scope))), hasQueue),
-  aboutSession('queue-delete', 3, (scope) => onQueued(scope, 'DELETE', ''), hasQueue),
-  aboutSession('queue-promote', 3, (scope) => onQueued(scope, 'POST', '/promote'), hasQueue),
+  aboutSession('queue-edit', 4, (scope) => onQueued(scope, 'PATCH', '', messageFields(scope, agentOf(scope))), hasQueue),
+  aboutSession('queue-delete', 4, (scope) => onQueued(scope, 'DELETE', ''), hasQueue),
+  aboutSession('queue-promote', 5, (scope) => onQueued(scope, 'POST', '/promote'), hasQueue),
   aboutSession('queue-hold', 1, (scope) => guardedCall(scope, 'POST', '/queue/hold')),
   aboutSession('queue-release', 2, (scope) => guardedCall(scope, 'POST', '/queue/release')),
 ];

@@ -11,7 +11,7 @@ const scopes = ['conversation', 'conversation', 'conversation', 'actor', 'subjec
 export const stateCommands: readonly SimulatedCommand[] = [
   aboutSession('state-set', 6, (scope) => {
     const { chance } = scope;
-    const body = { value: valueOf(chance), ...some(chance, { ttlMs: [0.15, () => chance.between(500, 15_000)] }) };
+    const body = { value: valueOf(chance), ...some(chance, { ttlMs: [0.15, () => chance.between(300, 6_000)] }) };
     return onState(scope, 'PUT', keyPath(chance), body);
   }),
   aboutSession('state-increment', 4, (scope) => onState(scope, 'POST', `${keyPath(scope.chance)}/increment`, some(scope.chance, { by: [0.4, () => scope.chance.between(-3, 9)] }), false)),
