@@ -1,6 +1,6 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart, LanguageModelV4StreamResult } from '@ai-sdk/provider';
-import type { Agent } from '../../agent/agent.ts';
-import type { AgentTool, ToolOptions } from '../../agent/tool.ts';
+import { toolRulesOf, type Agent } from '../../agent/agent.ts';
+import type { AgentTool, RecoveryProbe, ToolOptions } from '../../agent/tool.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { System } from '../../core/system.ts';
 import { chanceOf, hashOf, type Chance } from './chance.ts';
@@ -46,13 +46,17 @@ export function observedAgents(world: World, process: SimulatedProcess, agentsOf
 
 function observedTool(world: World, process: SimulatedProcess, toolName: string, tool: AgentTool): AgentTool {
   if (tool.execute === undefined) return tool;
+  const runOf = (input: never, options: never): ToolRun => {
+    const { callKey, session } = options as ToolOptions;
+    return { callKey, toolName, recovery: toolRulesOf(tool).recovery, sessionId: session.id, process: process.name, input: input as JsonValue };
+  };
   return {
     ...tool,
+    ...(typeof tool.recovery === 'function' ? { recovery: observedProbe(world, process, tool.recovery, runOf) } : {}),
     execute: async (input: never, options: never) => {
       await process.awake();
-      const { callKey, session } = options as ToolOptions;
-      const run: ToolRun = { callKey, toolName, sessionId: session.id, process: process.name, input: input as JsonValue };
-      world.trace(() => `${process.name} runs ${toolName} ${callKey}`);
+      const run = runOf(input, options);
+      world.trace(() => `${process.name} runs ${toolName} ${run.callKey}`);
       world.tell('toolBegan', run);
       try {
         const output = await (tool.execute?.(input, options) as unknown);
@@ -66,6 +70,15 @@ function observedTool(world: World, process: SimulatedProcess, toolName: string,
   };
 }
 
+function observedProbe(world: World, process: SimulatedProcess, probe: RecoveryProbe, runOf: (input: never, options: never) => ToolRun): RecoveryProbe {
+  return async (input, options) => {
+    await process.awake();
+    const finding = await probe(input, options);
+    if (process.lives) world.tell('toolProbed', runOf(input, options), finding.ran);
+    return finding;
+  };
+}
+
 const failures = ['refuses', 'cut', 'breaks', 'silent'] as const;
 
 function observedModel(world: World, process: SimulatedProcess, model: LanguageModelV4): LanguageModelV4 {
@@ -76,7 +89,7 @@ function observedModel(world: World, process: SimulatedProcess, model: LanguageM
     doStream: async (options) => {
       await process.awake();
       calls += 1;
-      world.tell('generationBegan', process.name);
+      world.tell('generationBegan', process.name, options.prompt);
       const chance = chanceOf(world.plan.seed, 'model', process.name, calls, hashOf(JSON.stringify(options.prompt.at(-1))));
       if (!chance.happens(world.weather.modelFails)) return model.doStream(options);
       world.met.weather('modelFails');

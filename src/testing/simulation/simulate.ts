@@ -1,7 +1,7 @@
 import type { Agent } from '../../agent/agent.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { realSystem } from '../../system.ts';
-import { allChecks } from './checks.ts';
+import { allChecks } from './checks/all-checks.ts';
 import type { MakeCheck } from './check.ts';
 import type { SimulatedCommand } from './command.ts';
 import { allCommands } from './commands/all-commands.ts';

@@ -1,6 +1,7 @@
 import type { JsonValue } from '../../core/json.ts';
 import type { Agent } from '../../agent/agent.ts';
 import type { System } from '../../core/system.ts';
+import type { EntryKind } from '../../core/entry.ts';
 import { statusOf, type Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSettings } from '../../store-url.ts';
@@ -56,6 +57,8 @@ export class World {
   readonly completions: { operationId: string; token: string }[] = [];
   /** Of each place, the process that is there now. */
   readonly processes: SimulatedProcess[] = [];
+  /** Kinds of entries that hooks are told of. */
+  outboxKinds: ReadonlySet<EntryKind> = new Set();
   weather: Weather;
   readonly #options: WorldOptions;
   readonly #checks: readonly Check[];
@@ -90,7 +93,7 @@ export class World {
   }
 
   /** Tells all who watch. */
-  tell<Name extends 'committed' | 'answered' | 'toolBegan' | 'toolEnded' | 'generationBegan' | 'heard'>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
+  tell<Name extends 'committed' | 'answered' | 'toolBegan' | 'toolEnded' | 'toolProbed' | 'generationBegan' | 'heard'>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
     for (const check of this.#checks) (check[name] as ((...given: unknown[]) => void) | undefined)?.(...given);
   }
 
@@ -201,9 +204,10 @@ export class World {
   #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
     const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
+    this.outboxKinds = new Set(outboxKinds);
     const store = this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
     store.onChange((hint) => {
-      if (hint.ref !== null) this.observer.changed(hint.ref);
+      if (hint.ref !== null) this.observer.changed(hint.ref, process.name);
       this.#spread(process, hint);
     });
     return this.#faults.losing(process, store);
