@@ -5,6 +5,7 @@ import type { EntryKind } from '../../core/entry.ts';
 import { statusOf, type Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSettings } from '../../store-url.ts';
+import type { Budgets } from '../../store/spent-budgets.ts';
 import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
 import type { StoreCall } from '../crash-store.ts';
 import { chanceOf, type Chance } from './chance.ts';
@@ -18,6 +19,7 @@ import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
 import type { SimulatedDatabase } from './simulated-database.ts';
+import { simulatedBudgets } from './simulated-budgets.ts';
 import { SimulatedProcess } from './simulated-process.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -66,6 +68,7 @@ export class World {
   readonly #hearers = new Map<SimulatedProcess, Set<(hint: ChangeHint) => void>>();
   readonly #heldLocks = new Map<string, SimulatedProcess>();
   readonly #hintChance: Chance;
+  readonly #budgets: Budgets;
   #started = 0;
   /** Of the process that started last. */
   #agents: readonly Agent[] = [];
@@ -78,6 +81,7 @@ export class World {
     this.database = database;
     this.commands = swarmOf(options.commands, chanceOf(plan.seed, 'commands'));
     this.#hintChance = chanceOf(plan.seed, 'hints');
+    this.#budgets = simulatedBudgets(chanceOf(plan.seed, 'budgets'), () => this.weather === calm);
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
     this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
@@ -127,7 +131,7 @@ export class World {
     this.#agents = agents;
     try {
       await process.start({
-        agents, worker: { leaseMs, pollMs },
+        agents, budgets: this.#budgets, worker: { leaseMs, pollMs },
         authenticate: (request) => {
           const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
           return { tenant: 'default', owner, roles };

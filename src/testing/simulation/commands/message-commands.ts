@@ -3,14 +3,13 @@ import type { SimulatedCommand } from '../command.ts';
 import { aboutSession, agentOf, entriesOf, guardedCall, mostly, ownersCall } from './about-session.ts';
 import { messageFields } from './message-fields.ts';
 
-const whenBusy = ['queue', 'queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'];
 
 /** Messages: sent, sent again under their own ids, and what can be done with those that wait. */
 export const messageCommands: readonly SimulatedCommand[] = [
-  aboutSession('send', 30, (scope) => {
-    const { id, chance } = scope;
-    return guardedCall(scope, 'POST', '/messages', { ...messageFields(scope, agentOf(scope)), messageId: `m_${id}`, whenBusy: chance.pick(whenBusy) ?? 'queue' });
-  }),
+  sending('send', 20, ['queue', 'queue', 'steer', 'steer', 'reject']),
+  sending('send-interrupting', 7, ['interrupt', 'replace']),
+  // Where some wait already, until no more may.
+  sending('send-more', 3, ['queue', 'steer'], hasQueue),
   // Without a key the message's id is one.
   aboutSession('send-unkeyed', 3, (scope) => guardedCall(scope, 'POST', '/messages', { ...messageFields(scope, agentOf(scope)), messageId: `m_${scope.id}` }, { keyed: false })),
   aboutSession('send-same-id', 2, (scope) => {
@@ -32,6 +31,10 @@ export const messageCommands: readonly SimulatedCommand[] = [
 
 function hasQueue({ queue }: Session): boolean {
   return queue.length > 0;
+}
+
+function sending(kind: string, weight: number, whenBusy: readonly string[], fits?: (session: Session) => boolean): SimulatedCommand {
+  return aboutSession(kind, weight, (scope) => guardedCall(scope, 'POST', '/messages', { ...messageFields(scope, agentOf(scope)), messageId: `m_${scope.id}`, whenBusy: scope.chance.pick(whenBusy) ?? 'queue' }), fits);
 }
 
 /** Of a message that waits; of one that does not any more, now and then. */

@@ -1,4 +1,5 @@
 import type { JsonValue } from '../../../core/json.ts';
+import { limits } from '../../../core/limits.ts';
 import type { Chance } from '../chance.ts';
 import type { Answered } from '../check.ts';
 import type { HttpCall } from '../client.ts';
@@ -52,5 +53,5 @@ function keyPath(chance: Chance): string {
 }
 
 function valueOf(chance: Chance): JsonValue {
-  return chance.weighted<{ weight: number; value: JsonValue }>([{ weight: 8, value: chance.below(100) }, { weight: 1, value: null }, { weight: 1, value: 'a text' }, { weight: 1, value: { list: [1, 2] } }]).value;
+  return chance.weighted<{ weight: number; value: JsonValue }>([{ weight: 8, value: chance.below(100) }, { weight: 1, value: null }, { weight: 1, value: 'a text' }, { weight: 1, value: { list: [1, 2] } }, { weight: 0.1, value: 'x'.repeat(limits.stateValueBytesMax) }]).value;
 }
