@@ -16,7 +16,13 @@ export const stateCommands: readonly SimulatedCommand[] = [
     return onState(scope, 'PUT', keyPath(chance), body);
   }),
   aboutSession('state-increment', 4, (scope) => onState(scope, 'POST', `${keyPath(scope.chance)}/increment`, some(scope.chance, { by: [0.4, () => scope.chance.between(-3, 9)] }), false)),
-  aboutSession('state-delete', 2, (scope) => onState(scope, 'DELETE', keyPath(scope.chance))),
+  aboutSession('state-delete', 2, (scope) => {
+    const { chance, session, answered } = scope;
+    const set = chance.pick(answered.filter(({ request, status }) => request.kind === 'state-set' && status === 200 && request.path.startsWith(`/v1/sessions/${session.id}/`)));
+    if (set === undefined || chance.happens(0.4)) return onState(scope, 'DELETE', keyPath(chance));
+    const { path, roles = [] } = set.request;
+    return { method: 'DELETE', path, owner: session.owner, roles };
+  }),
   aboutSession('state-clear', 0.7, (scope) => onState(scope, 'DELETE', '', undefined, false)),
   {
     kind: 'shared-state-set', weight: 2,
