@@ -1,21 +1,25 @@
 import type { JsonValue } from '../../core/json.ts';
+import type { Agent } from '../../agent/agent.ts';
 import type { System } from '../../core/system.ts';
 import type { EntryKind } from '../../core/entry.ts';
 import { statusOf, type Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSettings } from '../../store-url.ts';
+import type { Budgets } from '../../store/spent-budgets.ts';
 import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
 import type { StoreCall } from '../crash-store.ts';
 import { chanceOf, type Chance } from './chance.ts';
 import type { Answered, Check, MakeCheck } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
+import { swarmOf } from './command-swarm.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { Observer } from './observer.ts';
 import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
 import type { SimulatedDatabase } from './simulated-database.ts';
+import { simulatedBudgets } from './simulated-budgets.ts';
 import { SimulatedProcess } from './simulated-process.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -47,6 +51,7 @@ export class World {
   readonly observer: Observer;
   readonly client: Client;
   readonly met = new Met();
+  readonly commands: readonly SimulatedCommand[];
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
   /** What tools have done to the world outside. */
@@ -63,9 +68,12 @@ export class World {
   readonly #hearers = new Map<SimulatedProcess, Set<(hint: ChangeHint) => void>>();
   readonly #heldLocks = new Map<string, SimulatedProcess>();
   readonly #hintChance: Chance;
+  readonly #budgets: Budgets;
   #started = 0;
   #lookedAt = -1;
   #isRestless = true;
+  /** Of the process that started last. */
+  #agents: readonly Agent[] = [];
 
   constructor(options: WorldOptions) {
     const { plan, database, checks } = options;
@@ -73,7 +81,9 @@ export class World {
     this.plan = plan;
     this.weather = plan.weather;
     this.database = database;
+    this.commands = swarmOf(options.commands, chanceOf(plan.seed, 'commands'));
     this.#hintChance = chanceOf(plan.seed, 'hints');
+    this.#budgets = simulatedBudgets(chanceOf(plan.seed, 'budgets'), () => this.weather === calm);
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
     this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
@@ -119,9 +129,11 @@ export class World {
   /** A process that cannot start, because the store fails just then, is started again, as supervisors do. */
   async #keepStarting(process: SimulatedProcess, place: number): Promise<void> {
     const { leaseMs, pollMs } = this.plan;
+    const agents = observedAgents(this, process, this.#options.agents);
+    this.#agents = agents;
     try {
       await process.start({
-        agents: observedAgents(this, process, this.#options.agents), worker: { leaseMs, pollMs },
+        agents, budgets: this.#budgets, worker: { leaseMs, pollMs },
         authenticate: (request) => {
           const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
           return { tenant: 'default', owner, roles };
@@ -165,7 +177,7 @@ export class World {
     const session = chance.pick(this.observer.sessions.filter(fits)) ?? null;
     return {
       among: (fitting) => this.scopeOf(id, chance, fitting),
-      chance, id, session, completions: this.completions, answered: this.answered,
+      chance, id, session, agents: this.#agents, completions: this.completions, answered: this.answered,
       log: () => (session === null ? [] : this.observer.log(session)),
       operations: () => (session === null ? [] : this.operationsOf(session)),
     };
@@ -198,10 +210,6 @@ export class World {
 
   get sessions(): readonly Session[] {
     return this.observer.sessions;
-  }
-
-  get commands(): readonly SimulatedCommand[] {
-    return this.#options.commands;
   }
 
   #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {
