@@ -12,6 +12,8 @@ import type { Store } from '../../store/store.ts';
 export class SimulatedDatabase {
   readonly database: Database;
   readonly statements: PreparedStatements;
+  /** Reads it as it is, past all stores. */
+  readonly rows: SessionRows;
   readonly #tables: readonly string[];
   readonly #pagesMax: number;
   /** Tells whether another process holds the file just now. */
@@ -20,6 +22,7 @@ export class SimulatedDatabase {
   private constructor(database: Database) {
     this.database = database;
     this.statements = new PreparedStatements(database);
+    this.rows = new SessionRows(this.statements);
     this.#tables = (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'requirement'").pluck().all() as string[]);
     this.#pagesMax = Number(database.pragma('max_page_count', { simple: true }));
   }
@@ -46,11 +49,6 @@ export class SimulatedDatabase {
   store(options: { readonly system: Pick<System, 'clock' | 'random'>; readonly outboxKinds: readonly EntryKind[]; readonly locks: ProcessLocks | null }): Store {
     const { system, outboxKinds, locks } = options;
     return sqliteStoreOn({ database: this.#lockable(), statements: this.statements, locks, isFile: false, close: () => undefined }, { system, outboxKinds });
-  }
-
-  /** Reads it as it is, past all stores. */
-  reader(): SessionRows {
-    return new SessionRows(this.statements);
   }
 
   close(): void {

@@ -1,3 +1,4 @@
+import { HoldfastError } from '../../core/errors.ts';
 import type { IdPrefix, System } from '../../core/system.ts';
 import { createHoldfast, type Holdfast, type HoldfastOptions } from '../../create-holdfast.ts';
 import type { StoreSettings } from '../../store-url.ts';
@@ -8,6 +9,16 @@ import type { VirtualTime } from './virtual-time.ts';
 
 /** Why a request got no reply: the process died, or it did not answer in time. Whether it had an effect, nobody knows. */
 export class NoReply extends Error {}
+
+/** A reply whose body comes piece by piece. */
+export interface StreamedReply {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The next bytes; null: the body's end. Rejects with {@link NoReply} when the process dies, or breaks it off. */
+  read(): Promise<Uint8Array | null>;
+  /** The client goes away. */
+  leave(): void;
+}
 
 export type ProcessOptions = Omit<HoldfastOptions, 'store' | 'system'>;
 
@@ -79,18 +90,40 @@ export class SimulatedProcess {
   }
 
   /** Sends a request and waits for the whole reply. Rejects with {@link NoReply}. */
-  async fetch(request: Request, withinMs: number): Promise<{ readonly status: number; readonly headers: Headers; readonly text: string }> {
+  fetch(request: Request, withinMs: number): Promise<{ readonly status: number; readonly headers: Headers; readonly text: string }> {
+    return this.#reply(async (holdfast) => {
+      const response = await holdfast.fetch(request);
+      return { status: response.status, headers: response.headers, text: await response.text() };
+    }, withinMs);
+  }
+
+  /** Sends a request whose reply is heard piece by piece. Rejects with {@link NoReply}. */
+  async stream(request: Request, withinMs: number): Promise<StreamedReply> {
+    const { status, headers, body } = await this.#reply((holdfast) => holdfast.fetch(request), withinMs, (late) => void late.body?.cancel());
+    const reader = body?.getReader();
+    const read = async (): Promise<Uint8Array | null> => {
+      try {
+        return (await Promise.race([this.#inTime(async () => reader?.read()), this.dies()]))?.value ?? null;
+      } catch (error) {
+        if (error instanceof HoldfastError && error.code === 'stream_reset') throw new NoReply('the stream broke off');
+        throw error;
+      }
+    };
+    return { status, headers, read, leave: () => void this.#inTime(async () => reader?.cancel()) };
+  }
+
+  /** `tooLate`: what becomes of a reply for which nobody waits any more. */
+  async #reply<Reply>(perform: (holdfast: Holdfast) => Promise<Reply>, withinMs: number, tooLate: (reply: Reply) => void = () => undefined): Promise<Reply> {
     const holdfast = this.#holdfast;
     if (this.#state === 'dead' || holdfast === null) throw new NoReply('nobody listens');
     const late = Promise.withResolvers<never>();
-    const cancel = this.#surroundings.time.after(withinMs, () => late.reject(new NoReply('no reply in time')));
-    const replied = this.#inTime(async () => {
-      const response = await holdfast.fetch(request);
-      return { status: response.status, headers: response.headers, text: await response.text() };
+    const replied = this.#inTime(() => perform(holdfast));
+    const cancel = this.#surroundings.time.after(withinMs, () => {
+      late.reject(new NoReply('no reply in time'));
+      void replied.then(tooLate, () => undefined);
     });
-    const lost = this.#died.promise.then(() => Promise.reject(new NoReply('the connection was reset')));
     try {
-      return await Promise.race([replied, lost, late.promise]);
+      return await Promise.race([replied, this.dies(), late.promise]);
     } finally {
       cancel();
     }

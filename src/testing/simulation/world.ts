@@ -9,8 +9,9 @@ import type { Answered, Check, MakeCheck } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
 import { FaultInjector } from './fault-injector.ts';
+import { Follower } from './follower.ts';
 import { Observer } from './observer.ts';
-import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
+import { calm, type Plan, type PlannedFault, type PlannedFollower, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
 import type { SimulatedDatabase } from './simulated-database.ts';
@@ -47,6 +48,7 @@ export class World {
   readonly met = new Met();
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
+  readonly followers: Follower[] = [];
   readonly completions: { operationId: string; token: string }[] = [];
   /** Of each place, the process that is there now. */
   readonly processes: SimulatedProcess[] = [];
@@ -68,7 +70,7 @@ export class World {
     this.#hintChance = chanceOf(plan.seed, 'hints');
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
-    this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
+    this.observer = new Observer(database.rows, (committed) => this.tell('committed', committed));
     this.client = new Client({
       time: this.time, weather: () => this.weather, processes: () => this.processes,
       answered: (answered) => {
@@ -140,6 +142,18 @@ export class World {
 
   happen(fault: PlannedFault): void {
     this.#faults.happen(fault);
+  }
+
+  /** Somebody begins to follow a session, as soon as there is one. */
+  follow(planned: PlannedFollower): void {
+    const session = chanceOf(this.plan.seed, planned.id, 'session').pick(this.sessions);
+    if (session === undefined) {
+      if (this.weather !== calm) this.time.after(1_000, () => this.follow(planned));
+      return;
+    }
+    const follower = new Follower(this, planned, session);
+    this.followers.push(follower);
+    void follower.follow();
   }
 
   /** Nothing goes wrong from here on; what stands still goes on, what is dead is started. */
