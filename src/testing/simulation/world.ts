@@ -18,6 +18,7 @@ import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
 import type { SimulatedDatabase } from './simulated-database.ts';
 import { SimulatedProcess } from './simulated-process.ts';
+import { ToldHooks } from './told-hooks.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 /** What was seen that no guarantee allows. */
@@ -51,6 +52,7 @@ export class World {
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
   readonly followers: Follower[] = [];
+  readonly hooks = new ToldHooks(this);
   /** What tools have done to the world outside. */
   readonly outside = new Map<string, JsonValue>();
   readonly completions: { operationId: string; token: string }[] = [];
@@ -121,7 +123,7 @@ export class World {
     const { leaseMs, pollMs } = this.plan;
     try {
       await process.start({
-        agents: observedAgents(this, process, this.#options.agents), worker: { leaseMs, pollMs },
+        agents: observedAgents(this, process, this.#options.agents), worker: { leaseMs, pollMs }, hooks: this.hooks.of(process),
         authenticate: (request) => {
           const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
           return { tenant: 'default', owner, roles };
