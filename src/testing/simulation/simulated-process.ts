@@ -1,10 +1,10 @@
-import { HoldfastError } from '../../core/errors.ts';
 import type { IdPrefix, System } from '../../core/system.ts';
-import { createHoldfast, type Holdfast, type HoldfastOptions } from '../../create-holdfast.ts';
+import type { Holdfast, HoldfastOptions } from '../../create-holdfast.ts';
 import type { StoreSettings } from '../../store-url.ts';
 import type { ChangeHint, Store } from '../../store/store.ts';
 import { crashStore, type AroundCall } from '../crash-store.ts';
 import type { Chance } from './chance.ts';
+import type { EngineVersion } from './engine-version.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Why a request got no reply: the process died, or it did not answer in time. Whether it had an effect, nobody knows. */
@@ -23,6 +23,7 @@ export interface StreamedReply {
 export type ProcessOptions = Omit<HoldfastOptions, 'store' | 'system'>;
 
 export interface ProcessSurroundings {
+  readonly version: EngineVersion;
   readonly time: VirtualTime;
   readonly chance: Chance;
   /** Distinguishes the ids that it mints from all others of the run. */
@@ -41,6 +42,7 @@ export interface ProcessSurroundings {
  */
 export class SimulatedProcess {
   readonly name: string;
+  readonly version: EngineVersion;
   readonly system: System;
   /** How far its own clock is wrong, in milliseconds. */
   clockErrorMs = 0;
@@ -53,6 +55,7 @@ export class SimulatedProcess {
 
   constructor(name: string, surroundings: ProcessSurroundings) {
     this.name = name;
+    this.version = surroundings.version;
     this.#surroundings = surroundings;
     const { time, chance } = surroundings;
     this.system = {
@@ -86,7 +89,7 @@ export class SimulatedProcess {
     const { open, around, hints } = this.#surroundings;
     const atItsPace: AroundCall = (call, perform) => this.#inTime(() => around(call, perform));
     const store = { open: async (settings: StoreSettings) => this.#hearing(crashStore(await open(settings), atItsPace), hints) };
-    this.#holdfast = await createHoldfast({ ...options, store, system: this.system });
+    this.#holdfast = await this.version.createHoldfast({ ...options, store, system: this.system });
   }
 
   /** Sends a request and waits for the whole reply. Rejects with {@link NoReply}. */
@@ -105,7 +108,7 @@ export class SimulatedProcess {
       try {
         return (await Promise.race([this.#inTime(async () => reader?.read()), this.dies()]))?.value ?? null;
       } catch (error) {
-        if (error instanceof HoldfastError && error.code === 'stream_reset') throw new NoReply('the stream broke off');
+        if (error instanceof Error && 'code' in error && error.code === 'stream_reset') throw new NoReply('the stream broke off');
         throw error;
       }
     };

@@ -10,6 +10,7 @@ import { chanceOf, type Chance } from './chance.ts';
 import type { Answered, Check, MakeCheck } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
+import { thisVersion, type EngineVersion } from './engine-version.ts';
 import { FaultInjector } from './fault-injector.ts';
 import { Follower } from './follower.ts';
 import { Observer } from './observer.ts';
@@ -35,6 +36,8 @@ export interface WorldOptions {
   readonly agents: AgentsOf;
   readonly commands: readonly SimulatedCommand[];
   readonly checks: readonly MakeCheck[];
+  /** What some of the processes run in place of this version, as in the middle of a deployment. */
+  readonly previousVersion?: EngineVersion | undefined;
   /** Told of everything that happens, for whoever looks into one seed. */
   readonly trace?: ((line: string) => void) | undefined;
 }
@@ -106,16 +109,25 @@ export class World {
   /** Starts a process at a place, in place of the one that is there. */
   startProcess(place: number): SimulatedProcess {
     this.#started += 1;
+    const version = this.#drawVersion();
     const process: SimulatedProcess = new SimulatedProcess(`p${place}.${this.#started}`, {
-      time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
+      version, time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
       open: async (settings) => this.#open(process, settings),
       around: (call, perform) => this.#faults.around(process, call, perform),
       hints: (listener) => this.#hear(process, listener),
     });
     this.processes[place] = process;
-    this.trace(() => `${process.name} starts`);
+    this.trace(() => `${process.name} starts${version === thisVersion ? '' : ' in the previous version'}`);
     void this.#keepStarting(process, place);
     return process;
+  }
+
+  /** Which version the next process runs: deployed one by one, and taken back, as it happens. */
+  #drawVersion(): EngineVersion {
+    const { previousVersion } = this.#options;
+    if (previousVersion === undefined || chanceOf(this.plan.seed, 'version', this.#started).happens(0.5)) return thisVersion;
+    this.met.previousVersions += 1;
+    return previousVersion;
   }
 
   /** A process that cannot start, because the store fails just then, is started again, as supervisors do. */
@@ -217,7 +229,7 @@ export class World {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
     const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
     this.outboxKinds = new Set(outboxKinds);
-    const store = this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
+    const store = this.database.store({ version: process.version, system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
     store.onChange((hint) => {
       if (hint.ref !== null) this.observer.changed(hint.ref, process.name);
       this.#spread(process, hint);
