@@ -1,11 +1,11 @@
-import type { World } from './world.ts';
+import type { Database } from '../../store/sqlite/open-database.ts';
 import { foldSegments, type StreamedPart, type StreamSegment } from '../../core/stream-parts.ts';
 
 /** All live output that was ever committed in a run, also where it has been removed since: what is on its way to a follower may be of an attempt that was lost meanwhile. */
 export class ChunkArchive {
-  readonly #database: World['database']['database'];
+  readonly #database: Database;
 
-  constructor({ database: { database } }: World) {
+  constructor(database: Database) {
     this.#database = database;
     database.exec(`
       CREATE TEMP TABLE IF NOT EXISTS chunk_archive (attempt_id TEXT, ordinal INTEGER, segments TEXT, PRIMARY KEY (attempt_id, ordinal)) WITHOUT ROWID;

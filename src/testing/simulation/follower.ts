@@ -1,18 +1,33 @@
 import { emptyFeedView, type FeedEvent, type FeedEventBody } from '../../core/feed-event.ts';
 import type { SessionRef } from '../../store/store.ts';
 import { chanceOf, type Chance } from './chance.ts';
-import { httpRequest } from './client.ts';
+import { httpRequest, type Client } from './client.ts';
 import { EventFrames, type EventFrame } from './event-frames.ts';
 import { hear, type FollowedView } from './followed-view.ts';
-import type { PlannedFollower } from './plan.ts';
-import { NoReply, type StreamedReply } from './simulated-process.ts';
-import type { World } from './world.ts';
+import type { Met } from './met.ts';
+import type { PlannedFollower, Weather } from './plan.ts';
+import { NoReply, type SimulatedProcess, type StreamedReply } from './simulated-process.ts';
+import type { VirtualTime } from './virtual-time.ts';
 
 const replyWithinMs = 8_000;
 /** Views that somebody still has open in an old tab. */
 const oldTabsMax = 3;
 /** Of the connections that are cut, so many are not taken up again where they were, but by an old tab. */
 const oldTabShare = 0.3;
+
+export interface FollowerSurroundings {
+  readonly seed: number;
+  readonly time: VirtualTime;
+  readonly client: Client;
+  readonly met: Met;
+  readonly weather: () => Weather;
+  /** The processes that can be asked now, dead and paused ones included: a client cannot know. */
+  readonly processes: readonly SimulatedProcess[];
+  /** Whose the session is; null: it is gone. */
+  readonly ownerOf: (ref: SessionRef) => string | null;
+  readonly heard: (follower: Follower, event: FeedEvent) => void;
+  readonly violated: (guarantee: string, what: string) => void;
+}
 
 /** One who follows a session for good: over connections that are cut anywhere and taken up again at any process, where they were or, as by an old tab, where they were long before. It says what it hears, and that it hears all of it, in order. */
 export class Follower {
@@ -24,7 +39,7 @@ export class Follower {
   isGone = false;
   /** Some views of before, drawn from all of them alike. */
   readonly oldTabs: FollowedView[] = [];
-  readonly #world: World;
+  readonly #surroundings: FollowerSurroundings;
   readonly #chance: Chance;
   /** It begins with a message of its own, whose stream it has not heard anything of yet. */
   #isToSend: boolean;
@@ -33,19 +48,19 @@ export class Follower {
   #eventsHeard = 0;
   #retryMs = 1_000;
 
-  constructor(world: World, { id }: PlannedFollower, session: SessionRef & { readonly owner: string; readonly lastSeq: number }) {
-    this.#world = world;
-    this.#chance = chanceOf(world.plan.seed, id);
+  constructor(surroundings: FollowerSurroundings, { id }: PlannedFollower, session: SessionRef & { readonly owner: string; readonly lastSeq: number }) {
+    this.#surroundings = surroundings;
+    this.#chance = chanceOf(surroundings.seed, id);
     this.name = id;
     this.ref = { tenant: session.tenant, id: session.id };
     this.owner = session.owner;
     this.#isToSend = this.#chance.happens(0.4);
     this.heard = { from: this.#isToSend || this.#chance.happens(0.6) ? null : String(this.#chance.between(0, session.lastSeq)), view: emptyFeedView };
-    if (this.#isToSend) world.client.open += 1;
+    if (this.#isToSend) surroundings.client.open += 1;
   }
 
   async follow(): Promise<void> {
-    const { time, processes } = this.#world;
+    const { time, processes } = this.#surroundings;
     while (!this.isGone) {
       const process = this.#chance.pick(processes);
       const isSending = this.#isToSend;
@@ -66,7 +81,7 @@ export class Follower {
     const path = `/v1/sessions/${this.ref.id}`;
     const { from, view: { position } } = this.heard;
     if (this.#isToSend) {
-      const body = { text: `message of ${this.name}`, messageId: `m_${this.name}`, whenBusy: chanceOf(this.#world.plan.seed, this.name, 'whenBusy').pick(['queue', 'steer']) ?? 'queue' };
+      const body = { text: `message of ${this.name}`, messageId: `m_${this.name}`, whenBusy: chanceOf(this.#surroundings.seed, this.name, 'whenBusy').pick(['queue', 'steer']) ?? 'queue' };
       return httpRequest({ method: 'POST', path: `${path}/messages`, owner: this.owner, key: this.name, headers, body });
     }
     const after = position ?? from;
@@ -78,11 +93,11 @@ export class Follower {
     for (;;) {
       const bytes = await reply.read();
       if (bytes === null) return this.#heardEnd();
-      const isCut = this.#chance.happens(this.#world.weather.followersCut);
+      const isCut = this.#chance.happens(this.#surroundings.weather().followersCut);
       for (const frame of frames.of(isCut ? bytes.subarray(0, this.#chance.below(bytes.length)) : bytes)) this.#take(frame);
       if (!isCut) continue;
       reply.leave();
-      this.#world.met.weather('followersCut');
+      this.#surroundings.met.weather('followersCut');
       if (this.#chance.happens(oldTabShare)) this.heard = this.#chance.pick(this.oldTabs) ?? this.heard;
       return;
     }
@@ -94,8 +109,7 @@ export class Follower {
     const body = JSON.parse(data) as FeedEventBody | { readonly type: 'deleted' };
     if (body.type === 'deleted') return this.#sessionIsGone();
     const event: FeedEvent = { position: id ?? '', ...body };
-    this.#world.trace(() => `${this.name} hears ${event.position} ${event.type}${event.type === 'entry' ? ` ${event.entry.kind}` : ''}`);
-    this.#world.tell('heard', { follower: this.name, owner: this.owner, ref: this.ref, event });
+    this.#surroundings.heard(this, event);
     if (this.#isToSend) this.#sent(event);
     if (this.#turnStream !== null) this.#turnStream.last = event;
     const next = hear(this.heard, event);
@@ -114,7 +128,7 @@ export class Follower {
   #doneSending(): void {
     if (!this.#isToSend) return;
     this.#isToSend = false;
-    this.#world.client.open -= 1;
+    this.#surroundings.client.open -= 1;
   }
 
   #remember(): void {
@@ -139,13 +153,12 @@ export class Follower {
   }
 
   #sessionIsGone(): void {
-    const session = this.#world.observer.session(this.ref);
     this.isGone = true;
     this.#doneSending();
-    if (session?.owner === this.owner) this.#violated('G5', 'is told that the session is gone, though it is there');
+    if (this.#surroundings.ownerOf(this.ref) === this.owner) this.#violated('G5', 'is told that the session is gone, though it is there');
   }
 
   #violated(guarantee: string, what: string): void {
-    this.#world.violated(guarantee, `${this.name}, who follows ${this.ref.id}: ${what}`);
+    this.#surroundings.violated(guarantee, `${this.name}, who follows ${this.ref.id}: ${what}`);
   }
 }

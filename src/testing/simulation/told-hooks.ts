@@ -1,21 +1,29 @@
 import type { Entry } from '../../core/entry.ts';
 import type { Hooks } from '../../worker/hooks.ts';
 import { chanceOf } from './chance.ts';
+import type { Met } from './met.ts';
+import type { Weather } from './plan.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
-import type { World } from './world.ts';
 
 const slowMsMax = 5_000;
 
+export interface HookSurroundings {
+  readonly seed: number;
+  readonly weather: () => Weather;
+  readonly met: Met;
+  readonly trace: (line: () => string) => void;
+}
+
 /** Who was told by hooks of what, in all processes: as the weather has it they throw, hang for as long as their process lives, or take long. */
 export class ToldHooks {
-  readonly #world: World;
+  readonly #surroundings: HookSurroundings;
   /** Calls that came to their end. */
   readonly #told = new Set<string>();
   /** Calls that hang, with those who made them. */
   readonly #hanging = new Map<string, SimulatedProcess>();
 
-  constructor(world: World) {
-    this.#world = world;
+  constructor(surroundings: HookSurroundings) {
+    this.#surroundings = surroundings;
   }
 
   /** Whether somebody was told of it: a hook heard it out, or hangs with it in a process that lives. */
@@ -36,12 +44,12 @@ export class ToldHooks {
   }
 
   async #hear(process: SimulatedProcess, key: string, call: number): Promise<void> {
-    const { plan: { seed }, weather, met } = this.#world;
+    const { seed, weather, met, trace } = this.#surroundings;
     const chance = chanceOf(seed, 'hook', process.name, call);
-    if (chance.happens(weather.hooksFail)) {
+    if (chance.happens(weather().hooksFail)) {
       met.weather('hooksFail');
       const how = chance.pick(['throws', 'hangs', 'is slow']);
-      this.#world.trace(() => `a hook of ${process.name} ${how} at ${key}`);
+      trace(() => `a hook of ${process.name} ${how} at ${key}`);
       if (how === 'throws') throw new Error('the simulation let the hook fail');
       if (how === 'hangs') {
         this.#hanging.set(key, process);

@@ -55,7 +55,7 @@ export class World {
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
   readonly followers: Follower[] = [];
-  readonly hooks = new ToldHooks(this);
+  readonly hooks: ToldHooks;
   /** What tools have done to the world outside. */
   readonly outside = new Map<string, JsonValue>();
   readonly completions: { operationId: string; token: string }[] = [];
@@ -81,6 +81,7 @@ export class World {
     this.#hintChance = chanceOf(plan.seed, 'hints');
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
+    this.hooks = new ToldHooks({ seed: plan.seed, weather: () => this.weather, met: this.met, trace: (line) => this.trace(line) });
     this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
     this.client = new Client({
       time: this.time, weather: () => this.weather, processes: () => this.processes,
@@ -171,7 +172,14 @@ export class World {
       if (this.weather !== calm) this.time.after(1_000, () => this.follow(planned));
       return;
     }
-    const follower = new Follower(this, planned, session);
+    const { plan: { seed }, time, client, met, processes } = this;
+    const follower = new Follower({
+      seed, time, client, met, processes, weather: () => this.weather, ownerOf: (ref) => this.observer.session(ref)?.owner ?? null, violated: (guarantee, what) => this.violated(guarantee, what),
+      heard: ({ name, owner, ref }, event) => {
+        this.trace(() => `${name} hears ${event.position} ${event.type}${event.type === 'entry' ? ` ${event.entry.kind}` : ''}`);
+        this.tell('heard', { follower: name, owner, ref, event });
+      },
+    }, planned, session);
     this.followers.push(follower);
     void follower.follow();
   }

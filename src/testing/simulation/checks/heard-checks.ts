@@ -8,7 +8,7 @@ import { isSameJson } from './same-json.ts';
 /** G5: whoever follows a session hears only what was stored by that time; and what was heard of an attempt is in its step, if it comes to one: also where a stop ended it (G9). */
 export const onlyStoredIsHeard: MakeCheck = (violated, world): Check => {
   const rows = world.database.reader();
-  const archive = new ChunkArchive(world);
+  const archive = new ChunkArchive(world.database.database);
   /** Of each attempt, how far each of its parts was heard by anybody. */
   const heard = new Map<string, string[]>();
   /** Since it was committed, the content of the entry has been removed. */
