@@ -3,6 +3,7 @@ import type { Holdfast, HoldfastOptions } from '../../create-holdfast.ts';
 import type { StoreSettings } from '../../store-url.ts';
 import type { ChangeHint, Store } from '../../store/store.ts';
 import { crashStore, type AroundCall } from '../crash-store.ts';
+import { simulatedId } from '../simulated-id.ts';
 import type { Chance } from './chance.ts';
 import type { EngineVersion } from './engine-version.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -208,17 +209,8 @@ export class SimulatedProcess {
     });
   }
 
-  /** In the form of real ids: sorted by time, then by the order of minting. */
   #mint(prefix: IdPrefix): string {
     this.#minted += 1;
-    return `${prefix}_${base32(this.#surroundings.time.nowMs, 10)}${base32(this.#minted, 8)}${base32(this.#surroundings.number, 8)}`;
+    return simulatedId(prefix, this.#surroundings.time.nowMs, this.#minted, this.#surroundings.number);
   }
-}
-
-const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
-
-function base32(value: number, places: number): string {
-  let text = '';
-  for (let rest = value; text.length < places; rest = Math.floor(rest / 32)) text = (alphabet[rest % 32] ?? '') + text;
-  return text;
 }
