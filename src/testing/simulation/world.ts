@@ -13,14 +13,17 @@ import type { Answered, Check, MakeCheck } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
 import { swarmOf } from './command-swarm.ts';
+import { thisVersion, type EngineVersion } from './engine-version.ts';
 import { FaultInjector } from './fault-injector.ts';
+import { Follower } from './follower.ts';
 import { Observer } from './observer.ts';
-import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
+import { calm, type Plan, type PlannedFault, type PlannedFollower, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
 import type { SimulatedDatabase } from './simulated-database.ts';
 import { simulatedBudgets } from './simulated-budgets.ts';
 import { SimulatedProcess } from './simulated-process.ts';
+import { ToldHooks } from './told-hooks.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 /** What was seen that no guarantee allows. */
@@ -37,6 +40,8 @@ export interface WorldOptions {
   readonly agents: AgentsOf;
   readonly commands: readonly SimulatedCommand[];
   readonly checks: readonly MakeCheck[];
+  /** What some of the processes run in place of this version, as in the middle of a deployment. */
+  readonly previousVersion?: EngineVersion | undefined;
   /** Told of everything that happens, for whoever looks into one seed. */
   readonly trace?: ((line: string) => void) | undefined;
 }
@@ -54,6 +59,8 @@ export class World {
   readonly commands: readonly SimulatedCommand[];
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
+  readonly followers: Follower[] = [];
+  readonly hooks: ToldHooks;
   /** What tools have done to the world outside. */
   readonly outside = new Map<string, JsonValue>();
   readonly completions: { operationId: string; token: string }[] = [];
@@ -86,6 +93,7 @@ export class World {
     this.#budgets = simulatedBudgets(chanceOf(plan.seed, 'budgets'), () => this.weather === calm);
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
+    this.hooks = new ToldHooks({ seed: plan.seed, weather: () => this.weather, met: this.met, trace: (line) => this.trace(line) });
     this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
     this.client = new Client({
       time: this.time, weather: () => this.weather, processes: () => this.processes,
@@ -114,16 +122,25 @@ export class World {
   /** Starts a process at a place, in place of the one that is there. */
   startProcess(place: number): SimulatedProcess {
     this.#started += 1;
+    const version = this.#drawVersion();
     const process: SimulatedProcess = new SimulatedProcess(`p${place}.${this.#started}`, {
-      time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
+      version, time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
       open: async (settings) => this.#open(process, settings),
       around: (call, perform) => this.#faults.around(process, call, perform),
       hints: (listener) => this.#hear(process, listener),
     });
     this.processes[place] = process;
-    this.trace(() => `${process.name} starts`);
+    this.trace(() => `${process.name} starts${version === thisVersion ? '' : ' in the previous version'}`);
     void this.#keepStarting(process, place);
     return process;
+  }
+
+  /** Which version the next process runs: deployed one by one, and taken back, as it happens. */
+  #drawVersion(): EngineVersion {
+    const { previousVersion } = this.#options;
+    if (previousVersion === undefined || chanceOf(this.plan.seed, 'version', this.#started).happens(0.5)) return thisVersion;
+    this.met.previousVersions += 1;
+    return previousVersion;
   }
 
   /** A process that cannot start, because the store fails just then, is started again, as supervisors do. */
@@ -133,7 +150,7 @@ export class World {
     this.#agents = agents;
     try {
       await process.start({
-        agents, budgets: this.#budgets, worker: { leaseMs, pollMs },
+        agents, budgets: this.#budgets, worker: { leaseMs, pollMs }, hooks: this.hooks.of(process),
         authenticate: (request) => {
           const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
           return { tenant: 'default', owner, roles };
@@ -160,6 +177,25 @@ export class World {
 
   happen(fault: PlannedFault): void {
     this.#faults.happen(fault);
+  }
+
+  /** Somebody begins to follow a session, as soon as there is one. */
+  follow(planned: PlannedFollower): void {
+    const session = chanceOf(this.plan.seed, planned.id, 'session').pick(this.sessions);
+    if (session === undefined) {
+      if (this.weather !== calm) this.time.after(1_000, () => this.follow(planned));
+      return;
+    }
+    const { plan: { seed }, time, client, met, processes } = this;
+    const follower = new Follower({
+      seed, time, client, met, processes, weather: () => this.weather, ownerOf: (ref) => this.observer.session(ref)?.owner ?? null, violated: (guarantee, what) => this.violated(guarantee, what),
+      heard: ({ name, owner, ref }, event) => {
+        this.trace(() => `${name} hears ${event.position} ${event.type}${event.type === 'entry' ? ` ${event.entry.kind}` : ''}`);
+        this.tell('heard', { follower: name, owner, ref, event });
+      },
+    }, planned, session);
+    this.followers.push(follower);
+    void follower.follow();
   }
 
   /** Nothing goes wrong from here on; what stands still goes on, what is dead is started. */
@@ -216,7 +252,7 @@ export class World {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
     const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
     this.outboxKinds = new Set(outboxKinds);
-    const store = this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
+    const store = this.database.store({ version: process.version, system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
     store.onChange((hint) => {
       if (hint.ref !== null) this.observer.changed(hint.ref, process.name);
       this.#spread(process, hint);
