@@ -66,13 +66,14 @@ class SqliteAdministration implements StoreAdministration {
   }
 }
 
-class SqliteSnapshot implements StoreSnapshot {
+/** A database as it is while nobody changes it. */
+export class SqliteSnapshot implements StoreSnapshot {
   readonly #database: Database;
-  readonly #locks: WorkerLocks;
+  readonly #locks: Pick<WorkerLocks, 'isFree'>;
   readonly #nowMs: number;
   readonly #rows: SessionRows;
 
-  constructor(database: Database, locks: WorkerLocks, nowMs: number) {
+  constructor(database: Database, locks: Pick<WorkerLocks, 'isFree'>, nowMs: number) {
     this.#database = database;
     this.#locks = locks;
     this.#nowMs = nowMs;

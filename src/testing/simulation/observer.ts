@@ -1,18 +1,18 @@
 import type { Entry } from '../../core/entry.ts';
 import type { Session } from '../../core/session.ts';
 import type { SessionRef } from '../../store/store.ts';
-import type { SessionRows } from '../../store/sqlite/session-rows.ts';
 import type { Committed } from './check.ts';
+import type { SessionReader } from './shared-database.ts';
 
 const entriesMax = 1_000_000;
 
 /** Sees each commit right after it, past all stores: what a session was, what it is, and what came to its log. */
 export class Observer {
-  readonly #rows: SessionRows;
+  readonly #rows: SessionReader;
   readonly #committed: (committed: Committed) => void;
   readonly #known = new Map<string, { readonly ref: SessionRef; session: Session | null; log: Entry[] }>();
 
-  constructor(rows: SessionRows, committed: (committed: Committed) => void) {
+  constructor(rows: SessionReader, committed: (committed: Committed) => void) {
     this.#rows = rows;
     this.#committed = committed;
   }

@@ -27,7 +27,7 @@ const stepsMax = 400_000;
 /** Runs one plan from its beginning to rest. */
 export async function runSeed(options: WorldOptions): Promise<SeedRun> {
   const { plan, database } = options;
-  database.empty();
+  await database.empty();
   const world = new World(options);
   const { time, met, violations } = world;
   for (let place = 0; place < plan.processes; place += 1) world.startProcess(place);

@@ -1,19 +1,22 @@
-import type { System } from '../../core/system.ts';
 import { migrateDatabase } from '../../store/sqlite/migrations.ts';
-import { isBusy, openDatabase, type Database } from '../../store/sqlite/open-database.ts';
+import { isBusy, openDatabase, type Database, type Statement } from '../../store/sqlite/open-database.ts';
 import { SessionRows } from '../../store/sqlite/session-rows.ts';
 import { sqliteStoreOn } from '../../store/sqlite/sqlite-store.ts';
 import { PreparedStatements } from '../../store/sqlite/statements.ts';
-import type { ProcessLocks } from '../../store/sqlite/worker-lock.ts';
-import type { EntryKind } from '../../core/entry.ts';
-import type { Store } from '../../store/store.ts';
+import type { Operation } from '../../core/operation.ts';
+import type { StoreSnapshot } from '../../store/administration.ts';
+import { SqliteSnapshot } from '../../store/sqlite/administration.ts';
+import type { SessionRef, Store } from '../../store/store.ts';
+import type { SharedDatabase, SharedStoreOptions } from './shared-database.ts';
 
 /** A real SQLite database in memory, which the processes of a simulation share as if it were a file. Used again for the next seed: emptying one is cheaper than making it. */
-export class SimulatedDatabase {
+export class SimulatedDatabase implements SharedDatabase {
+  readonly name = 'sqlite';
   readonly database: Database;
   readonly statements: PreparedStatements;
   readonly #tables: readonly string[];
   readonly #pagesMax: number;
+  readonly #operations: Statement;
   /** Tells whether another process holds the file just now. */
   isLocked: () => boolean = () => false;
 
@@ -21,6 +24,7 @@ export class SimulatedDatabase {
     this.database = database;
     this.statements = new PreparedStatements(database);
     this.#tables = (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'requirement'").pluck().all() as string[]);
+    this.#operations = database.prepare('SELECT body FROM operation WHERE tenant = ? AND session_id = ? ORDER BY id').pluck();
     this.#pagesMax = Number(database.pragma('max_page_count', { simple: true }));
   }
 
@@ -43,7 +47,7 @@ export class SimulatedDatabase {
   }
 
   /** A store of one process on it. */
-  store(options: { readonly system: Pick<System, 'clock' | 'random'>; readonly outboxKinds: readonly EntryKind[]; readonly locks: ProcessLocks | null }): Store {
+  store(options: SharedStoreOptions): Store {
     const { system, outboxKinds, locks } = options;
     return sqliteStoreOn({ database: this.#lockable(), statements: this.statements, locks, isFile: false, close: () => undefined }, { system, outboxKinds });
   }
@@ -51,6 +55,15 @@ export class SimulatedDatabase {
   /** Reads it as it is, past all stores. */
   reader(): SessionRows {
     return new SessionRows(this.statements);
+  }
+
+  /** The operations of a session, ended ones included. */
+  operationsOf({ tenant, id }: SessionRef): readonly Operation[] {
+    return (this.#operations.all(tenant, id) as string[]).map((body) => JSON.parse(body) as Operation);
+  }
+
+  inSnapshot<Result>(nowMs: number, look: (snapshot: StoreSnapshot) => Promise<Result>): Promise<Result> {
+    return look(new SqliteSnapshot(this.database, { isFree: () => false }, nowMs));
   }
 
   close(): void {

@@ -13,7 +13,7 @@ import { Observer } from './observer.ts';
 import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
-import type { SimulatedDatabase } from './simulated-database.ts';
+import type { SharedDatabase } from './shared-database.ts';
 import { SimulatedProcess } from './simulated-process.ts';
 import { VirtualTime } from './virtual-time.ts';
 
@@ -27,7 +27,9 @@ export interface Violation {
 
 export interface WorldOptions {
   readonly plan: Plan;
-  readonly database: SimulatedDatabase;
+  readonly database: SharedDatabase;
+  /** Stands around each call of a process's store, nearest to it. */
+  readonly around?: AroundProcess | undefined;
   readonly agents: AgentsOf;
   readonly commands: readonly SimulatedCommand[];
   readonly checks: readonly MakeCheck[];
@@ -41,7 +43,7 @@ const startMs = Date.UTC(2026, 0, 1, 12);
 export class World {
   readonly plan: Plan;
   readonly time = new VirtualTime(startMs);
-  readonly database: SimulatedDatabase;
+  readonly database: SharedDatabase;
   readonly observer: Observer;
   readonly client: Client;
   readonly met = new Met();
@@ -98,8 +100,8 @@ export class World {
     this.#started += 1;
     const process: SimulatedProcess = new SimulatedProcess(`p${place}.${this.#started}`, {
       time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
-      open: async (settings) => this.#open(process, settings),
-      around: (call, perform) => this.#faults.around(process, call, perform),
+      open: (settings) => this.#open(process, settings),
+      around: (call, perform) => this.#faults.around(process, call, () => (this.#options.around === undefined ? perform() : this.#options.around(process, call, perform))),
       hints: (listener) => this.#hear(process, listener),
     });
     this.processes[place] = process;
@@ -163,8 +165,7 @@ export class World {
   }
 
   operationsOf(ref: SessionRef): readonly Operation[] {
-    const bodies = this.database.database.prepare('SELECT body FROM operation WHERE tenant = ? AND session_id = ? ORDER BY id').pluck().all(ref.tenant, ref.id) as string[];
-    return bodies.map((body) => JSON.parse(body) as Operation);
+    return this.database.operationsOf(ref);
   }
 
   async end(): Promise<void> {
@@ -179,10 +180,10 @@ export class World {
     return this.#options.commands;
   }
 
-  #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {
+  async #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Promise<Store> {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
-    const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
-    const store = this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
+    const system: System = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
+    const store = await this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null, time: this.time });
     store.onChange((hint) => {
       if (hint.ref !== null) this.observer.changed(hint.ref);
       this.#spread(process, hint);
