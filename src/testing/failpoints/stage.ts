@@ -34,9 +34,9 @@ export class Stage {
     this.failpoint = failpoint;
   }
 
-  /** Whether a process dies in this run. */
-  get crashes(): boolean {
-    return this.failpoint?.way === 'crash-before' || this.failpoint?.way === 'crash-after';
+  /** How the call of a tool may end that nobody may run a second time: a process that dies, and one whose store fails it, leaves its work to others, who do not know what came of it. */
+  get reported(): readonly CallResult['outcome'][] {
+    return this.failpoint === null ? ['done'] : ['done', 'unknown'];
   }
 
   /** Says what is not as it must be. */

@@ -25,9 +25,9 @@ export class VirtualTime {
     this.nowMs = startMs;
   }
 
-  /** Calls back after so many milliseconds; 0: after all that is to happen now already. Returns what cancels it. */
+  /** Calls back after so many milliseconds, as timers have them: whole ones; 0: after all that is to happen now already. Returns what cancels it. */
   after(delayMs: number, callback: () => void): () => void {
-    const event: Event = { atMs: this.nowMs + Math.max(0, delayMs), place: this.#places, callback, cancelled: false };
+    const event: Event = { atMs: this.nowMs + Math.max(0, Math.ceil(delayMs)), place: this.#places, callback, cancelled: false };
     this.#places += 1;
     push(this.#heap, event);
     return () => {
