@@ -5,9 +5,9 @@ import type { Stage } from './stage.ts';
 
 async function twoTurns(stage: Stage): Promise<{ readonly id: string; readonly first: string; readonly second: string }> {
   const id = await stage.create();
-  const first = String((await stage.send(id, 'one'))['turnId']);
+  const first = (await stage.send(id, 'one'))['turnId'] as string;
   await stage.turnsEnded(id, 1);
-  const second = String((await stage.send(id, 'two'))['turnId']);
+  const second = (await stage.send(id, 'two'))['turnId'] as string;
   await stage.turnsEnded(id, 2);
   return { id, first, second };
 }
@@ -81,11 +81,11 @@ export const historyScenarios: readonly FailpointScenario[] = [
     name: 'fork', fact: 'a fork is made once, has what was visible, and goes on by itself', agents,
     play: async (stage) => {
       const { id, first } = await twoTurns(stage);
-      const { sessionId } = await stage.post(`/v1/sessions/${id}/fork`, { turnId: first });
-      shows(stage, String(sessionId), ['one']);
-      await stage.send(String(sessionId), 'three');
-      await stage.turnsEnded(String(sessionId), 2);
-      shows(stage, String(sessionId), ['one', 'three']);
+      const fork = (await stage.post(`/v1/sessions/${id}/fork`, { turnId: first }))['sessionId'] as string;
+      shows(stage, fork, ['one']);
+      await stage.send(fork, 'three');
+      await stage.turnsEnded(fork, 2);
+      shows(stage, fork, ['one', 'three']);
       shows(stage, id, ['one', 'two']);
       stage.equals(stage.world.sessions.length, 2, 'sessions');
     },

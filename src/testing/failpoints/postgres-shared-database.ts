@@ -51,7 +51,7 @@ export class PostgresSharedDatabase implements SharedDatabase {
     pool.setMaxListeners(0);
     pool.on('connect', (client) => void client.query(text).catch(() => undefined));
     const database = new PostgresSharedDatabase(pool, schema, await pool.connect());
-    const store = await database.#open(realSystem().clock.nowMs, realSystem(), []);
+    const store = await database.#open(() => realSystem().clock.nowMs(), realSystem(), []);
     await store.migrate();
     await store.close();
     const tables = await database.#rows("SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tablename NOT IN ('requirement', 'schema_version')", [schema]);
@@ -123,7 +123,9 @@ export class PostgresSharedDatabase implements SharedDatabase {
   /** Its own waits, for a connection or after a conflict, are in real time: virtual time stands still meanwhile. */
   #open(nowMs: () => number, system: SharedStoreOptions['system'], outboxKinds: SharedStoreOptions['outboxKinds']): Promise<Store> {
     const { clock, random } = realSystem();
-    return postgresStore({ connection: this.#pool as unknown as PostgresPool, schema: this.#schema, system: { clock, random, ids: system.ids }, outboxKinds, dialect: { notify: false }, nowMs });
+    // The store tells processes apart by how their secrets begin; those of a simulated process begin with the time.
+    const ids = { ...system.ids, secret: () => system.ids.secret().split('').reverse().join('') };
+    return postgresStore({ connection: this.#pool as unknown as PostgresPool, schema: this.#schema, system: { clock, random, ids }, outboxKinds, dialect: { notify: false }, nowMs });
   }
 
   #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {

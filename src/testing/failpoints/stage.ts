@@ -70,7 +70,7 @@ export class Stage {
   /** Creates a session and returns its id. */
   async create(body: JsonObject = {}, more: Partial<HttpCall> = {}): Promise<string> {
     const { session } = await this.post('/v1/sessions', { agent: 'failing', ...body }, more);
-    return String((session as JsonObject)['id']);
+    return (session as JsonObject)['id'] as string;
   }
 
   /** Sends a message, named by its text. */
