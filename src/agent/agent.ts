@@ -171,7 +171,8 @@ function rulesOf(name: string, version: string, limits: AgentLimits, tools: Read
   };
 }
 
-function toolRulesOf({ transaction, recovery = transaction === true ? 'rerun' : 'report', exclusive = false, stopAfter = false, background, timeoutMs, actionRoles }: AgentTool): ToolRules {
+/** What the engine knows of a tool. */
+export function toolRulesOf({ transaction, recovery = transaction === true ? 'rerun' : 'report', exclusive = false, stopAfter = false, background, timeoutMs, actionRoles }: AgentTool): ToolRules {
   return {
     exclusive, stopAfter, recovery: typeof recovery === 'function' ? 'probe' : recovery,
     ...(actionRoles === undefined ? {} : { actionRoles }),

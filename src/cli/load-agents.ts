@@ -28,6 +28,18 @@ export async function loadAgents(module: string | undefined): Promise<LoadedAgen
     const model = await modelFromEnvironment(process.env);
     return { agents: [demoAgent({ model, delay, journal: process.env['HOLDFAST_DEMO_JOURNAL'] || undefined }), deskAgent({ model })] };
   }
+  const { file, exported, found } = await importAgents(module);
+  const agents = requireAgents(file, found);
+  const { authenticate, budgets } = exported;
+  return {
+    agents,
+    ...(typeof authenticate === 'function' ? { authenticate: authenticate as NonNullable<LoadedAgents['authenticate']> } : {}),
+    ...(typeof budgets === 'function' || Array.isArray(budgets) ? { budgets: budgets as NonNullable<LoadedAgents['budgets']> } : {}),
+  };
+}
+
+/** A module, and what it exports as its agents, whatever that is. Rejects with `HoldfastError`: `agents_not_found`, `agents_not_loaded`. */
+export async function importAgents(module: string): Promise<{ readonly file: string; readonly exported: Readonly<Record<string, unknown>>; readonly found: unknown }> {
   const file = path.resolve(module);
   if (!existsSync(file)) throw new HoldfastError('agents_not_found', `there is no file ${file}`);
   let exported: Record<string, unknown>;
@@ -36,17 +48,14 @@ export async function loadAgents(module: string | undefined): Promise<LoadedAgen
   } catch (error) {
     throw new HoldfastError('agents_not_loaded', `${file} could not be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
-  const found = exported['agents'] ?? exported['default'];
+  return { file, exported, found: exported['agents'] ?? exported['default'] };
+}
+
+/** One agent or several, as a list. Throws `HoldfastError` code `agents_invalid` for anything else. */
+export function requireAgents(file: string, found: unknown): readonly Agent[] {
   const agents: readonly unknown[] = Array.isArray(found) ? found : [found];
-  if (agents.length === 0 || !agents.every(isAgent)) {
-    throw new HoldfastError('agents_invalid', `${file} must export what agent({ … }) made, one or a list, as default or as "agents"`);
-  }
-  const { authenticate, budgets } = exported;
-  return {
-    agents,
-    ...(typeof authenticate === 'function' ? { authenticate: authenticate as NonNullable<LoadedAgents['authenticate']> } : {}),
-    ...(typeof budgets === 'function' || Array.isArray(budgets) ? { budgets: budgets as NonNullable<LoadedAgents['budgets']> } : {}),
-  };
+  if (agents.length > 0 && agents.every(isAgent)) return agents;
+  throw new HoldfastError('agents_invalid', `${file} must export what agent({ … }) made, one or a list, as default or as "agents"`);
 }
 
 function isAgent(value: unknown): value is Agent {

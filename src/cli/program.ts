@@ -38,6 +38,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   export: async () => (await import('./commands/export.ts')).exportCommand(),
   import: async () => (await import('./commands/import.ts')).importCommandOfCli(),
   'simulate-user': async () => (await import('./commands/simulate-user.ts')).simulateUserCommand(),
+  simulate: async () => (await import('./commands/simulate.ts')).simulateCommand(),
   replay: async () => (await import('./commands/replay.ts')).replayCommand(),
   bench: async () => (await import('./commands/bench.ts')).benchCommand(),
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),

@@ -65,7 +65,8 @@ function foldEntry(session: Session, entry: Entry): Session {
   return project(session, entry);
 }
 
-function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
+/** What the log decides of a session: all but the work in hand. */
+export function logDerived(session: Session): Readonly<Record<string, JsonValue>> {
   const { fence: _fence, claim: _claim, crashes: _crashes, endAfterInactivityMs: _endAfterInactivityMs, endsAtMs: _endsAtMs, deleteAfterRestMs: _deleteAfterRestMs, deletesAtMs: _deletesAtMs, updatedAtMs: _updatedAtMs, labelling: _labelling, turn, ...derived } = session;
   return { ...(derived as unknown as Record<string, JsonValue>), turn: turnFromLog(turn) };
 }

@@ -1,4 +1,5 @@
 import { Hono, type Context } from 'hono';
+import { TrieRouter } from 'hono/router/trie-router';
 import type { Principal } from '../agent/tool.ts';
 import { parseInput } from '../commands/input.ts';
 import { isRefusal, refuse, type Refusal } from '../core/errors.ts';
@@ -41,8 +42,8 @@ const nobody: Principal = { tenant: '', owner: '', roles: [] };
 export function createApp(host: ServerHost): Hono<AppEnv> {
   const { authenticate, localPrincipal } = host;
   const routeHost: RouteHost = { ...host, authenticated: authenticate !== null, streamSlots: new StreamSlots() };
-  // Paths are matched as they came and their parts decoded once, so that an id may have any character.
-  const app = new Hono<AppEnv>({ getPath: rawPathOf });
+  // Paths are matched as they came and their parts decoded once, so that an id may have any character. The router is the one that Hono would take for these paths, after it had built another in vain.
+  const app = new Hono<AppEnv>({ getPath: rawPathOf, router: new TrieRouter() });
   app.onError((error, context) => answerThrown(host, error, context));
   app.notFound(() => problemResponse('not_found', 'there is nothing at this address'));
   app.use('*', async (context, next) => {

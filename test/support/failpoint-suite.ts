@@ -26,7 +26,7 @@ async function replay(name: string, database: SharedDatabase): Promise<void> {
   const failpoint = name.includes(':') ? failpointOf(name) : null;
   const scenario = allScenarios.find((each) => each.name === (failpoint?.scenario ?? name));
   if (scenario === undefined) throw new RangeError(`there is no scenario of ${name}; there are ${allScenarios.map((each) => each.name).join(', ')}`);
-  const { violations } = await runFailpoint({ scenario, failpoint, database, checks: [], trace: (line) => console.log(line) });
+  const { violations } = await runFailpoint({ scenario, failpoint, database, trace: (line) => console.log(line) });
   expect(violations).toEqual([]);
 }
 

@@ -38,7 +38,7 @@ describe('failpoints', { timeout }, () => {
     const failpoint = failpointOf(name);
     const traced = async (): Promise<readonly string[]> => {
       const lines: string[] = [];
-      const { failed } = await runFailpoint({ scenario: scenario(failpoint.scenario), failpoint, database, checks: [], trace: (line) => lines.push(line) });
+      const { failed } = await runFailpoint({ scenario: scenario(failpoint.scenario), failpoint, database, trace: (line) => lines.push(line) });
       return [...lines, `failed: ${failed}`];
     };
     const first = await traced();

@@ -11,7 +11,7 @@ import { schemaVersionLatest } from './migrations.ts';
 import { openDatabase, type Database } from './open-database.ts';
 import { readSession, SessionRows } from './session-rows.ts';
 import { PreparedStatements } from './statements.ts';
-import { WorkerLocks } from './worker-lock.ts';
+import { WorkerLocks, type ProcessLocks } from './worker-lock.ts';
 
 const pageSessions = 200;
 const pageEntries = 500;
@@ -66,14 +66,18 @@ class SqliteAdministration implements StoreAdministration {
   }
 }
 
-/** A database as it is while nobody changes it. */
-export class SqliteSnapshot implements StoreSnapshot {
+/** Everything in an open database as it is now; the caller sees to it that nothing changes meanwhile. */
+export function sqliteSnapshotOn(database: Database, locks: Pick<ProcessLocks, 'isFree'>, nowMs: number): StoreSnapshot {
+  return new SqliteSnapshot(database, locks, nowMs);
+}
+
+class SqliteSnapshot implements StoreSnapshot {
   readonly #database: Database;
-  readonly #locks: Pick<WorkerLocks, 'isFree'>;
+  readonly #locks: Pick<ProcessLocks, 'isFree'>;
   readonly #nowMs: number;
   readonly #rows: SessionRows;
 
-  constructor(database: Database, locks: Pick<WorkerLocks, 'isFree'>, nowMs: number) {
+  constructor(database: Database, locks: Pick<ProcessLocks, 'isFree'>, nowMs: number) {
     this.#database = database;
     this.#locks = locks;
     this.#nowMs = nowMs;

@@ -12,6 +12,7 @@ interface DueRow extends Claimable {
  */
 export function claimableSessions(statements: PreparedStatements, { nowMs, deadWorkers, agents, limit }: ClaimableQuery): readonly Claimable[] {
   const orphaned = deadWorkers.flatMap((worker) => statements.get('sessionsOfWorker').all(worker) as Claimable[]);
+  if (orphaned.length === 0 && statements.get('someSessionIsDue').get(nowMs) === undefined) return [];
   // Both kinds are read, so that new turns do not hide those that wait for a retry, nor these them.
   const names = JSON.stringify(agents);
   const unclaimed = statements.get('unclaimedSessions').all(names, limit) as DueRow[];

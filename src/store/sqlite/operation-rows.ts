@@ -74,6 +74,7 @@ export class OperationRows {
     const names = JSON.stringify(agents);
     // Each reason to be looked at is read for itself, so that none hides the others.
     const orphaned = deadWorkers.flatMap((worker) => this.#statements.get('orphanedOperations').all(worker, names, limit) as ClaimableRow[]);
+    if (orphaned.length === 0 && this.#statements.get('someOperationIsDue').get(nowMs) === undefined) return [];
     const unclaimed = this.#statements.get('unclaimedOperations').all(names, limit) as ClaimableRow[];
     const due = this.#statements.get('dueOperations').all(nowMs, names, limit) as ClaimableRow[];
     // Nor does one tenant's backlog hide the others.

@@ -143,6 +143,9 @@ const statements = {
   // A worker that is named nowhere as live: its row is gone, yet a session or an operation still names it.
   strayWorkers: `SELECT worker FROM session WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)
     UNION SELECT worker FROM operation WHERE worker IS NOT NULL AND worker NOT IN (SELECT id FROM worker)`,
+  // Two looks into an index, where what follows opens a list of names for each: mostly nothing is due.
+  someSessionIsDue: 'SELECT 1 WHERE EXISTS (SELECT 1 FROM session WHERE due_at_ms = 0) OR EXISTS (SELECT 1 FROM session WHERE due_at_ms > 0 AND due_at_ms <= ?)',
+  someOperationIsDue: 'SELECT 1 WHERE EXISTS (SELECT 1 FROM operation WHERE due_at_ms = 0) OR EXISTS (SELECT 1 FROM operation WHERE due_at_ms > 0 AND due_at_ms <= ?)',
   unclaimedSessions: 'SELECT tenant, id, agent, active_at_ms FROM session WHERE due_at_ms = 0 AND agent IN (SELECT value FROM json_each(?)) ORDER BY active_at_ms LIMIT ?',
   dueSessions: 'SELECT tenant, id, agent, active_at_ms FROM session WHERE due_at_ms > 0 AND due_at_ms <= ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY due_at_ms LIMIT ?',
   // From one tenant to the next in the index, past all that each of them has.

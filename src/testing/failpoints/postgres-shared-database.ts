@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Entry } from '../../core/entry.ts';
+import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
@@ -15,12 +16,15 @@ import type { SessionReader, SharedDatabase, SharedStoreOptions } from '../simul
 interface Known {
   readonly ref: SessionRef;
   session: Session | null;
-  readonly log: Entry[];
+  log: readonly Entry[];
   operations: readonly Operation[];
+  branches: readonly Branch[];
+  /** Entries whose events wait to be told of. */
+  events: readonly number[];
 }
 
-/** Verbs that may change what is known of a session. */
-const changing: ReadonlySet<string> = new Set(['create', 'update', 'updateOperation']);
+/** Verbs that may change what is known. */
+const changing: ReadonlySet<string> = new Set(['create', 'update', 'updateOperation', 'deleteOutbox']);
 
 /**
  * A schema of a real Postgres that the processes of a simulation share. Virtual time stands still while the database works, and calls go one after the other in the order in which they were made: so a run is the same each
@@ -32,6 +36,8 @@ export class PostgresSharedDatabase implements SharedDatabase {
   readonly #schema: string;
   readonly #client: PoolClient;
   readonly #known = new Map<string, Known>();
+  #leases: ReadonlyMap<string, number> = new Map();
+  #attempts = 0;
   #tables: readonly string[] = [];
   #last: Promise<unknown> = Promise.resolve();
   isLocked: () => boolean = () => false;
@@ -62,6 +68,8 @@ export class PostgresSharedDatabase implements SharedDatabase {
   async empty(): Promise<void> {
     await this.#last;
     this.#known.clear();
+    this.#leases = new Map();
+    this.#attempts = 0;
     // Stores of processes that died were never closed.
     this.#pool.removeAllListeners('error');
     this.#pool.on('error', () => undefined);
@@ -102,11 +110,34 @@ export class PostgresSharedDatabase implements SharedDatabase {
     return {
       find: (ref) => this.#known.get(keyOf(ref))?.session ?? null,
       entries: (ref, { afterSeq = 0, limit }) => (this.#known.get(keyOf(ref))?.log ?? []).filter(({ seq }) => seq > afterSeq).slice(0, limit),
+      entriesAt: (ref, seqs) => (this.#known.get(keyOf(ref))?.log ?? []).filter(({ seq }) => seqs.includes(seq)),
+      // Nobody follows a session here.
+      chunks: () => ({ segments: [] }),
     };
   }
 
   operationsOf(ref: SessionRef): readonly Operation[] {
     return this.#known.get(keyOf(ref))?.operations ?? [];
+  }
+
+  branchesOf(ref: SessionRef): readonly Branch[] {
+    return this.#known.get(keyOf(ref))?.branches ?? [];
+  }
+
+  leaseUntilMs(worker: string): number | null {
+    return this.#leases.get(worker) ?? null;
+  }
+
+  hasEvent(ref: SessionRef, seq: number): boolean {
+    return this.#known.get(keyOf(ref))?.events.includes(seq) === true;
+  }
+
+  eventsLeft(): number {
+    return [...this.#known.values()].reduce((sum, { events }) => sum + events.length, 0);
+  }
+
+  attemptsCounted(): number {
+    return this.#attempts;
   }
 
   inSnapshot<Result>(_nowMs: number, look: (snapshot: StoreSnapshot) => Promise<Result>): Promise<Result> {
@@ -141,14 +172,28 @@ export class PostgresSharedDatabase implements SharedDatabase {
     await Promise.all([...told.values()].map((ref) => this.#look(ref)));
   }
 
-  async #look({ tenant, id }: SessionRef): Promise<void> {
-    const known = this.#known.get(keyOf({ tenant, id })) ?? { ref: { tenant, id }, session: null, log: [], operations: [] };
-    const of = (table: string, rest: string): Promise<readonly Row[]> => this.#rows(`SELECT body FROM ${quotedSchema(this.#schema)}.${table} WHERE tenant = $1 AND ${rest}`, [tenant, id, ...(table === 'entry' ? [known.log.length] : [])]);
-    const [[row], entries, operations] = await Promise.all([of('session', 'id = $2'), of('entry', 'session_id = $2 AND seq > $3 ORDER BY seq'), of('operation', 'session_id = $2 ORDER BY id')]);
-    this.#known.set(keyOf({ tenant, id }), known);
-    known.session = row === undefined ? null : readSession(String(row['body']));
-    known.log.push(...entries.map(entryOf));
-    known.operations = operations.map(({ body }) => JSON.parse(String(body)) as Operation);
+  async #look(ref: SessionRef): Promise<void> {
+    const key = keyOf(ref);
+    const rows = (await this.#client.query({ name: 'look', text: this.#looking, values: [ref.tenant, ref.id] })).rows as { readonly what: string; readonly text: string; readonly number: string }[];
+    const of = (what: string): readonly string[] => rows.filter((row) => row.what === what).map(({ text }) => text);
+    const [session] = of('session');
+    this.#known.set(key, {
+      ref, session: session === undefined ? null : readSession(session), log: of('entry').map((body) => entryOf({ body })),
+      operations: of('operation').map((body) => JSON.parse(body) as Operation).sort((left, right) => (left.id < right.id ? -1 : 1)), branches: of('branch').map((body) => JSON.parse(body) as Branch),
+      events: rows.filter(({ what }) => what === 'event').map(({ number }) => Number(number)),
+    });
+    this.#leases = new Map(rows.filter(({ what }) => what === 'worker').map(({ text, number }) => [text, Number(number)]));
+    this.#attempts = Number(rows.find(({ what }) => what === 'attempts')?.number);
+  }
+
+  /** One statement, so that all of it is of one moment. */
+  get #looking(): string {
+    const schema = quotedSchema(this.#schema);
+    const ofSession = (what: string, columns: string, table: string, order: string): string => `SELECT '${what}' AS what, ${columns}, ${order} AS place FROM ${schema}.${table} WHERE tenant = $1 AND session_id = $2`;
+    return `SELECT 'session' AS what, body AS text, 0 AS number, 0 AS place FROM ${schema}.session WHERE tenant = $1 AND id = $2
+      UNION ALL ${ofSession('entry', 'body, 0', 'entry', 'seq')} UNION ALL ${ofSession('event', "'', seq", 'outbox', 'seq')}
+      UNION ALL ${ofSession('operation', 'body, 0', 'operation', '0')} UNION ALL ${ofSession('branch', 'body, 0', 'branch', '0')}
+      UNION ALL SELECT 'worker', id, lease_until_ms, 0 FROM ${schema}.worker UNION ALL SELECT 'attempts', '', coalesce(sum(attempts), 0)::bigint, 0 FROM ${schema}.usage_counter ORDER BY place`;
   }
 
   async #rows(text: string, values: readonly unknown[]): Promise<readonly Row[]> {

@@ -1,6 +1,7 @@
 import { StoreError } from '../../store/store-error.ts';
 import { hashOf } from '../simulation/chance.ts';
 import type { MakeCheck } from '../simulation/check.ts';
+import { allChecks } from '../simulation/checks/all-checks.ts';
 import { calm } from '../simulation/plan.ts';
 import type { SharedDatabase } from '../simulation/shared-database.ts';
 import { World, type AroundProcess, type Violation } from '../simulation/world.ts';
@@ -26,8 +27,8 @@ export interface FailpointOptions {
   /** null: nothing fails. */
   readonly failpoint: Failpoint | null;
   readonly database: SharedDatabase;
-  /** Besides what the scenario itself says. */
-  readonly checks: readonly MakeCheck[];
+  /** Besides what the scenario itself says. Default: every guarantee. */
+  readonly checks?: readonly MakeCheck[];
   readonly trace?: ((line: string) => void) | undefined;
 }
 
@@ -50,7 +51,7 @@ export async function runFailpoint(options: FailpointOptions): Promise<Failpoint
     },
     database, agents: scenario.agents(outside), commands: [], trace: options.trace,
     around: (process, call, perform) => failing.around(world, process, call, perform),
-    checks: [() => ({ committed: () => stage.happened(), toolBegan: (run) => { stage.runs.push(run); stage.happened(); } }), ...options.checks],
+    checks: [() => ({ committed: () => stage.happened(), toolBegan: (run) => { stage.runs.push(run); stage.happened(); } }), ...(options.checks ?? allChecks)],
   });
   const stage = new Stage(world, failpoint, outside);
   const { time, violations } = world;

@@ -42,7 +42,7 @@ export interface FailpointsOptions {
   readonly ways?: readonly FailWay[];
   /** Only every so manieth point, and which of them: `{ of: 4, part: 1 }`. Parts 0 to `of - 1` are all of them. Default: all. */
   readonly share?: { readonly of: number; readonly part: number } | undefined;
-  /** Besides what the scenarios themselves say. */
+  /** Besides what the scenarios themselves say. Default: every guarantee. */
   readonly checks?: readonly MakeCheck[];
   /** After a scenario stops looking for further failures of it. Default 5. */
   readonly failuresMax?: number;
@@ -63,13 +63,13 @@ export async function runFailpoints(options: FailpointsOptions): Promise<readonl
   return reports;
 }
 
-async function failEverywhere(scenario: FailpointScenario, { database, clock, ways = failWays, share = { of: 1, part: 0 }, checks = [], failuresMax = 5 }: FailpointsOptions): Promise<ScenarioReport> {
+async function failEverywhere(scenario: FailpointScenario, { database, clock, ways = failWays, share = { of: 1, part: 0 }, checks, failuresMax = 5 }: FailpointsOptions): Promise<ScenarioReport> {
   const beganAtMs = clock.monotonicMs();
   const failures: FailpointFailure[] = [];
   let runs = 0;
   let virtualMsMax = 0;
   const run = async (failpoint: Failpoint | null): Promise<{ readonly failed: boolean; readonly calls: number }> => {
-    const { violations, failedAt, virtualMs, ...ran } = await runFailpoint({ scenario, failpoint, database, checks });
+    const { violations, failedAt, virtualMs, ...ran } = await runFailpoint({ scenario, failpoint, database, ...(checks === undefined ? {} : { checks }) });
     runs += 1;
     virtualMsMax = Math.max(virtualMsMax, virtualMs);
     if (violations.length > 0) failures.push({ failpoint: failpoint === null ? null : failpointName(failpoint), failedAt, violations });

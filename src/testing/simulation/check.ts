@@ -1,3 +1,5 @@
+import type { LanguageModelV4Prompt } from '@ai-sdk/provider';
+import type { ToolRules } from '../../core/decide.ts';
 import type { Entry } from '../../core/entry.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
@@ -8,6 +10,8 @@ import type { World } from './world.ts';
 /** A change of a session, as it was committed. */
 export interface Committed {
   readonly ref: SessionRef;
+  /** Name of the process that committed it. */
+  readonly process: string;
   /** As it was at the change before; null: there was none. */
   readonly before: Session | null;
   /** null: it was deleted. */
@@ -32,6 +36,8 @@ export interface ToolRun {
   readonly callKey: string;
   readonly sessionId: string;
   readonly toolName: string;
+  /** What its tool says of a call in flight when its worker dies. */
+  readonly recovery: ToolRules['recovery'];
   readonly process: string;
   readonly input: JsonValue;
 }
@@ -53,8 +59,10 @@ export interface Check {
   /** Before the first instruction of the tool. */
   toolBegan?(run: ToolRun): void;
   toolEnded?(run: ToolRun, result: { readonly output: unknown } | { readonly error: unknown }): void;
+  /** A probe has found out what became of a run. */
+  toolProbed?(run: ToolRun, ran: boolean | 'unknown'): void;
   /** A model is asked for a generation. */
-  generationBegan?(process: string): void;
+  generationBegan?(process: string, prompt: LanguageModelV4Prompt): void;
   heard?(heard: Heard): void;
   /** Faults are over, and everything has come to rest. */
   atRest?(world: World): void | Promise<void>;

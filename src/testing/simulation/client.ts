@@ -13,6 +13,8 @@ export interface HttpCall {
   readonly headers?: Readonly<Record<string, string>>;
   /** With an `Idempotency-Key`, so that it can be sent again. Default true. */
   readonly keyed?: boolean;
+  /** The key of an earlier request, in place of one of its own. */
+  readonly repeats?: string;
   /** Who sends it. Default `ada`. */
   readonly owner?: string;
   readonly roles?: readonly string[];
@@ -90,12 +92,18 @@ export class Client {
     if (process === undefined) return null;
     try {
       const { status, headers, text } = await process.fetch(httpRequest(request), replyWithinMs);
-      return { request, status, headers, body: text === '' ? null : (JSON.parse(text) as JsonValue) };
+      return { request, status, headers, body: bodyOf(headers, text) };
     } catch (error) {
       if (error instanceof NoReply) return null;
       throw error;
     }
   }
+}
+
+/** What is no one JSON value, as lines of them and streams are not, is a text. */
+function bodyOf(headers: Headers, text: string): JsonValue {
+  if (text === '') return null;
+  return /^application\/(problem\+)?json/.test(headers.get('content-type') ?? '') ? (JSON.parse(text) as JsonValue) : text;
 }
 
 /** The request as a process is given it. Who sends it is in a header that only a simulation believes. */

@@ -13,6 +13,8 @@ export interface CommandScope {
   readonly id: string;
   /** The session that it is about, as it is stored now; null: there is none yet. Its owner sends the command. */
   readonly session: Session | null;
+  /** The same about one of the sessions of which this is true. */
+  readonly among: (fits: (session: Session) => boolean) => CommandScope;
   /** Of the session. */
   readonly log: () => readonly Entry[];
   /** Of the session, ended ones included. */

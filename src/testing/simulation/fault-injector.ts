@@ -61,7 +61,7 @@ export class FaultInjector {
         return;
       case 'clock-jump':
         met.fault(fault.kind);
-        if (process !== undefined) process.clockErrorMs = (this.#chance.next() * 2 - 1) * clockErrorMsMax;
+        if (process !== undefined) process.clockErrorMs = Math.round((this.#chance.next() * 2 - 1) * clockErrorMsMax);
         return;
       case 'disk-full':
         met.fault(fault.kind);
@@ -84,13 +84,18 @@ export class FaultInjector {
     this.#world.database.hasRoom(true);
   }
 
-  async around<Result>(process: SimulatedProcess, call: StoreCall, perform: () => Promise<Result>): Promise<Result> {
-    const { time, weather, met } = this.#world;
-    met.operations += 1;
+  around<Result>(process: SimulatedProcess, call: StoreCall, perform: () => Promise<Result>): Promise<Result> {
+    this.#world.met.operations += 1;
     const fault = this.#takeFor(process, call);
+    return fault === undefined && this.#world.weather.storeMs === 0 ? perform() : this.#troubled(process, fault, perform);
+  }
+
+  async #troubled<Result>(process: SimulatedProcess, fault: Armed | undefined, perform: () => Promise<Result>): Promise<Result> {
+    const { time, weather, met } = this.#world;
     if (weather.storeMs > 0) {
       met.weather('storeMs');
       await time.sleep(this.#chance.below(weather.storeMs + 1));
+      await process.awake();
     }
     switch (fault?.kind) {
       case 'error-before':

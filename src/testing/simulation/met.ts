@@ -10,6 +10,18 @@ export class Met {
   /** Commands by kind: how many had something to be about, and how many of these were done. */
   readonly commands: Record<string, { sent: number; done: number }> = {};
 
+  /** Adds what another run met. */
+  add({ operations, crashes, faults, weathers, commands }: Pick<Met, 'operations' | 'crashes' | 'faults' | 'weathers' | 'commands'>): void {
+    this.operations += operations;
+    this.crashes += crashes;
+    for (const [kind, count] of Object.entries(faults) as [FaultKind, number][]) this.faults[kind] = (this.faults[kind] ?? 0) + count;
+    for (const [kind, count] of Object.entries(weathers) as [keyof Weather, number][]) this.weathers[kind] = (this.weathers[kind] ?? 0) + count;
+    for (const [kind, { sent, done }] of Object.entries(commands)) {
+      const known = this.commands[kind] ?? { sent: 0, done: 0 };
+      this.commands[kind] = { sent: known.sent + sent, done: known.done + done };
+    }
+  }
+
   crash(): void {
     this.crashes += 1;
   }

@@ -1,6 +1,6 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart, LanguageModelV4StreamResult } from '@ai-sdk/provider';
-import type { Agent } from '../../agent/agent.ts';
-import type { AgentTool, ToolOptions } from '../../agent/tool.ts';
+import { toolRulesOf, type Agent } from '../../agent/agent.ts';
+import type { AgentTool, RecoveryProbe, ToolOptions } from '../../agent/tool.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { System } from '../../core/system.ts';
 import { chanceOf, hashOf, type Chance } from './chance.ts';
@@ -18,6 +18,8 @@ export interface AgentSurroundings {
   readonly lives: () => boolean;
   /** Draws that follow from the run's seed and these labels, the same in each process. */
   readonly chanceOf: (...labels: readonly (string | number)[]) => Chance;
+  /** What tools have done outside of all processes, by the keys of their calls; one for each run. */
+  readonly outside: Map<string, JsonValue>;
   /** Told of a token by which somebody outside may complete an operation. */
   readonly completable: (completion: { readonly operationId: string; readonly token: string }) => void;
 }
@@ -29,7 +31,7 @@ export type AgentsOf = (surroundings: AgentSurroundings) => readonly Agent[];
 export function observedAgents(world: World, process: SimulatedProcess, agentsOf: AgentsOf): readonly Agent[] {
   const { seed } = world.plan;
   const agents = agentsOf({
-    system: process.system, process: process.name, lives: () => process.lives, chanceOf: (...labels) => chanceOf(seed, ...labels),
+    system: process.system, process: process.name, lives: () => process.lives, chanceOf: (...labels) => chanceOf(seed, ...labels), outside: world.outside,
     completable: (completion) => {
       if (process.lives) world.completions.push(completion);
     },
@@ -43,18 +45,21 @@ export function observedAgents(world: World, process: SimulatedProcess, agentsOf
 }
 
 function observedTool(world: World, process: SimulatedProcess, toolName: string, tool: AgentTool): AgentTool {
-  const { execute } = tool;
-  if (execute === undefined) return tool;
+  if (tool.execute === undefined) return tool;
+  const runOf = (input: never, options: never): ToolRun => {
+    const { callKey, session } = options as ToolOptions;
+    return { callKey, toolName, recovery: toolRulesOf(tool).recovery, sessionId: session.id, process: process.name, input: input as JsonValue };
+  };
   return {
     ...tool,
+    ...(typeof tool.recovery === 'function' ? { recovery: observedProbe(world, process, tool.recovery, runOf) } : {}),
     execute: async (input: never, options: never) => {
       await process.awake();
-      const { callKey, session } = options as ToolOptions;
-      const run: ToolRun = { callKey, toolName, sessionId: session.id, process: process.name, input: input as JsonValue };
-      world.trace(() => `${process.name} runs ${toolName} ${callKey}`);
+      const run = runOf(input, options);
+      world.trace(() => `${process.name} runs ${toolName} ${run.callKey}`);
       world.tell('toolBegan', run);
       try {
-        const output = await (execute.call(tool, input, options) as unknown);
+        const output = await (tool.execute?.(input, options) as unknown);
         if (process.lives) world.tell('toolEnded', run, { output });
         return output;
       } catch (error) {
@@ -62,6 +67,15 @@ function observedTool(world: World, process: SimulatedProcess, toolName: string,
         throw error;
       }
     },
+  };
+}
+
+function observedProbe(world: World, process: SimulatedProcess, probe: RecoveryProbe, runOf: (input: never, options: never) => ToolRun): RecoveryProbe {
+  return async (input, options) => {
+    await process.awake();
+    const finding = await probe(input, options);
+    if (process.lives) world.tell('toolProbed', runOf(input, options), finding.ran);
+    return finding;
   };
 }
 
@@ -75,7 +89,7 @@ function observedModel(world: World, process: SimulatedProcess, model: LanguageM
     doStream: async (options) => {
       await process.awake();
       calls += 1;
-      world.tell('generationBegan', process.name);
+      world.tell('generationBegan', process.name, options.prompt);
       const chance = chanceOf(world.plan.seed, 'model', process.name, calls, hashOf(JSON.stringify(options.prompt.at(-1))));
       if (!chance.happens(world.weather.modelFails)) return model.doStream(options);
       world.met.weather('modelFails');

@@ -36,14 +36,16 @@ export class Observer {
   }
 
   /** A commit changed the session, or may have. */
-  changed(ref: SessionRef): void {
+  changed(ref: SessionRef, process: string): void {
     const known = this.#known.get(ref.id) ?? { ref, session: null, log: [] };
     const before = known.session;
+    // One that was deleted may come again under its id, as another.
+    if (before === null) known.log = [];
     const session = this.#rows.find(ref);
     const added = session === null || session.lastSeq === before?.lastSeq ? [] : this.#rows.entries(ref, { afterSeq: known.log.length, limit: entriesMax });
     this.#known.set(ref.id, known);
     known.session = session;
     known.log.push(...added);
-    if (session !== before || added.length > 0) this.#committed({ ref, before, session, added, log: known.log });
+    if (session !== before || added.length > 0) this.#committed({ ref, process, before, session, added, log: known.log });
   }
 }

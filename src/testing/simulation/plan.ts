@@ -82,8 +82,9 @@ const weatherShare = 0.35;
 
 export function drawPlan(seed: number, kept: Kept = null): Plan {
   const chance = chanceOf(seed, 'plan');
-  const commandCount = chance.between(20, 80);
-  const lengthMs = chance.between(5, 60) * 1_000;
+  // Short runs find most, and more of them: half have fewer than 35.
+  const commandCount = 20 + Math.floor(chance.next() ** 2 * 61);
+  const lengthMs = chance.between(3, 24) * 1_000;
   const at = (): number => Math.floor(chance.next() * lengthMs);
   const kinds = faultKinds.filter(() => chance.happens(faultShare));
   const faults = kinds.flatMap((kind) => Array.from({ length: chance.between(1, 4) }, () => drawFault(kind, at(), chance)));
@@ -91,8 +92,8 @@ export function drawPlan(seed: number, kept: Kept = null): Plan {
     seed,
     processes: chance.between(2, 4),
     sessions: chance.between(1, 6),
-    leaseMs: chance.between(3, 10) * 1_000,
-    pollMs: chance.between(1, 3) * 1_000,
+    leaseMs: chance.between(2, 8) * 1_000,
+    pollMs: chance.between(2, 6) * 1_000,
     hasLocks: chance.happens(0.5),
     weather: drawWeather(chance),
     commands: Array.from({ length: commandCount }, at).sort((left, right) => left - right).map((atMs, place) => ({ id: `c${place}`, atMs })),
@@ -114,7 +115,7 @@ function keep(plan: Plan, kept: Kept): Plan {
 }
 
 function drawFault(kind: FaultKind, atMs: number, chance: Chance): Omit<PlannedFault, 'id'> {
-  return { kind, atMs, process: chance.below(4), skip: chance.happens(0.5) ? 0 : chance.below(12), forMs: chance.between(1, 25) * 1_000 };
+  return { kind, atMs, process: chance.below(4), skip: chance.happens(0.5) ? 0 : chance.below(12), forMs: chance.between(1, 12) * 1_000 };
 }
 
 function drawWeather(chance: Chance): Weather {

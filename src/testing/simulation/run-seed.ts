@@ -1,10 +1,11 @@
-import { statusOf, type Session } from '../../core/session.ts';
+import nodeProcess from 'node:process';
+import { statusOf } from '../../core/session.ts';
 import type { JsonObject } from '../../core/json.ts';
 import { isLive } from '../../core/operation.ts';
-import { chanceOf } from './chance.ts';
-import { httpRequest } from './client.ts';
+import { chanceOf, type Chance } from './chance.ts';
+import { httpRequest, type HttpCall } from './client.ts';
 import type { SimulatedCommand } from './command.ts';
-import { Met } from './met.ts';
+import type { Met } from './met.ts';
 import type { PlannedCommand } from './plan.ts';
 import { World, type Violation, type WorldOptions } from './world.ts';
 
@@ -15,6 +16,8 @@ export interface SeedRun {
   readonly met: Met;
   /** How long, of its own time, it took from when faults stopped until everything was at rest. */
   readonly restMs: number;
+  /** Things that happened: timers, turns of the event loop. */
+  readonly steps: number;
 }
 
 /** Once faults stop, everything is at rest within so much time (G7): the longest retry of a provider, a lease, three leases of waiting to run alone, and the time of the slowest tool. */
@@ -24,11 +27,25 @@ const careEveryMs = 1_000;
 /** Things that may happen in one run; more is something that never ends. */
 const stepsMax = 400_000;
 
-/** Runs one plan from its beginning to rest. */
+/** Runs one plan from its beginning to rest. What nobody catches, a promise's rejection included, is a violation: it would end a real process. */
 export async function runSeed(options: WorldOptions): Promise<SeedRun> {
-  const { plan, database } = options;
-  await database.empty();
+  await options.database.empty();
   const world = new World(options);
+  const uncaught = (error: unknown): void => world.violated('nothing goes uncaught', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  nodeProcess.on('unhandledRejection', uncaught);
+  try {
+    return await run(world);
+  } catch (error) {
+    uncaught(error);
+    return { seed: options.plan.seed, violations: world.violations, met: world.met, restMs: 0, steps: 0 };
+  } finally {
+    nodeProcess.off('unhandledRejection', uncaught);
+    for (const process of world.processes) process.kill();
+  }
+}
+
+async function run(world: World): Promise<SeedRun> {
+  const { plan } = world;
   const { time, met, violations } = world;
   for (let place = 0; place < plan.processes; place += 1) world.startProcess(place);
   for (const command of plan.commands) time.after(command.atMs, () => void send(world, command));
@@ -45,7 +62,7 @@ export async function runSeed(options: WorldOptions): Promise<SeedRun> {
   world.becomeCalm();
   const restsByMs = calmAtMs + restMsMax;
   let nextCareMs = calmAtMs;
-  while (violations.length === 0 && !isAtRest(world)) {
+  while (violations.length === 0 && !world.isAtRest()) {
     if (time.nowMs >= restsByMs) world.violated('G7', `not at rest ${restMsMax} ms after the last fault: ${describeUnrest(world)}`);
     if (await step(Math.min(nextCareMs, restsByMs))) continue;
     nextCareMs = time.nowMs + careEveryMs;
@@ -53,19 +70,30 @@ export async function runSeed(options: WorldOptions): Promise<SeedRun> {
   }
   const restMs = time.nowMs - calmAtMs;
   if (violations.length === 0) await world.end();
-  for (const process of world.processes) process.kill();
-  return { seed: plan.seed, violations, met, restMs };
+  return { seed: plan.seed, violations, met, restMs, steps };
 }
+
+/** So often something else is drawn where there is nothing that a command could be about. */
+const drawsMax = 4;
 
 async function send(world: World, { id }: PlannedCommand): Promise<void> {
   const chance = chanceOf(world.plan.seed, id);
-  const command = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
-  const call = command.prepare(world.scopeOf(id, chance));
-  if (call === null) return;
-  const key = call.keyed === false ? null : id;
-  world.trace(() => `${id} ${command.kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
-  const answered = await world.client.send({ ...call, id, kind: command.kind, key, sentAtMs: world.time.nowMs }, chance);
-  world.met.command(command.kind, answered !== null && answered.status < 300);
+  const drawn = draw(world, id, chance);
+  if (drawn === null) return;
+  const { kind, call } = drawn;
+  const key = call.keyed === false ? null : (call.repeats ?? id);
+  world.trace(() => `${id} ${kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
+  const answered = await world.client.send({ ...call, id, kind, key, sentAtMs: world.time.nowMs }, chance);
+  world.met.command(kind, answered !== null && answered.status < 300);
+}
+
+function draw(world: World, id: string, chance: Chance): { readonly kind: string; readonly call: HttpCall } | null {
+  for (let draws = 0; draws < drawsMax; draws += 1) {
+    const { kind, prepare } = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+    const call = prepare(world.scopeOf(id, chance));
+    if (call !== null) return { kind, call };
+  }
+  return null;
 }
 
 function creating(commands: readonly SimulatedCommand[]): SimulatedCommand {
@@ -74,18 +102,8 @@ function creating(commands: readonly SimulatedCommand[]): SimulatedCommand {
   return command;
 }
 
-/** Nothing is under way, nothing is due, and nobody is waited for. */
-function isAtRest(world: World): boolean {
-  return world.client.open === 0 && world.sessions.every((session) => rests(world, session));
-}
-
-function rests(world: World, session: Session): boolean {
-  const status = statusOf(session);
-  return (status === 'idle' || status === 'failed' || status === 'ended') && session.claim === null && !world.operationsOf(session).some(isLive);
-}
-
 function describeUnrest(world: World): string {
-  const restless = world.sessions.filter((session) => !rests(world, session)).map((session) => `${session.id} is ${statusOf(session)}, claim ${JSON.stringify(session.claim)}, turn ${JSON.stringify(session.turn)}`);
+  const restless = world.restless().map((session) => `${session.id} is ${statusOf(session)}, claim ${JSON.stringify(session.claim)}, turn ${JSON.stringify(session.turn)}`);
   return `${world.client.open} requests; ${restless.join('; ')}`;
 }
 
@@ -101,7 +119,7 @@ async function takeCare(world: World): Promise<void> {
     };
     const waiting = session.turn?.actions.filter(({ resolved }) => resolved === undefined) ?? [];
     for (const { id, type } of waiting) {
-      post(`/v1/sessions/${session.id}/actions/${id}`, type === 'approval' || type === 'recovery' ? { type: 'deny', reason: 'the simulation is over' } : { type: 'error', errorText: 'the simulation is over' });
+      post(`/v1/sessions/${session.id}/actions/${id}`, type === 'client-tool' ? { type: 'error', errorText: 'the simulation is over' } : { type: 'deny', reason: 'the simulation is over' });
     }
     if (waiting.length === 0) for (const { id, external } of world.operationsOf(session).filter(isLive)) if (external) post(`/v1/operations/${id}/cancel`);
   }

@@ -1,6 +1,8 @@
 import type { Entry, EntryKind } from '../../core/entry.ts';
+import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
+import type { StreamSegment } from '../../core/stream-parts.ts';
 import type { System } from '../../core/system.ts';
 import type { ProcessLocks } from '../../store/sqlite/worker-lock.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
@@ -11,6 +13,9 @@ import type { VirtualTime } from './virtual-time.ts';
 export interface SessionReader {
   find(ref: SessionRef): Session | null;
   entries(ref: SessionRef, range: EntryRange): readonly Entry[];
+  entriesAt(ref: SessionRef, seqs: readonly number[]): readonly Entry[];
+  /** Live output of an attempt after an ordinal. */
+  chunks(ref: SessionRef, attemptId: string, afterOrdinal: number): { readonly segments: readonly StreamSegment[] };
 }
 
 /** What a process of a simulation opens its store with. */
@@ -37,6 +42,16 @@ export interface SharedDatabase {
   reader(): SessionReader;
   /** The operations of a session, ended ones included. */
   operationsOf(ref: SessionRef): readonly Operation[];
+  /** The discarded futures of a session. */
+  branchesOf(ref: SessionRef): readonly Branch[];
+  /** Until when a worker's lease runs; null: it is not announced. */
+  leaseUntilMs(worker: string): number | null;
+  /** Whether the event of an entry waits to be told of. */
+  hasEvent(ref: SessionRef, seq: number): boolean;
+  /** Events that nobody was told of yet. */
+  eventsLeft(): number;
+  /** Attempts by the counters of usage. */
+  attemptsCounted(): number;
   /** Everything in it, for who looks whether it agrees with itself. */
   inSnapshot<Result>(nowMs: number, look: (snapshot: StoreSnapshot) => Promise<Result>): Promise<Result>;
   close(): void | Promise<void>;

@@ -3,9 +3,10 @@ import { isBusy, openDatabase, type Database, type Statement } from '../../store
 import { SessionRows } from '../../store/sqlite/session-rows.ts';
 import { sqliteStoreOn } from '../../store/sqlite/sqlite-store.ts';
 import { PreparedStatements } from '../../store/sqlite/statements.ts';
+import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
-import { SqliteSnapshot } from '../../store/sqlite/administration.ts';
+import { sqliteSnapshotOn } from '../../store/sqlite/administration.ts';
 import type { SessionRef, Store } from '../../store/store.ts';
 import type { SharedDatabase, SharedStoreOptions } from './shared-database.ts';
 
@@ -17,6 +18,11 @@ export class SimulatedDatabase implements SharedDatabase {
   readonly #tables: readonly string[];
   readonly #pagesMax: number;
   readonly #operations: Statement;
+  readonly #branches: Statement;
+  readonly #lease: Statement;
+  readonly #event: Statement;
+  readonly #events: Statement;
+  readonly #attempts: Statement;
   /** Tells whether another process holds the file just now. */
   isLocked: () => boolean = () => false;
 
@@ -25,6 +31,11 @@ export class SimulatedDatabase implements SharedDatabase {
     this.statements = new PreparedStatements(database);
     this.#tables = (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'requirement'").pluck().all() as string[]);
     this.#operations = database.prepare('SELECT body FROM operation WHERE tenant = ? AND session_id = ? ORDER BY id').pluck();
+    this.#branches = database.prepare('SELECT body FROM branch WHERE tenant = ? AND session_id = ?').pluck();
+    this.#lease = database.prepare('SELECT lease_until_ms FROM worker WHERE id = ?').pluck();
+    this.#event = database.prepare('SELECT 1 FROM outbox WHERE tenant = ? AND session_id = ? AND seq = ?').pluck();
+    this.#events = database.prepare('SELECT count(*) FROM outbox').pluck();
+    this.#attempts = database.prepare('SELECT coalesce(sum(attempts), 0) FROM usage_counter').pluck();
     this.#pagesMax = Number(database.pragma('max_page_count', { simple: true }));
   }
 
@@ -62,8 +73,28 @@ export class SimulatedDatabase implements SharedDatabase {
     return (this.#operations.all(tenant, id) as string[]).map((body) => JSON.parse(body) as Operation);
   }
 
+  branchesOf({ tenant, id }: SessionRef): readonly Branch[] {
+    return (this.#branches.all(tenant, id) as string[]).map((body) => JSON.parse(body) as Branch);
+  }
+
+  leaseUntilMs(worker: string): number | null {
+    return (this.#lease.get(worker) as number | undefined) ?? null;
+  }
+
+  hasEvent({ tenant, id }: SessionRef, seq: number): boolean {
+    return this.#event.get(tenant, id, seq) !== undefined;
+  }
+
+  eventsLeft(): number {
+    return this.#events.get() as number;
+  }
+
+  attemptsCounted(): number {
+    return this.#attempts.get() as number;
+  }
+
   inSnapshot<Result>(nowMs: number, look: (snapshot: StoreSnapshot) => Promise<Result>): Promise<Result> {
-    return look(new SqliteSnapshot(this.database, { isFree: () => false }, nowMs));
+    return look(sqliteSnapshotOn(this.database, { isFree: () => false }, nowMs));
   }
 
   close(): void {

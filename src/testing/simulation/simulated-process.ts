@@ -73,7 +73,7 @@ export class SimulatedProcess {
   /** Resolves when it takes requests; never, when it dies before. */
   async start(options: ProcessOptions): Promise<void> {
     const { open, around, hints } = this.#surroundings;
-    const atItsPace: AroundCall = (call, perform) => this.#inTime(() => around(call, () => this.#inTime(perform)));
+    const atItsPace: AroundCall = (call, perform) => this.#inTime(() => around(call, perform));
     const store = { open: async (settings: StoreSettings) => this.#hearing(crashStore(await open(settings), atItsPace), hints) };
     this.#holdfast = await createHoldfast({ ...options, store, system: this.system });
   }
@@ -129,11 +129,12 @@ export class SimulatedProcess {
 
   /** Runs what is asked for as this process does: not while it stands still, and never once it is dead. */
   async #inTime<Result>(perform: () => Promise<Result>): Promise<Result> {
-    await this.awake();
-    const result = await perform().then((value) => ({ value }), (error: unknown) => ({ error }));
-    await this.awake();
-    if ('error' in result) throw result.error as Error;
-    return result.value;
+    if (this.#state !== 'running') await this.awake();
+    try {
+      return await perform();
+    } finally {
+      if (this.#state !== 'running') await this.awake();
+    }
   }
 
   /** Resolves when it runs: at once, after its pause, or never. */

@@ -19,13 +19,15 @@ export class VirtualTime {
   readonly #heap: Event[] = [];
   #places = 0;
   #outside = 0;
+  /** Nothing can have been begun since all promises were run. */
+  #isSettled = false;
   #outsideEnded: (() => void) | null = null;
 
   constructor(startMs: number) {
     this.nowMs = startMs;
   }
 
-  /** Calls back after so many milliseconds, as timers have them: whole ones; 0: after all that is to happen now already. Returns what cancels it. */
+  /** Calls back after so many milliseconds, whole ones as clocks tell them; 0: after all that is to happen now already. Returns what cancels it. */
   after(delayMs: number, callback: () => void): () => void {
     const event: Event = { atMs: this.nowMs + Math.max(0, Math.ceil(delayMs)), place: this.#places, callback, cancelled: false };
     this.#places += 1;
@@ -52,10 +54,12 @@ export class VirtualTime {
 
   /** Lets the next thing happen that is due by then, with all that it leads to at once. False: there is none; then it is that time. */
   async step(untilMs: number): Promise<boolean> {
-    await this.#settled();
+    if (!this.#isSettled) await this.#settled();
     const next = this.#next();
     if (next === null || next.atMs > untilMs) {
       this.nowMs = Math.max(this.nowMs, untilMs);
+      // Whoever hears of it may begin something.
+      this.#isSettled = false;
       return false;
     }
     pop(this.#heap);
@@ -68,7 +72,6 @@ export class VirtualTime {
   /** Goes on until the condition holds, which is looked at after each thing that happens. Rejects with code `not_idle` when it does not hold within so much time. */
   async until(condition: () => boolean, withinMs: number, what: string): Promise<void> {
     const untilMs = this.nowMs + withinMs;
-    await this.#settled();
     while (!condition()) {
       if (!(await this.step(untilMs)) && !condition()) throw new HoldfastError('not_idle', `${what}: not within ${withinMs} ms`);
     }
@@ -85,6 +88,7 @@ export class VirtualTime {
       if (this.#outside > 0) await new Promise<void>((resolve) => (this.#outsideEnded = resolve));
       await new Promise<void>((resolve) => this.#eventLoop.soon(resolve));
     } while (this.#outside > 0);
+    this.#isSettled = true;
   }
 
   #next(): Event | null {

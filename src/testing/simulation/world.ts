@@ -1,5 +1,7 @@
+import type { JsonValue } from '../../core/json.ts';
 import type { System } from '../../core/system.ts';
-import type { Session } from '../../core/session.ts';
+import type { EntryKind } from '../../core/entry.ts';
+import { statusOf, type Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSettings } from '../../store-url.ts';
 import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
@@ -49,9 +51,13 @@ export class World {
   readonly met = new Met();
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
+  /** What tools have done to the world outside. */
+  readonly outside = new Map<string, JsonValue>();
   readonly completions: { operationId: string; token: string }[] = [];
   /** Of each place, the process that is there now. */
   readonly processes: SimulatedProcess[] = [];
+  /** Kinds of entries that hooks are told of. */
+  outboxKinds: ReadonlySet<EntryKind> = new Set();
   weather: Weather;
   readonly #options: WorldOptions;
   readonly #checks: readonly Check[];
@@ -83,7 +89,7 @@ export class World {
   }
 
   /** Tells all who watch. */
-  tell<Name extends 'committed' | 'answered' | 'toolBegan' | 'toolEnded' | 'generationBegan' | 'heard'>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
+  tell<Name extends 'committed' | 'answered' | 'toolBegan' | 'toolEnded' | 'toolProbed' | 'generationBegan' | 'heard'>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
     for (const check of this.#checks) (check[name] as ((...given: unknown[]) => void) | undefined)?.(...given);
   }
 
@@ -155,9 +161,10 @@ export class World {
   }
 
   /** What a client knows when it sends a command. */
-  scopeOf(id: string, chance: Chance): CommandScope {
-    const session = chance.pick(this.observer.sessions) ?? null;
+  scopeOf(id: string, chance: Chance, fits: (session: Session) => boolean = () => true): CommandScope {
+    const session = chance.pick(this.observer.sessions.filter(fits)) ?? null;
     return {
+      among: (fitting) => this.scopeOf(id, chance, fitting),
       chance, id, session, completions: this.completions, answered: this.answered,
       log: () => (session === null ? [] : this.observer.log(session)),
       operations: () => (session === null ? [] : this.operationsOf(session)),
@@ -166,6 +173,18 @@ export class World {
 
   operationsOf(ref: SessionRef): readonly Operation[] {
     return this.database.operationsOf(ref);
+  }
+
+  /** Nothing is under way, nothing is due, and nobody is waited for. */
+  isAtRest(): boolean {
+    return this.client.open === 0 && this.restless().length === 0;
+  }
+
+  restless(): readonly Session[] {
+    return this.sessions.filter((session) => {
+      const status = statusOf(session);
+      return !(status === 'idle' || status === 'failed' || status === 'ended') || session.claim !== null || session.operations.length > 0;
+    });
   }
 
   async end(): Promise<void> {
@@ -183,9 +202,10 @@ export class World {
   async #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Promise<Store> {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
     const system: System = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
+    this.outboxKinds = new Set(outboxKinds);
     const store = await this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null, time: this.time });
     store.onChange((hint) => {
-      if (hint.ref !== null) this.observer.changed(hint.ref);
+      if (hint.ref !== null) this.observer.changed(hint.ref, process.name);
       this.#spread(process, hint);
     });
     return this.#faults.losing(process, store);

@@ -1,0 +1,22 @@
+import type { Interval } from '../../../core/history-entry.ts';
+import { isVisible } from '../../../core/intervals.ts';
+import { isTimeline } from '../../../core/entry-format.ts';
+import type { Check, MakeCheck } from '../check.ts';
+
+/** G10: what leaves the visible history is a branch of that commit, or can be brought back by redo: each entry of the conversation is visible, in a branch, or both. */
+export const nothingIsLeftOut: MakeCheck = (violated, world): Check => {
+  return {
+    committed({ ref, before, session, log }) {
+      if (session === null || before === null || isSameHistory(before.visible, session.visible)) return;
+      const filed = world.database.branchesOf(ref);
+      if (filed.length !== session.branches) violated('G10', `${ref.id}: its row says ${session.branches} branches, there are ${filed.length}`);
+      const kept = [session.visible, session.rewound?.intervals ?? [], ...filed.map(({ intervals }) => intervals)];
+      const lost = log.find((entry) => isTimeline(entry) && isVisible(before.visible, entry.seq) && entry.seq <= before.lastSeq && !kept.some((intervals) => isVisible(intervals, entry.seq)));
+      if (lost !== undefined) violated('G10', `${ref.id}: entry ${lost.seq} (${lost.kind}) was visible, and is in no history and no branch`);
+    },
+  };
+};
+
+function isSameHistory(left: readonly Interval[], right: readonly Interval[]): boolean {
+  return left.length === right.length && left.every(({ fromSeq, toSeq }, place) => right[place]?.fromSeq === fromSeq && right[place]?.toSeq === toSeq);
+}

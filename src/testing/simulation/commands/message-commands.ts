@@ -1,0 +1,43 @@
+import type { Session } from '../../../core/session.ts';
+import type { SimulatedCommand } from '../command.ts';
+import { aboutSession, entriesOf, guardedCall, mostly, ownersCall } from './about-session.ts';
+import { messageFields } from './message-fields.ts';
+
+const whenBusy = ['queue', 'queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'];
+
+/** Messages: sent, sent again under their own ids, and what can be done with those that wait. */
+export const messageCommands: readonly SimulatedCommand[] = [
+  aboutSession('send', 30, (scope) => {
+    const { id, chance } = scope;
+    return guardedCall(scope, 'POST', '/messages', { ...messageFields(chance, id), messageId: `m_${id}`, whenBusy: chance.pick(whenBusy) ?? 'queue' });
+  }),
+  // Without a key the message's id is one.
+  aboutSession('send-unkeyed', 3, (scope) => guardedCall(scope, 'POST', '/messages', { ...messageFields(scope.chance, scope.id), messageId: `m_${scope.id}` }, { keyed: false })),
+  aboutSession('send-same-id', 2, (scope) => {
+    const { chance, session, answered } = scope;
+    const earlier = chance.pick(answered.filter(({ request }) => request.kind === 'send' && request.path === `/v1/sessions/${session.id}/messages`));
+    return earlier === undefined ? null : { ...earlier.request, keyed: false };
+  }),
+  aboutSession('send-taken-id', 2, (scope) => {
+    const { id, chance, log } = scope;
+    const messageId = chance.pick(entriesOf(log(), 'user-message'))?.messageId;
+    return messageId === undefined ? null : ownersCall(scope, 'POST', '/messages', { text: `another message, of ${id}`, messageId }, { keyed: chance.happens(0.5) });
+  }),
+  aboutSession('queue-edit', 3, (scope) => onQueued(scope, 'PATCH', '', messageFields(scope.chance, scope.id)), hasQueue),
+  aboutSession('queue-delete', 3, (scope) => onQueued(scope, 'DELETE', ''), hasQueue),
+  aboutSession('queue-promote', 3, (scope) => onQueued(scope, 'POST', '/promote'), hasQueue),
+  aboutSession('queue-hold', 1, (scope) => guardedCall(scope, 'POST', '/queue/hold')),
+  aboutSession('queue-release', 2, (scope) => guardedCall(scope, 'POST', '/queue/release')),
+];
+
+function hasQueue({ queue }: Session): boolean {
+  return queue.length > 0;
+}
+
+/** Of a message that waits; of one that does not any more, now and then. */
+function onQueued(scope: Parameters<typeof guardedCall>[0], method: 'PATCH' | 'DELETE' | 'POST', action: string, body?: Parameters<typeof guardedCall>[3]) {
+  const { chance, session, log } = scope;
+  const gone = chance.pick(entriesOf(log().slice(-120), 'message-queued'))?.messageId ?? 'no-message';
+  const messageId = mostly(chance, session.queue.map((waiting) => waiting.messageId), gone);
+  return messageId === null ? null : guardedCall(scope, method, `/queue/${messageId}${action}`, body);
+}
