@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Store, UpdateRequest } from '../../src/store/store.ts';
 import { realSystem } from '../../src/system.ts';
 import { allScenarios } from '../../src/testing/failpoints/all-scenarios.ts';
 import { failpointName, failpointOf } from '../../src/testing/failpoints/failpoint.ts';
@@ -7,6 +6,7 @@ import { runFailpoint } from '../../src/testing/failpoints/run-failpoint.ts';
 import { describeFailure, runFailpoints } from '../../src/testing/failpoints/run-failpoints.ts';
 import type { SharedDatabase } from '../../src/testing/simulation/shared-database.ts';
 import { SimulatedDatabase } from '../../src/testing/simulation/simulated-database.ts';
+import { wrappedStore, type StoreOverrides } from '../support/wrapped-store.ts';
 
 const timeout = 60_000;
 const { clock } = realSystem();
@@ -57,9 +57,7 @@ describe('failpoints', { timeout }, () => {
   });
 
   it('catch a store that forgets which requests it has answered, and say how to see it again', async () => {
-    const forgetful = changedStore(database, (store) => ({
-      update: (request: UpdateRequest<unknown>) => store.update({ ...request, idempotency: [] }),
-    }));
+    const forgetful = withStores(database, { update: (inner, request) => inner.update({ ...request, idempotency: [] }) });
     const [report] = await runFailpoints({ database: forgetful, clock, scenarios: [scenario('queue-of-three')], failuresMax: 1 });
     expect(report?.failures.length).toBeGreaterThan(0);
     const said = report?.failures.map((failure) => describeFailure(report, failure)).join('\n');
@@ -67,30 +65,18 @@ describe('failpoints', { timeout }, () => {
   });
 
   it('catch a store that does not see who is dead', async () => {
-    const blind = changedStore(database, () => ({ findDeadWorkers: () => Promise.resolve({ dead: [], nextEndMs: null }) }));
+    const blind = withStores(database, { findDeadWorkers: () => Promise.resolve({ dead: [], nextEndMs: null }) });
     const [report] = await runFailpoints({ database: blind, clock, scenarios: [scenario('tool-rerun')], failuresMax: 1 });
     expect(report?.failures.map(({ failpoint }) => failpoint)).toEqual([expect.stringMatching(/^tool-rerun:\d+:crash-/)]);
     expect(report?.failures[0]?.violations[0]?.what).toContain('not within 120000 ms');
   });
 });
 
-/** A database some verbs of whose stores are others. */
-function changedStore(database: SharedDatabase, verbs: (store: Store) => Partial<Record<keyof Store, unknown>>): SharedDatabase {
+/** The database, with stores some of whose verbs are others. */
+function withStores(database: SharedDatabase, overrides: StoreOverrides): SharedDatabase {
   return new Proxy(database, {
     get: (target, name) => {
-      if (name === 'store') {
-        return async (options: Parameters<SharedDatabase['store']>[0]) => {
-          const store = await target.store(options);
-          const changed = verbs(store) as Record<string | symbol, unknown>;
-          return new Proxy(store, {
-            get: (of, verb) => {
-              if (verb in changed) return changed[verb];
-              const member: unknown = Reflect.get(of, verb, of);
-              return typeof member === 'function' ? (member as (...given: unknown[]) => unknown).bind(of) : member;
-            },
-          });
-        };
-      }
+      if (name === 'store') return async (options: Parameters<SharedDatabase['store']>[0]) => wrappedStore(await target.store(options), overrides);
       const member: unknown = Reflect.get(target, name, target);
       return typeof member === 'function' ? (member as (...given: unknown[]) => unknown).bind(target) : member;
     },

@@ -6,7 +6,6 @@ import { calm } from '../simulation/plan.ts';
 import type { SharedDatabase } from '../simulation/shared-database.ts';
 import { World, type AroundProcess, type Violation } from '../simulation/world.ts';
 import type { Failpoint } from './failpoint.ts';
-import { afterwards } from './afterwards.ts';
 import type { FailpointScenario } from './scenario.ts';
 import { Stage } from './stage.ts';
 
@@ -65,15 +64,14 @@ export async function runFailpoint(options: FailpointOptions): Promise<Failpoint
   };
   let isPlayed = false;
   play().catch((error: unknown) => world.violated('scenario', error instanceof Error ? error.message : String(error))).finally(() => { isPlayed = true; });
-  for (let steps = 0; !(isPlayed && isQuiet(world)) && (violations.length === 0 || !isPlayed); steps += 1) {
+  for (let steps = 0; !(isPlayed && world.isAtRest()) && (violations.length === 0 || !isPlayed); steps += 1) {
     if (steps === stepsMax) world.violated('G15', `${stepsMax} things happened, and there is no end`);
     if (steps === stepsMax || !(await time.step(startMs + withinMs))) break;
   }
-  if (!(isPlayed && isQuiet(world)) && violations.length === 0) world.violated('G7', `not at rest after ${time.nowMs - startMs} ms`);
+  if (!(isPlayed && world.isAtRest()) && violations.length === 0) world.violated('G7', `not at rest after ${time.nowMs - startMs} ms`);
   const { calls, failedAt } = failing;
   failing.isArmed = false;
   if (violations.length === 0) await world.end();
-  if (violations.length === 0) await afterwards(world);
   for (const process of world.processes) process.kill();
   return { calls, failed: failedAt !== null, failedAt, violations, virtualMs: time.nowMs - startMs };
 }
@@ -102,8 +100,4 @@ class Failing {
     world.kill(process);
     return new Promise<never>(() => undefined);
   }
-}
-
-function isQuiet(world: World): boolean {
-  return world.client.open === 0 && world.sessions.every((session) => session.claim === null && session.operations.length === 0 && session.turn === null);
 }
