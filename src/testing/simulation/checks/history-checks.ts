@@ -5,11 +5,10 @@ import type { Check, MakeCheck } from '../check.ts';
 
 /** G10: what leaves the visible history is a branch of that commit, or can be brought back by redo: each entry of the conversation is visible, in a branch, or both. */
 export const nothingIsLeftOut: MakeCheck = (violated, world): Check => {
-  const branches = world.database.database.prepare('SELECT body FROM branch WHERE tenant = ? AND session_id = ?').pluck();
   return {
     committed({ ref, before, session, log }) {
       if (session === null || before === null || isSameHistory(before.visible, session.visible)) return;
-      const filed = (branches.all(ref.tenant, ref.id) as string[]).map((body) => JSON.parse(body) as { readonly intervals: readonly Interval[] });
+      const filed = world.database.branchesOf(ref);
       if (filed.length !== session.branches) violated('G10', `${ref.id}: its row says ${session.branches} branches, there are ${filed.length}`);
       const kept = [session.visible, session.rewound?.intervals ?? [], ...filed.map(({ intervals }) => intervals)];
       const lost = log.find((entry) => isTimeline(entry) && isVisible(before.visible, entry.seq) && entry.seq <= before.lastSeq && !kept.some((intervals) => isVisible(intervals, entry.seq)));
