@@ -21,6 +21,8 @@ export interface ExecutionLine extends JournalSource, WorkPlace {
   readonly number: number;
   /** Of a tool: the engine's name of the call. */
   readonly callKey?: string;
+  /** Of a generation, where the model is told: whose it is. */
+  readonly sessionId?: string;
   readonly atMs: number;
 }
 
@@ -50,11 +52,11 @@ export class ExecutionJournal implements Disposable {
   }
 
   /** Notes a begin; the returned function notes the end, once however often it is called. */
-  begin(kind: ExecutionLine['kind'], place: WorkPlace, callKey?: string): () => void {
+  begin(kind: ExecutionLine['kind'], place: WorkPlace, names: Pick<ExecutionLine, 'callKey' | 'sessionId'> = {}): () => void {
     const number = this.#number;
     this.#number += 1;
     const { conversation, turn, step } = place;
-    const line = { kind, number, conversation, turn, step, ...(callKey === undefined ? {} : { callKey }) };
+    const line = { kind, number, conversation, turn, step, ...names };
     this.#write({ ...line, phase: 'begin' });
     let ended = false;
     return () => {

@@ -19,6 +19,7 @@ import { readRecordings, type Recording } from './recording.ts';
 import { replayAgents } from './replay-agents.ts';
 import { ownerOf, sendConversation, type SentConversation } from './send-conversation.ts';
 import { whileStoreRefuses } from './while-store-refuses.ts';
+import type { WorkOrder } from './worker-order.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What a run does. Times in milliseconds. */
@@ -151,9 +152,10 @@ class ReplayRun {
     using journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
     const agents = replayAgents({ runId: this.#runId, recordings, journal, pace, seed });
     await using holdfast = await createHoldfast({ agents, store: this.#store, worker: false });
-    const pool = new WorkerPool({
-      size: workers,
-      order: { runId: this.#runId, recordings: recordingsFile, store: this.#store, folder: journals, pace, seed, leaseMs },
+    const order: Omit<WorkOrder, 'worker'> = { runId: this.#runId, recordings: recordingsFile, store: this.#store, folder: journals, pace, seed, leaseMs };
+    const pool = new WorkerPool<WorkOrder>({
+      program: new URL('./worker-process', import.meta.url),
+      orders: Array.from({ length: workers }, () => order),
       onUnexpectedEnd: ({ worker }, reason) => this.#workerEnded(worker, reason),
     });
     const killAll = (): void => pool.killAll();
