@@ -87,7 +87,7 @@ async function runShell(commandLine: string): Promise<void> {
 }
 
 /** The report for a person: what was done, what was found, the first findings in detail. */
-export function describeProcesses({ summary, findings, problems, passed }: ProcessesReport): string {
+export function describeProcesses({ summary, findings, problems, notes, passed }: ProcessesReport): string {
   const { kills, pauses, terminations, restarts, operations, acknowledged, lost, duplicated, unordered, unknown, sessions, atRest, integrityChecks, seconds } = summary;
   return [
     `${kills} kills, ${pauses} pauses, ${terminations} connections ended, ${restarts} restarts of the database in ${seconds.toFixed(1)} s`,
@@ -96,6 +96,7 @@ export function describeProcesses({ summary, findings, problems, passed }: Proce
     `${lost} lost, ${duplicated} duplicated, ${unordered} unordered; ${atRest} of ${sessions} sessions at rest`,
     ...firstOf(findings.map(({ count, where, problem, found }) => `${count}: ${where === '' ? '' : `${where}: `}${problem}${found === undefined ? '' : `\n  ${found}`}`)),
     ...firstOf(problems),
+    ...(passed ? [] : firstOf(notes.map((text) => `process: ${text}`))),
     passed ? 'passed' : 'failed',
   ].join('\n');
 }

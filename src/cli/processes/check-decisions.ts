@@ -1,6 +1,6 @@
 import type { ActionAnswer, ActionResolution } from '../../core/action.ts';
 import type { EntryOf } from '../../core/entry.ts';
-import { fieldOf } from './json-field.ts';
+import { textOf } from './json-field.ts';
 import { acknowledgedOf, verdictOf, type ClientCall } from './client-history.ts';
 import type { HistoryFinding, LoggedSession } from './history-finding.ts';
 
@@ -28,15 +28,15 @@ export function checkDecisions(calls: readonly ClientCall[], { session, entries 
 }
 
 function answerOf({ request }: ClientCall): ActionResolution {
-  return resolutions[fieldOf(request.body, 'type') as ActionAnswer['type']];
+  return resolutions[textOf(request.body, 'type') as ActionAnswer['type']];
 }
 
 function cancelFindings(calls: readonly ClientCall[], sessionId: string, entries: LoggedSession['entries']): readonly HistoryFinding[] {
   return acknowledgedOf(calls.filter(({ request }) => request.command === 'cancel-operation')).flatMap(({ number, request, reply }): HistoryFinding[] => {
     const ended = entries.filter((entry): entry is EntryOf<'operation-ended'> => entry.kind === 'operation-ended' && entry.operationId === request.target);
-    const said = fieldOf(reply.body, 'status');
+    const said = textOf(reply.body, 'status');
     const where = `${sessionId}, operation ${request.target}`;
     if (ended.length > 1) return [{ count: 'duplicated', where, problem: `it ended ${ended.length} times` }];
-    return ended[0]?.status === said ? [] : [{ count: 'lost', where, problem: `call ${number} was told that it is ${String(said)}; it is ${ended[0]?.status ?? 'not ended'}` }];
+    return ended[0]?.status === said ? [] : [{ count: 'lost', where, problem: `call ${number} was told that it is ${said}; it is ${ended[0]?.status ?? 'not ended'}` }];
   });
 }

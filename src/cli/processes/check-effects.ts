@@ -1,5 +1,5 @@
 import type { Entry, EntryOf } from '../../core/entry.ts';
-import { fieldOf } from './json-field.ts';
+import { fieldOf, textOf } from './json-field.ts';
 import { verdictOf, type ClientCall, type ClientCommand } from './client-history.ts';
 import type { HistoryFinding, LoggedSession } from './history-finding.ts';
 
@@ -22,21 +22,19 @@ function effectFindings(call: ClientCall, { session, entries }: LoggedSession): 
     return count > (verdict === 'refused' ? 0 : 1) ? [{ count: 'duplicated', where: session.id, problem }] : [];
   };
   const countOf = (fits: (entry: Entry) => boolean): number => entries.filter((entry) => entry.copied !== true && fits(entry)).length;
-  const textOf = (): string => String(fieldOf(request.body, 'text'));
   switch (request.command) {
     case 'create': case 'send': case 'edit': case 'retry': {
       // A message that is said again has an id of the server's making.
       const messageId = request.command === 'retry' ? fieldOf(reply?.body, 'messageId') : request.target;
       if (typeof messageId !== 'string') return [];
-      const text = request.command === 'retry' ? null : String(fieldOf(request.command === 'create' ? fieldOf(request.body, 'message') : request.body, 'text'));
+      const text = request.command === 'retry' ? null : textOf(request.command === 'create' ? fieldOf(request.body, 'message') : request.body, 'text');
       return [...expect(`message ${messageId}`, new Set(acceptedOf(entries, messageId)).size), ...messageFindings(messageId, text, { session, entries })];
     }
-    case 'edit-queued': return expect(`the text ${textOf()}`, countOf((entry) => entry.kind === 'queued-message-edited' && entry.messageId === request.target && firstText(entry) === textOf()));
+    case 'edit-queued': return expect('its text', countOf((entry) => entry.kind === 'queued-message-edited' && entry.messageId === request.target && firstText(entry) === textOf(request.body, 'text')));
     case 'set-state': case 'compare-and-set': {
-      const value = fieldOf(request.body, 'value');
-      return expect(`the value ${String(value)}`, countOf((entry) => entry.kind === 'state-changed' && entry.value === value));
+      const value = textOf(request.body, 'value');
+      return expect(`the value ${value}`, countOf((entry) => entry.kind === 'state-changed' && entry.value === value));
     }
-    case 'decide': return [];
     default: return [];
   }
 }

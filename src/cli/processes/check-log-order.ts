@@ -1,5 +1,5 @@
 import { canonicalJson, type JsonValue } from '../../core/json.ts';
-import { fieldOf, listOf } from './json-field.ts';
+import { fieldOf, listOf, textOf } from './json-field.ts';
 import { acknowledgedOf, type AcknowledgedCall, type ClientCall, type ClientCommand } from './client-history.ts';
 import type { HistoryFinding, LoggedSession } from './history-finding.ts';
 import { disorderIn, type Observation } from './real-time.ts';
@@ -69,7 +69,7 @@ export function checkTranscripts(calls: readonly ClientCall[], { session, entrie
   const lengths: Observation[] = [];
   for (const { number, request, invokedAt, repliedAt, reply } of acknowledgedOf(calls)) {
     if (request.command !== 'read-messages') continue;
-    const read = listOf(reply.body).flatMap((message) => (fieldOf(message, 'role') === 'user' ? [String(fieldOf(message, 'id'))] : []));
+    const read = listOf(reply.body).flatMap((message) => (fieldOf(message, 'role') === 'user' ? [textOf(message, 'id')] : []));
     const last = read.at(-1);
     const end = last === undefined ? 0 : order.indexOf(last) + 1;
     if (canonicalJson(order.slice(Math.max(0, end - read.length), end)) !== canonicalJson(read)) found.push({ count: 'unordered', where, problem: `call ${number} read messages that are not a stretch of the log`, found: read.join(' ') });

@@ -1,4 +1,4 @@
-import { fieldOf } from './json-field.ts';
+import { fieldOf, textOf } from './json-field.ts';
 import { acknowledgedOf, verdictOf, type ClientCall } from './client-history.ts';
 import type { HistoryFinding, LoggedSession } from './history-finding.ts';
 
@@ -33,5 +33,5 @@ export function checkSessions(calls: readonly ClientCall[], sessions: readonly L
 
 /** The id of the session that a request made. */
 export function madeBy({ request, reply }: Pick<ClientCall, 'request' | 'reply'>): string {
-  return String(request.command === 'fork' ? fieldOf(reply?.body, 'sessionId') : fieldOf(fieldOf(reply?.body, 'session'), 'id'));
+  return request.command === 'fork' ? textOf(reply?.body, 'sessionId') : textOf(fieldOf(reply?.body, 'session'), 'id');
 }

@@ -51,7 +51,7 @@ export class RandomClient {
       [10, () => this.#increment()], [10, () => this.#compareAndSet()], [3, () => this.#setState()],
       [8, () => this.#decide(this.#anySession())], [6, () => this.#changeQueue()], [2, () => this.#cancelOperation()],
       [4, () => this.#stop(this.#anySession())], [5, () => this.#move()], [2, () => this.#fork()],
-      [8, () => this.#read(this.#anySession())],
+      [8, () => this.#read(this.#anySession())], [4, () => this.#read(world.ledger)],
     ];
   }
 

@@ -2,29 +2,22 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HoldfastError } from '../../core/errors.ts';
-import { createHoldfast, type Holdfast } from '../../create-holdfast.ts';
+import { createHoldfast } from '../../create-holdfast.ts';
 import { isPostgresUrl } from '../../store-url.ts';
 import { examineStore } from '../examine/examine-store.ts';
 import { openAdministration } from '../open-store.ts';
 import { RunEvidence } from '../replay/evidence.ts';
-import { ExecutionJournal, readJournals } from '../replay/execution-journal.ts';
+import { ExecutionJournal, notesIn, readJournals } from '../replay/execution-journal.ts';
 import { Faults } from '../replay/faults.ts';
-import { passTime, type Pace } from '../replay/pace.ts';
-import { SeededRandom } from '../replay/seeded-random.ts';
-import { whileStoreRefuses } from '../replay/while-store-refuses.ts';
+import type { Pace } from '../replay/pace.ts';
 import { WorkerPool } from '../replay/worker-pool.ts';
-import { checkHistory, type RunHistory } from './check-history.ts';
-import { ClientCaller } from './client-caller.ts';
+import { checkHistory } from './check-history.ts';
 import { HistoryFile, verdictOf, type ClientCall } from './client-history.ts';
+import { ClientRun, type SharedValues } from './client-run.ts';
 import type { HistoryFinding } from './history-finding.ts';
 import { agentNameOf, plannedAgent } from './planned-agent.ts';
 import type { ProcessOrder, ProcessRole } from './process-order.ts';
-import { RandomClient, type ClientWorld } from './random-client.ts';
 import { RestartRun } from './restart-run.ts';
-import { settleSessions } from './settle-sessions.ts';
-
-/** What clients share, as it is in the end. */
-type SharedValues = Pick<RunHistory, 'ledger' | 'counters' | 'registers'>;
 
 /** How often each thing goes wrong in a run. */
 export interface FaultTotals {
@@ -88,6 +81,8 @@ export interface ProcessesReport {
   readonly findings: readonly HistoryFinding[];
   /** What else is wrong: sessions not at rest, what the doctor found, processes that ended by themselves, faults that did not happen. */
   readonly problems: readonly string[];
+  /** What the processes warned of, each once with its count: no fault by itself where things go wrong on purpose. */
+  readonly notes: readonly string[];
   readonly passed: boolean;
 }
 
@@ -95,10 +90,6 @@ const killEveryMsDefault = 300;
 const leaseMsDefault = 1_500;
 const every = { pauseMs: 3_000, terminationMs: 300, restartMs: 4_000 } as const;
 const pace: Pace = { modelMs: 40, toolMsMin: 5, toolMsMax: 50, operationMsMin: 20, operationMsMax: 200, answerMsMax: 0, pauseMs: 0 };
-const sharedSessions = 6;
-/** Each client does at least so much, however soon all has gone wrong that should. */
-const actsMin = 25;
-const thinkMsMax = 30;
 const restMsMax = 60_000;
 /** So many times as long as planned the faults may take, and this much more: new processes take long to start on a slow machine. */
 const patience = { share: 10, moreMs: 60_000 } as const;
@@ -183,33 +174,19 @@ class ProcessesRun {
   /** Runs the clients until all has gone wrong that should, and lets everything come to rest. */
   async #clients(pool: WorkerPool<ProcessOrder>, history: HistoryFile, faults: Faults, restarts: RestartRun): Promise<{ readonly counts: FaultTotals; readonly shared: SharedValues }> {
     const { clients, seed } = this.#options;
-    const { signal } = this.#ended;
-    const random = new SeededRandom(seed);
-    const caller = new ClientCaller({ history, random, urls: () => pool.ready.flatMap(({ url }) => url ?? []), signal });
-    const world: ClientWorld = { agent: agentNameOf(this.#runId), ledger: '', sessions: [] };
-    const first = new RandomClient({ client: 0, caller, random: new SeededRandom(seed), world });
-    const opened = await Promise.all(Array.from({ length: sharedSessions + 1 }, () => first.open()));
-    const [ledger = '', ...sessions] = opened.flatMap((id) => id ?? []);
-    const shared: ClientWorld = { ...world, ledger, sessions };
+    const run = new ClientRun({ clients, seed, agent: agentNameOf(this.#runId), history, urls: () => pool.ready.flatMap(({ url }) => url ?? []), signal: this.#ended.signal });
+    await run.open();
     faults.start();
     restarts.start();
     const counts = (): FaultTotals => ({ ...faults.counts, restarts: restarts.restarts });
-    const goesOn = this.#untilReached(counts);
-    await Promise.all(Array.from({ length: clients }, async (_, index) => {
-      const own = new SeededRandom(seed + 1 + index);
-      const client = new RandomClient({ client: index + 1, caller, random: own, world: shared });
-      for (let acts = 0; !signal.aborted && (acts < actsMin || goesOn()); acts += 1) {
-        await client.act();
-        await passTime(own.integer(0, thinkMsMax), signal);
-      }
-    }));
+    await run.run(this.#untilReached(counts));
     await Promise.all([faults.stop(), restarts.stop()]);
     // This process knows the agent, so that it may read what it keeps, and does none of its work.
     using journal = new ExecutionJournal(this.#journals, { worker: 0, pid: process.pid });
     await using holdfast = await createHoldfast({ agents: [plannedAgent({ runId: this.#runId, journal, pace, seed })], store: this.#store, worker: false });
-    const restless = await settleSessions({ holdfast, agent: world.agent, client: new RandomClient({ client: clients + 1, caller, random, world: shared }), restMsMax, signal });
+    const restless = await run.settle(holdfast, restMsMax);
     this.#problems.push(...restless.map(({ id, status }) => `session ${id} did not come to rest in ${restMsMax} ms: it is ${status}`));
-    return { counts: counts(), shared: await sharedValues(holdfast, ledger) };
+    return { counts: counts(), shared: await run.shared(holdfast) };
   }
 
   /** Whether something is still to go wrong, and there is time for it. */
@@ -233,7 +210,8 @@ class ProcessesRun {
     const { findings: examined } = await examineStore(this.#store, silent);
     const agent = agentNameOf(this.#runId);
     await using administration = await openAdministration(this.#store);
-    const run = new RunEvidence(readJournals(this.#journals), faults.kills, faults.pauses);
+    const journal = readJournals(this.#journals);
+    const run = new RunEvidence(journal, faults.kills, faults.pauses);
     const checked = await administration.inSnapshot(async (snapshot) => {
       const rows = [];
       for await (const { session, entries } of snapshot.sessions()) if (session.agent === agent) rows.push({ session, entries });
@@ -252,20 +230,10 @@ class ProcessesRun {
       atRest: rows.filter(({ session }) => session.turn === null && session.queue.length === 0 && session.operations.length === 0).length,
       integrityChecks: this.#integrityChecks, seconds: Math.round(ms) / 1000,
     };
-    return { summary, findings, problems, passed: findings.length === 0 && problems.length === 0 && summary.atRest === summary.sessions };
+    return { summary, findings, problems, notes: notesIn(journal), passed: findings.length === 0 && problems.length === 0 && summary.atRest === summary.sessions };
   }
 }
 
 function shortfallsOf(counts: FaultTotals, wanted: FaultTotals): readonly string[] {
   return (['kills', 'pauses', 'terminations', 'restarts'] as const).filter((name) => counts[name] < wanted[name]).map((name) => `${counts[name]} ${name}, and ${wanted[name]} were wanted`);
-}
-
-async function sharedValues(holdfast: Holdfast, ledger: string): Promise<SharedValues> {
-  const { state } = await whileStoreRefuses(() => holdfast.sessions.get(ledger));
-  const read = async (key: string) => Promise.all((['agent', 'conversation'] as const).map(async (scope) => [`${scope}/${key}`, await whileStoreRefuses(() => state.get(scope, key))] as const));
-  return {
-    ledger,
-    counters: new Map((await read('hits')).map(([target, view]) => [target, Number(view?.value ?? 0)])),
-    registers: new Map((await read('register')).map(([target, view]) => [target, { version: view?.version ?? 0, value: view?.value ?? null }])),
-  };
 }

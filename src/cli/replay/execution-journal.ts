@@ -101,6 +101,15 @@ export function cutExecutions(lines: readonly JournalLine[]): readonly Execution
   return [...open.values()];
 }
 
+/** What workers warned of, each once with its count. */
+export function notesIn(journal: readonly JournalLine[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const line of journal) {
+    if (line.kind === 'note' && line.level !== 'info') counts.set(`${line.level} ${line.event} ${line.detail}`, (counts.get(`${line.level} ${line.event} ${line.detail}`) ?? 0) + 1);
+  }
+  return [...counts].map(([text, count]) => (count === 1 ? text : `${text} (${count} times)`));
+}
+
 const journalSuffix = '.journal.jsonl';
 
 function journalName(worker: number): string {

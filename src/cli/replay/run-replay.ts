@@ -10,7 +10,7 @@ import { addCounts, countOf, noCount, sumCounts } from '../../core/usage.ts';
 import { checkCounters } from './check-counters.ts';
 import { compareConversation } from './compare.ts';
 import { RunEvidence, type Difference, type Kill, type Pause } from './evidence.ts';
-import { ExecutionJournal, readJournals, type JournalLine } from './execution-journal.ts';
+import { ExecutionJournal, notesIn, readJournals, type JournalLine } from './execution-journal.ts';
 import { generateConversations } from './generated-conversations.ts';
 import { Faults, noFaults, type FaultCounts, type FaultRates } from './faults.ts';
 import type { KillCounts } from './kill-run.ts';
@@ -256,7 +256,7 @@ class ReplayRun {
       seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside, attempts: used.attempts, attemptsLost, pauses: paused, terminations,
     };
     const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed, this.#options.thresholds ?? killThresholds);
-    return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };
+    return { summary, differences, shortfalls, notes: notesIn(journal), passed: differences.length === 0 && shortfalls.length === 0 };
   }
 
   /** The kills that must have been before this share of the messages is sent: on a slow machine, where new processes take long to start, the messages wait for them. */
@@ -301,13 +301,4 @@ function shortfallsOf(counts: KillCounts, thresholds: KillCounts): readonly stri
   return (['kills', 'killsInModel', 'killsInTool'] as const)
     .filter((name) => counts[name] < thresholds[name])
     .map((name) => `${counts[name]} ${names[name]}, and ${thresholds[name]} are needed: the conversations ended too soon for this rate of kills; replay more of them, or kill more often`);
-}
-
-/** What workers warned of, each once with its count. */
-function notesOf(journal: readonly JournalLine[]): readonly string[] {
-  const counts = new Map<string, number>();
-  for (const line of journal) {
-    if (line.kind === 'note' && line.level !== 'info') counts.set(`${line.level} ${line.event} ${line.detail}`, (counts.get(`${line.level} ${line.event} ${line.detail}`) ?? 0) + 1);
-  }
-  return [...counts].map(([text, count]) => (count === 1 ? text : `${text} (${count} times)`));
 }
