@@ -77,7 +77,8 @@ function outcomeFindings(call: WorkedCall, run: RunEvidence): readonly HistoryFi
   return outcomesOf(call).flatMap(({ result, atMs }): HistoryFinding[] => {
     const { outcome, mayHaveRun } = result;
     if (outcome === 'done' && runs.length === 0 && !isFromOutside && background !== 'detach') return [{ count: 'lost', where, problem: 'it is done, and nothing ran' }];
-    if (outcome === 'unknown' && !(runs.length === 0 ? run.anyCutOffBetween(step.atMs, atMs) : runs.some((each) => run.isCutOff(each, atMs)))) return [{ count: 'lost', where, problem: 'it is unknown, and its process was not cut off', found: JSON.stringify(runs) }];
+    // Where nothing ran, its process may have been cut off while the commit was under way that names the call.
+    if (outcome === 'unknown' && !(runs.length === 0 ? run.anyCutOffBetween(step.attempt.startedAtMs, atMs) : runs.some((each) => run.isCutOff(each, atMs)))) return [{ count: 'lost', where, problem: 'it is unknown, and its process was not cut off', found: JSON.stringify(runs) }];
     const neverRan = outcome === 'denied' || outcome === 'expired' || (outcome === 'stopped' && mayHaveRun !== true && recovery === 'report');
     // Denied to run again, it may have run before.
     if (neverRan && runs.length > 0 && !entries.opened.some(({ type }) => type === 'recovery')) return [{ count: 'lost', where, problem: `it is ${outcome} and did not run, says the log, and it ran`, found: JSON.stringify(runs) }];

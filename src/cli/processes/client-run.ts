@@ -1,3 +1,4 @@
+import { HoldfastError } from '../../core/errors.ts';
 import type { Holdfast } from '../../create-holdfast.ts';
 import type { SessionView } from '../../feed/session-view.ts';
 import { passTime } from '../replay/pace.ts';
@@ -46,7 +47,9 @@ export class ClientRun {
   async open(): Promise<void> {
     const first = this.#client(0);
     const opened = await Promise.all(Array.from({ length: sharedSessions + 1 }, () => first.open()));
-    const [ledger = '', ...sessions] = opened.flatMap((id) => id ?? []);
+    const [ledger, ...sessions] = opened.filter((id) => typeof id === 'string');
+    this.#options.signal.throwIfAborted();
+    if (ledger === undefined || sessions.length < sharedSessions) throw new HoldfastError('simulation_failed', 'the sessions that clients share were refused');
     this.#world = { ...this.#world, ledger, sessions };
   }
 

@@ -64,10 +64,10 @@ export class RandomClient {
     }
   }
 
-  /** Opens a session for everybody; null when the run ends before. */
-  async open(): Promise<string | null> {
+  /** Opens a session for everybody, and returns its id; null where it was refused, or the run ended before. */
+  async open(): Promise<JsonValue> {
     const reply = await this.#do('create', { path: '/v1/sessions', body: { agent: this.#world.agent } });
-    return fieldOf(fieldOf(reply?.body, 'session'), 'id') as string | null;
+    return fieldOf(fieldOf(reply?.body, 'session'), 'id');
   }
 
   /** What comes to rest only by somebody's doing: answers what a session waits for, and lets its queue go. */
@@ -230,10 +230,10 @@ export class RandomClient {
     return planText(name, Array.from({ length: this.#random.integer(0, planStepsMax) }, names));
   }
 
-  /** A name that nothing else has. */
+  /** A name that nothing else has, in other runs on the same store neither. */
   #name(): string {
     this.#named += 1;
-    return `c${this.#client}-${this.#named}`;
+    return `${this.#world.agent}.${this.#client}.${this.#named}`;
   }
 
   #session(): string {
