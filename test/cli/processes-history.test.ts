@@ -141,6 +141,10 @@ describe('the history of eight clients', () => {
       const call = callOf(planted, 'send');
       call.others = [{ again: true, reply: { ...call.reply, body: { turnId: 'another' } } }];
     })).toEqual(['duplicated: the same request had two replies']);
+    expect(found((planted) => {
+      const misused = planted.calls.find(({ request }) => request.command === 'misuse-key');
+      if (misused?.reply) misused.reply.status = 200;
+    })).toContainEqual('duplicated: a key that was used with another body was answered with 200');
     expect(found((planted) => callOf(planted, 'send').cuts.push('status 500'))).toContainEqual('lost: the server failed within');
   });
 
@@ -153,6 +157,14 @@ describe('the history of eight clients', () => {
       const read = callOf(planted, 'read-session', (call) => planted.calls.some((each) => each.request.command === 'send' && each.reply?.status === 202 && each.request.sessionId === call.request.sessionId && (each.repliedAt ?? 0) < call.invokedAt));
       read.reply.tag = 1;
     })).toContainEqual(expect.stringMatching(/^unordered: call \d+ \(read-session\), which saw revision 1, was asked for after/));
+  });
+
+  it('is not, where two commands were carried out on one revision', () => {
+    expect(found((planted) => {
+      const { request } = callOf(planted, 'send', (call) => call.request.ifMatch !== undefined);
+      const other = callOf(planted, 'send', (call) => call.request.sessionId === request.sessionId && call.request.ifMatch === undefined);
+      other.request = { ...other.request, ifMatch: request.ifMatch ?? 0 };
+    })).toContainEqual(expect.stringMatching(/^duplicated: calls \d+ and \d+ were both carried out on revision \d+/));
   });
 
   it('is not, where the log is not what was read of it', () => {

@@ -22,9 +22,21 @@ export function checkLogOrder(calls: readonly ClientCall[], { session, entries }
   const latest = Math.max(0, ...revisions.map(({ value }) => value));
   return [
     ...(latest > session.lastSeq ? [{ count: 'lost' as const, where, problem: `a reply named revision ${latest}, and the log ends at ${session.lastSeq}` }] : []),
+    ...conditionFindings(acknowledged).map((problem): HistoryFinding => ({ count: 'duplicated', where, problem })),
     ...disorders.map(({ earlier, later }): HistoryFinding => ({ count: 'unordered', where, problem: `${later.what} was asked for after ${earlier.what}` })),
     ...acknowledged.filter(({ request }) => request.command === 'read-entries').flatMap((call) => entryFindings(call, entries).map((problem): HistoryFinding => ({ count: 'lost', where, problem }))),
   ];
+}
+
+/** Of those that were to be carried out only on a certain revision, one was. */
+function conditionFindings(acknowledged: readonly AcknowledgedCall[]): readonly string[] {
+  const on = new Map<number, number>();
+  return acknowledged.flatMap(({ number, request: { command, ifMatch } }): string[] => {
+    if (command !== 'send' || ifMatch === undefined) return [];
+    const other = on.get(ifMatch);
+    on.set(ifMatch, number);
+    return other === undefined ? [] : [`calls ${other} and ${number} were both carried out on revision ${ifMatch}`];
+  });
 }
 
 function revisionsOf(call: AcknowledgedCall): readonly Observation[] {

@@ -6,11 +6,12 @@ import type { HistoryFinding } from './history-finding.ts';
 /** What a repetition shows of a session that it made is as of now. */
 const presentFields: ReadonlySet<string> = new Set(['title', 'preview', 'metadata']);
 
-/** The same key with the same body has one reply, however often and however concurrently it is sent (G2); and no server fails within. */
+/** The same key with the same body has one reply, however often and however concurrently it is sent, and with another body it is refused (G2); and no server fails within. */
 export function checkReplies(calls: readonly ClientCall[]): readonly HistoryFinding[] {
   return calls.flatMap(({ number, request, reply, others, cuts }): HistoryFinding[] => {
     const where = `call ${number} (${request.command})`;
     const failed = cuts.filter((reason) => reason === 'status 500').map((): HistoryFinding => ({ count: 'lost', where, problem: 'the server failed within' }));
+    if (request.command === 'misuse-key' && reply !== null && reply.status !== 422) failed.push({ count: 'duplicated', where, problem: `a key that was used with another body was answered with ${reply.status}` });
     if (reply === null || !isDone(reply)) return failed;
     // What was sent beside it may have come first, and been refused then.
     const differing = others.filter((other) => (other.again || isDone(other.reply)) && comparable(other.reply) !== comparable(reply));

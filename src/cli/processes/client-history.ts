@@ -5,6 +5,8 @@ import type { JsonValue } from '../../core/json.ts';
 export type ClientCommand =
   | 'create' | 'send' | 'edit' | 'retry' | 'edit-queued' | 'delete-queued' | 'promote' | 'hold' | 'release' | 'stop' | 'decide' | 'cancel-operation'
   | 'rewind' | 'redo' | 'restore' | 'fork' | 'delete' | 'set-state' | 'increment' | 'compare-and-set'
+  /** Another request under a key that was used: to be refused. */
+  | 'misuse-key'
   | 'read-session' | 'read-entries' | 'read-messages' | 'read-value' | 'read-list';
 
 /** A request as a client means it: one effect, however often it is sent. */

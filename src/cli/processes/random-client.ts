@@ -46,6 +46,7 @@ export class RandomClient {
     this.#world = world;
     this.#things = [
       [10, () => this.#send(world.ledger, random.pick(['queue', 'queue', 'steer']))],
+      [2, () => this.#misuseKey()], [3, () => this.#sendOnRevision()],
       [18, () => this.#send(this.#session(), random.pick(['queue', 'queue', 'steer', 'interrupt', 'replace', 'reject']))],
       [5, () => this.#create()], [1, () => this.#createAndDelete()],
       [10, () => this.#increment()], [10, () => this.#compareAndSet()], [3, () => this.#setState()],
@@ -79,6 +80,23 @@ export class RandomClient {
   async #send(sessionId: string, whenBusy: string): Promise<void> {
     const messageId = this.#name();
     await this.#do('send', { path: `/v1/sessions/${sessionId}/messages`, body: { messageId, whenBusy, text: this.#plan(messageId) }, sessionId, target: messageId });
+  }
+
+  /** Sends only if the session is as it was seen: of two that saw the same, one must lose. */
+  async #sendOnRevision(): Promise<void> {
+    const sessionId = this.#anySession();
+    const read = await this.#get('read-session', `/v1/sessions/${sessionId}`, sessionId);
+    const messageId = this.#name();
+    if (read?.tag !== null && read !== null) await this.#do('send', { path: `/v1/sessions/${sessionId}/messages`, body: { messageId, text: this.#plan(messageId) }, sessionId, target: messageId, ifMatch: read.tag });
+  }
+
+  /** Says something, and then something else under the same key. */
+  async #misuseKey(): Promise<void> {
+    const sessionId = this.#session();
+    const value = this.#name();
+    const place = { method: 'PUT', path: `/v1/sessions/${sessionId}/state/conversation/note`, sessionId, key: this.#name() } as const;
+    const set = await this.#caller.call(this.#client, { ...place, command: 'set-state', body: { value }, target: value });
+    if (set !== null && set.status < 300) await this.#caller.call(this.#client, { ...place, command: 'misuse-key', body: { value: this.#name() } });
   }
 
   async #create(): Promise<void> {

@@ -26,6 +26,11 @@ export class RestartRun {
     return this.#restarts;
   }
 
+  /** Whether it restarts no more: it was stopped, or a restart failed. */
+  get isOver(): boolean {
+    return this.#strikes.signal.aborted;
+  }
+
   start(): void {
     this.#strikes.start();
   }

@@ -97,7 +97,7 @@ const silent = { onSessions: () => undefined, onSession: () => undefined };
 
 /**
  * Kills, stops and cuts off real processes that work on one store, while clients send them commands over HTTP, and holds what the clients saw and what really ran against what is in the store afterwards. Rejects with
- * `options_invalid`, with the signal's reason when it is aborted, and with `StoreError`. What is wrong in the store is no error: the report has it.
+ * `options_invalid`, with the signal's reason when it is aborted, with what a restart rejects with, and with `StoreError`. What is wrong in the store is no error: the report has it.
  */
 export async function runProcesses(options: ProcessesOptions): Promise<ProcessesReport> {
   if (options.wanted.restarts > 0 && options.restart === undefined) throw new HoldfastError('options_invalid', 'restarts of the database are wanted, and it is not said how one is done');
@@ -143,7 +143,8 @@ class ProcessesRun {
       signal?.throwIfAborted();
       return await this.#report(history.read(), shared, faults, counts, performance.now() - startedAtMs);
     } finally {
-      await Promise.all([faults.stop(), restarts.stop()]);
+      // What failed of them has been said; the processes end whatever it was.
+      await Promise.allSettled([faults.stop(), restarts.stop()]);
       await pool.stop();
       signal?.removeEventListener('abort', leave);
     }
@@ -179,7 +180,8 @@ class ProcessesRun {
     faults.start();
     restarts.start();
     const counts = (): FaultTotals => ({ ...faults.counts, restarts: restarts.restarts });
-    await run.run(this.#untilReached(counts));
+    const goesOn = this.#untilReached(counts);
+    await run.run(() => goesOn() && !faults.isOver && !restarts.isOver);
     await Promise.all([faults.stop(), restarts.stop()]);
     // This process knows the agent, so that it may read what it keeps, and does none of its work.
     using journal = new ExecutionJournal(this.#journals, { worker: 0, pid: process.pid });

@@ -61,6 +61,11 @@ export class Faults {
     return { ...noFaults, ...this.#kills?.counts, pauses: this.pauses.length, terminations: this.#terminations?.terminations ?? 0 };
   }
 
+  /** Whether kills have ended: by a stop, or because one failed, which {@link stop} says. */
+  get isOver(): boolean {
+    return this.#kills?.isOver ?? false;
+  }
+
   start(): void {
     for (const each of [this.#kills, this.#pauses, this.#terminations]) each?.start();
   }

@@ -52,6 +52,11 @@ export class KillRun {
     return { kills: this.kills.length, killsInModel: this.#killsInModel, killsInTool: this.#killsInTool };
   }
 
+  /** Whether nobody is killed any more. */
+  get isOver(): boolean {
+    return this.#strikes.signal.aborted;
+  }
+
   start(): void {
     this.#strikes.start();
   }

@@ -171,7 +171,8 @@ class ReplayRun {
       this.#throwIfEnded();
       return await this.#report(holdfast, sent, seconds, readJournals(journals), faults);
     } finally {
-      await faults.stop();
+      // What failed of them has been said; the processes end whatever it was.
+      await Promise.allSettled([faults.stop()]);
       await pool.stop();
       this.#options.signal?.removeEventListener('abort', killAll);
     }
