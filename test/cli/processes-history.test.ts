@@ -180,7 +180,7 @@ describe('the history of eight clients', () => {
   });
 
   it('is not, where a transcript is no stretch of the log, or misses what was said before', () => {
-    const read = (planted: PlantedHistory) => callOf(planted, 'read-messages', ({ request, reply }) => request.sessionId === planted.ledger && (JSON.stringify(reply?.body).match(/"role":"user"/g) ?? []).length > 2);
+    const read = (planted: PlantedHistory) => callOf(planted, 'read-messages', ({ request, reply }) => request.sessionId === planted.growing && (JSON.stringify(reply?.body).match(/"role":"user"/g) ?? []).length > 2);
     expect(found((planted) => {
       (read(planted).reply.body as { items: unknown[] }).items.reverse();
     })).toContainEqual(expect.stringMatching(/^unordered: call \d+ read messages that are not a stretch of the log/));
@@ -214,7 +214,7 @@ describe('the history of eight clients', () => {
 
   it('is not, where a session is gone, is still there, or was made by nobody', () => {
     expect(found((planted) => {
-      planted.sessions = planted.sessions.filter(({ session }) => session.id !== planted.ledger);
+      planted.sessions = planted.sessions.filter(({ session }) => session.id !== planted.growing);
     })).toContainEqual(expect.stringMatching(/^lost: call \d+ \(create\) made it, and it is not in the store/));
     expect(found((planted) => {
       const [kept] = planted.sessions;

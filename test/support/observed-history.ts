@@ -22,7 +22,7 @@ export interface PlantedHistory {
   calls: Call[];
   sessions: { session: Mutable<LoggedSession['session']>; entries: Mutable<Entry>[] }[];
   journal: JournalLine[];
-  readonly ledger: string;
+  readonly growing: string;
   readonly counters: Map<string, number>;
   readonly registers: Map<string, RegisterValue>;
 }
@@ -50,7 +50,7 @@ export async function observeClients(seed: number): Promise<PlantedHistory> {
       if (session === null) throw new Error(`session ${id} is there`);
       return { session, entries: [...(await holdfast.store.readEntries({ tenant: 'default', id }, { limit: 100_000 }))] };
     }));
-    return { calls: history.read() as Call[], sessions, journal: [...readJournals(folder.path)], ledger: shared.ledger, counters: new Map(shared.counters), registers: new Map(shared.registers) };
+    return { calls: history.read() as Call[], sessions, journal: [...readJournals(folder.path)], growing: shared.growing, counters: new Map(shared.counters), registers: new Map(shared.registers) };
   } finally {
     const closed = listener.close();
     await holdfast.close();

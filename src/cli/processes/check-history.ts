@@ -18,7 +18,7 @@ export interface RunHistory {
   /** What really ran, and who was cut off. */
   readonly run: RunEvidence;
   /** The session whose history only grows. */
-  readonly ledger: string;
+  readonly growing: string;
   /** What clients shared, as it is in the end: by the target of their requests. */
   readonly counters: ReadonlyMap<string, number>;
   readonly registers: ReadonlyMap<string, RegisterValue>;
@@ -31,7 +31,7 @@ export interface HistoryCheck {
 }
 
 /** Whether what is in the store is explained by what clients were told, one request after the other, and by what really ran. Pure. */
-export function checkHistory({ calls, sessions, run, ledger, counters, registers }: RunHistory): HistoryCheck {
+export function checkHistory({ calls, sessions, run, growing, counters, registers }: RunHistory): HistoryCheck {
   const bySession = new Map<string, ClientCall[]>();
   for (const call of calls) {
     const id = call.request.command === 'create' ? madeBy(call) : (call.request.sessionId ?? '');
@@ -49,7 +49,7 @@ export function checkHistory({ calls, sessions, run, ledger, counters, registers
       ...[...registers].flatMap(([target, value]) => checkRegister(onTarget(target), value)),
       ...sessions.flatMap((logged): readonly HistoryFinding[] => {
         const own = bySession.get(logged.session.id) ?? [];
-        const transcripts = logged.session.id === ledger ? checkTranscripts(own, logged) : [];
+        const transcripts = logged.session.id === growing ? checkTranscripts(own, logged) : [];
         return [...checkLogOrder(own, logged), ...transcripts, ...checkEffects(own, logged), ...checkDecisions(own, logged), ...checkTurns(own, logged)];
       }),
     ],

@@ -23,7 +23,7 @@ export interface ClientRunOptions {
 }
 
 /** What clients share, as it is in the end. */
-export type SharedValues = Pick<RunHistory, 'ledger' | 'counters' | 'registers'>;
+export type SharedValues = Pick<RunHistory, 'growing' | 'counters' | 'registers'>;
 
 const sharedSessions = 6;
 /** Each client does at least so much, however soon it might leave off. */
@@ -40,17 +40,17 @@ export class ClientRun {
     const { seed, agent } = options;
     this.#options = options;
     this.#caller = new ClientCaller({ ...options, random: new SeededRandom(seed) });
-    this.#world = { agent, ledger: '', sessions: [] };
+    this.#world = { agent, growing: '', sessions: [] };
   }
 
   /** Opens the sessions that all share. */
   async open(): Promise<void> {
     const first = this.#client(0);
     const opened = await Promise.all(Array.from({ length: sharedSessions + 1 }, () => first.open()));
-    const [ledger, ...sessions] = opened.filter((id) => typeof id === 'string');
+    const [growing, ...sessions] = opened.filter((id) => typeof id === 'string');
     this.#options.signal.throwIfAborted();
-    if (ledger === undefined || sessions.length < sharedSessions) throw new HoldfastError('simulation_failed', 'the sessions that clients share were refused');
-    this.#world = { ...this.#world, ledger, sessions };
+    if (growing === undefined || sessions.length < sharedSessions) throw new HoldfastError('simulation_failed', 'the sessions that clients share were refused');
+    this.#world = { ...this.#world, growing, sessions };
   }
 
   /** Lets all clients do one thing after another for as long as they should; resolves when each has its last reply. */
@@ -74,11 +74,11 @@ export class ClientRun {
 
   /** What the clients shared, read from the store by one that knows the agent. */
   async shared(holdfast: Holdfast): Promise<SharedValues> {
-    const { ledger } = this.#world;
-    const { state } = await whileStoreRefuses(() => holdfast.sessions.get(ledger));
+    const { growing } = this.#world;
+    const { state } = await whileStoreRefuses(() => holdfast.sessions.get(growing));
     const read = async (key: string) => Promise.all((['agent', 'conversation'] as const).map(async (scope) => [`${scope}/${key}`, await whileStoreRefuses(() => state.get(scope, key))] as const));
     return {
-      ledger,
+      growing,
       counters: new Map((await read('hits')).map(([target, view]) => [target, Number(view?.value ?? 0)])),
       registers: new Map((await read('register')).map(([target, view]) => [target, { version: view?.version ?? 0, value: view?.value ?? null }])),
     };

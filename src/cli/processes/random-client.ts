@@ -10,8 +10,8 @@ import { plannedTools, planText, type PlannedTool } from './planned-agent.ts';
 export interface ClientWorld {
   readonly agent: string;
   /** Whose history only grows: its counter, its register and its messages are what clients must agree on. */
-  readonly ledger: string;
-  /** Whose history moves. New ones are added; deleted ones stay, as somebody may still ask for them. */
+  readonly growing: string;
+  /** Whose history moves. New ones are added. */
   readonly sessions: string[];
 }
 
@@ -45,14 +45,14 @@ export class RandomClient {
     this.#random = random;
     this.#world = world;
     this.#things = [
-      [10, () => this.#send(world.ledger, random.pick(['queue', 'queue', 'steer']))],
+      [10, () => this.#send(world.growing, random.pick(['queue', 'queue', 'steer']))],
       [2, () => this.#misuseKey()], [3, () => this.#sendOnRevision()],
       [18, () => this.#send(this.#session(), random.pick(['queue', 'queue', 'steer', 'interrupt', 'replace', 'reject']))],
       [5, () => this.#create()], [1, () => this.#createAndDelete()],
       [10, () => this.#increment()], [10, () => this.#compareAndSet()], [3, () => this.#setState()],
       [8, () => this.#decide(this.#anySession())], [6, () => this.#changeQueue()], [2, () => this.#cancelOperation()],
       [4, () => this.#stop(this.#anySession())], [5, () => this.#move()], [2, () => this.#fork()],
-      [8, () => this.#read(this.#anySession())], [4, () => this.#read(world.ledger)],
+      [8, () => this.#read(this.#anySession())], [4, () => this.#read(world.growing)],
     ];
   }
 
@@ -133,11 +133,11 @@ export class RandomClient {
     if (typeof version === 'number') await this.#do('compare-and-set', { ...value, method: 'PUT', body: { value: this.#name() }, ifMatch: version });
   }
 
-  /** A value that all clients change: kept in the ledger's history, or beside all sessions. */
+  /** A value that all clients change: kept in the history of the growing session, or beside all sessions. */
   #value(key: string): { readonly path: string; readonly target: string; readonly sessionId?: string } {
-    const { agent, ledger } = this.#world;
+    const { agent, growing } = this.#world;
     if (this.#random.happens(0.5)) return { path: `/v1/state/agent/${key}?agent=${agent}`, target: `agent/${key}` };
-    return { path: `/v1/sessions/${ledger}/state/conversation/${key}`, target: `conversation/${key}`, sessionId: ledger };
+    return { path: `/v1/sessions/${growing}/state/conversation/${key}`, target: `conversation/${key}`, sessionId: growing };
   }
 
   async #setState(): Promise<void> {
@@ -259,6 +259,6 @@ export class RandomClient {
   }
 
   #anySession(): string {
-    return this.#random.happens(0.2) ? this.#world.ledger : this.#session();
+    return this.#random.happens(0.2) ? this.#world.growing : this.#session();
   }
 }
