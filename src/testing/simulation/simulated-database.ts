@@ -40,8 +40,9 @@ export class SimulatedDatabase {
     this.database.exec(this.#tables.map((table) => `DELETE FROM ${table};`).join(' '));
   }
 
-  /** Where there is no room left, whatever needs a page more fails as on a full disk. */
+  /** Where there is no room left, whatever needs a page more fails as on a full disk: also where the seeds before left pages free. */
   hasRoom(room: boolean): void {
+    if (!room) this.database.exec('VACUUM');
     this.database.pragma(`max_page_count = ${room ? this.#pagesMax : Number(this.database.pragma('page_count', { simple: true }))}`);
   }
 
