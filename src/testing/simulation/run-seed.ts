@@ -50,6 +50,7 @@ async function run(world: World): Promise<SeedRun> {
   for (let place = 0; place < plan.processes; place += 1) world.startProcess(place);
   for (const command of plan.commands) time.after(command.atMs, () => void send(world, command));
   for (const fault of plan.faults) time.after(fault.atMs, () => world.happen(fault));
+  for (const follower of plan.followers) time.after(follower.atMs, () => world.follow(follower));
   const endMs = Math.max(0, ...plan.commands.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
   const calmAtMs = time.nowMs + endMs + 1_000;
   let steps = 0;
@@ -75,9 +76,6 @@ async function run(world: World): Promise<SeedRun> {
 
 /** So often something else is drawn where there is nothing that a command could be about. */
 const drawsMax = 4;
-/** In so many of all runs, most that clients do is send to one session: its queue is full in some of them. */
-const crowdedShare = 0.05;
-const sendShareOfCrowd = 0.8;
 
 async function send(world: World, { id }: PlannedCommand): Promise<void> {
   const chance = chanceOf(world.plan.seed, id);
@@ -91,11 +89,9 @@ async function send(world: World, { id }: PlannedCommand): Promise<void> {
 }
 
 function draw(world: World, id: string, chance: Chance): { readonly kind: string; readonly call: HttpCall } | null {
-  const crowd = chanceOf(world.plan.seed, 'crowd').happens(crowdedShare) ? world.commands.find(({ kind }) => kind === 'send') : undefined;
   for (let draws = 0; draws < drawsMax; draws += 1) {
-    const isOfCrowd = crowd !== undefined && world.sessions.length > 0 && chance.happens(sendShareOfCrowd);
-    const { kind, prepare } = isOfCrowd ? crowd : world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
-    const call = prepare(world.scopeOf(id, chance, ({ id: sessionId }) => !isOfCrowd || sessionId === world.sessions[0]?.id));
+    const { kind, prepare } = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+    const call = prepare(world.scopeOf(id, chance));
     if (call !== null) return { kind, call };
   }
   return null;

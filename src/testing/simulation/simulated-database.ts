@@ -2,17 +2,18 @@ import type { System } from '../../core/system.ts';
 import { migrateDatabase } from '../../store/sqlite/migrations.ts';
 import { isBusy, openDatabase, type Database, type Statement } from '../../store/sqlite/open-database.ts';
 import { SessionRows } from '../../store/sqlite/session-rows.ts';
-import { sqliteStoreOn } from '../../store/sqlite/sqlite-store.ts';
 import { PreparedStatements } from '../../store/sqlite/statements.ts';
 import type { ProcessLocks } from '../../store/sqlite/worker-lock.ts';
 import type { EntryKind } from '../../core/entry.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { SessionRef, Store } from '../../store/store.ts';
+import type { EngineVersion } from './engine-version.ts';
 
 /** A real SQLite database in memory, which the processes of a simulation share as if it were a file. Used again for the next seed: emptying one is cheaper than making it. */
 export class SimulatedDatabase {
   readonly database: Database;
   readonly statements: PreparedStatements;
+  readonly #statements = new Map<EngineVersion, PreparedStatements>();
   readonly #tables: readonly string[];
   readonly #pagesMax: number;
   readonly #operations: Statement;
@@ -29,6 +30,7 @@ export class SimulatedDatabase {
 
   static async open(): Promise<SimulatedDatabase> {
     const database = await openDatabase(':memory:');
+    database.pragma('auto_vacuum = INCREMENTAL');
     migrateDatabase(database);
     return new SimulatedDatabase(database);
   }
@@ -38,23 +40,30 @@ export class SimulatedDatabase {
     this.hasRoom(true);
     this.isLocked = () => false;
     this.database.exec(this.#tables.map((table) => `DELETE FROM ${table};`).join(' '));
+    // Pages that it had before would be room on a full disk.
+    this.database.exec('PRAGMA incremental_vacuum');
   }
 
-  /** Where there is no room left, whatever needs a page more fails as on a full disk: also where the seeds before left pages free. */
+  /** Where there is no room left, whatever needs a page more fails as on a full disk. */
   hasRoom(room: boolean): void {
-    if (!room) this.database.exec('VACUUM');
     this.database.pragma(`max_page_count = ${room ? this.#pagesMax : Number(this.database.pragma('page_count', { simple: true }))}`);
   }
 
   /** A store of one process on it. */
-  store(options: { readonly system: Pick<System, 'clock' | 'random'>; readonly outboxKinds: readonly EntryKind[]; readonly locks: ProcessLocks | null }): Store {
-    const { system, outboxKinds, locks } = options;
-    return sqliteStoreOn({ database: this.#lockable(), statements: this.statements, locks, isFile: false, close: () => undefined }, { system, outboxKinds });
+  store(options: { readonly version: EngineVersion; readonly system: Pick<System, 'clock' | 'random'>; readonly outboxKinds: readonly EntryKind[]; readonly locks: ProcessLocks | null }): Store {
+    const { version, system, outboxKinds, locks } = options;
+    return version.sqliteStoreOn({ database: this.#lockable(), statements: this.#statementsOf(version), locks, isFile: false, close: () => undefined }, { system, outboxKinds });
   }
 
   /** Reads it as it is, past all stores. */
   reader(): SessionRows {
     return new SessionRows(this.statements);
+  }
+
+  #statementsOf(version: EngineVersion): PreparedStatements {
+    const known = this.#statements.get(version) ?? new version.PreparedStatements(this.database);
+    this.#statements.set(version, known);
+    return known;
   }
 
   /** The operations of a session, ended ones included. */
