@@ -1,4 +1,5 @@
 import type { JsonValue } from '../../core/json.ts';
+import type { Agent } from '../../agent/agent.ts';
 import type { System } from '../../core/system.ts';
 import type { EntryKind } from '../../core/entry.ts';
 import { statusOf, type Session } from '../../core/session.ts';
@@ -64,6 +65,8 @@ export class World {
   readonly #heldLocks = new Map<string, SimulatedProcess>();
   readonly #hintChance: Chance;
   #started = 0;
+  /** Of the process that started last. */
+  #agents: readonly Agent[] = [];
 
   constructor(options: WorldOptions) {
     const { plan, database, checks } = options;
@@ -117,9 +120,11 @@ export class World {
   /** A process that cannot start, because the store fails just then, is started again, as supervisors do. */
   async #keepStarting(process: SimulatedProcess, place: number): Promise<void> {
     const { leaseMs, pollMs } = this.plan;
+    const agents = observedAgents(this, process, this.#options.agents);
+    this.#agents = agents;
     try {
       await process.start({
-        agents: observedAgents(this, process, this.#options.agents), worker: { leaseMs, pollMs },
+        agents, worker: { leaseMs, pollMs },
         authenticate: (request) => {
           const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
           return { tenant: 'default', owner, roles };
@@ -163,7 +168,7 @@ export class World {
     const session = chance.pick(this.observer.sessions.filter(fits)) ?? null;
     return {
       among: (fitting) => this.scopeOf(id, chance, fitting),
-      chance, id, session, completions: this.completions, answered: this.answered,
+      chance, id, session, agents: this.#agents, completions: this.completions, answered: this.answered,
       log: () => (session === null ? [] : this.observer.log(session)),
       operations: () => (session === null ? [] : this.operationsOf(session)),
     };

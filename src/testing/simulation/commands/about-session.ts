@@ -1,3 +1,4 @@
+import type { Agent } from '../../../agent/agent.ts';
 import type { Entry, EntryKind, EntryOf } from '../../../core/entry.ts';
 import type { JsonObject } from '../../../core/json.ts';
 import type { Session } from '../../../core/session.ts';
@@ -59,6 +60,11 @@ export function mostly(chance: Chance, ids: readonly string[], missing: string):
 
 export function entriesOf<Kind extends EntryKind>(log: readonly Entry[], kind: Kind): readonly EntryOf<Kind>[] {
   return log.filter((entry): entry is EntryOf<Kind> => entry.kind === kind);
+}
+
+/** The session's agent, as a process has it now. */
+export function agentOf({ agents, session }: Pick<SessionScope, 'agents' | 'session'>): Agent | undefined {
+  return agents.find(({ name }) => name === session.agent);
 }
 
 /** The turns of a session's log, visible or not; the later ones of a long log are the likelier. */

@@ -32,7 +32,7 @@ export const readCommands: readonly SimulatedCommand[] = [
   }),
   aboutSession('list-sessions', 2, ({ chance, session }) => ({
     method: 'GET', owner: session.owner, keyed: false,
-    path: `/v1/sessions?${chance.pick(['limit=2', 'status=idle', 'status=requires_action&count=true', 'agent=everything', 'archived=true', 'q=title', 'count=true']) ?? ''}`,
+    path: `/v1/sessions?${chance.pick([`agent=${session.agent}`, 'limit=2', 'status=idle', 'status=requires_action&count=true', 'archived=true', 'q=title', 'count=true']) ?? ''}`,
   })),
   aboutSession('read-beside', 1, ({ chance, session }) => ({ method: 'GET', owner: session.owner, keyed: false, path: chance.pick(['/v1/usage', '/v1/agents', '/healthz', '/readyz']) ?? '/healthz' })),
 ];

@@ -19,14 +19,14 @@ export const stateCommands: readonly SimulatedCommand[] = [
   aboutSession('state-clear', 0.7, (scope) => onState(scope, 'DELETE', '', undefined, false)),
   {
     kind: 'shared-state-set', weight: 2,
-    prepare: ({ id, chance }) => ({
-      method: 'PUT', path: `/v1/state/${chance.pick(['actor', 'agent', 'subject', 'conversation']) ?? 'actor'}${keyPath(chance)}?agent=${chance.pick(['everything', 'guide', 'robot']) ?? 'guide'}`,
+    prepare: ({ id, chance, agents }) => ({
+      method: 'PUT', path: `/v1/state/${chance.pick(['actor', 'agent', 'subject', 'conversation']) ?? 'actor'}${keyPath(chance)}?agent=${chance.pick(agents)?.name ?? 'nobody'}`,
       owner: chance.pick(['ada', 'bob']) ?? 'ada', roles: chance.happens(0.5) ? ['system'] : [], body: { value: id },
     }),
   },
   {
     kind: 'shared-state-increment', weight: 1,
-    prepare: ({ chance }) => ({ method: 'POST', path: `/v1/state/actor${keyPath(chance)}/increment?agent=everything`, owner: chance.pick(['ada', 'bob']) ?? 'ada' }),
+    prepare: ({ chance, agents }) => ({ method: 'POST', path: `/v1/state/actor${keyPath(chance)}/increment?agent=${agents[0]?.name ?? 'nobody'}`, owner: chance.pick(['ada', 'bob']) ?? 'ada' }),
   },
 ];
 
