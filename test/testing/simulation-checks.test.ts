@@ -176,7 +176,7 @@ const lies: readonly (readonly [Name, string, Lie])[] = [
 function heardLie(event: unknown): Lie {
   return (told) => {
     const found = told.find(({ name }) => name === 'committed');
-    return found?.name === 'committed' ? [...told, { name: 'heard', given: [{ follower: 'f1', ref: found.given[0].ref, event: event as never }] }] : null;
+    return found?.name === 'committed' ? [...told, { name: 'heard', given: [{ follower: 'f1', owner: 'ada', ref: found.given[0].ref, event: event as never }] }] : null;
   };
 }
 
