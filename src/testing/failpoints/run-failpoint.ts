@@ -46,7 +46,7 @@ export async function runFailpoint(options: FailpointOptions): Promise<Failpoint
   const outside: string[] = [];
   const world: World = new World({
     plan: {
-      seed: hashOf(scenario.name), processes: scenario.processes ?? 1, sessions: 1, leaseMs, pollMs, hasLocks: (failpoint?.call ?? 0) % 2 === 0, weather: calm, commands: [], faults: [],
+      seed: hashOf(scenario.name), processes: scenario.processes ?? 1, sessions: 1, leaseMs, pollMs, hasLocks: (failpoint?.call ?? 0) % 2 === 0, weather: calm, commands: [], faults: [], followers: [],
     },
     database, agents: scenario.agents(outside), commands: [], trace: options.trace,
     around: (process, call, perform) => failing.around(world, process, call, perform),
