@@ -1,3 +1,4 @@
+import path from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
 import type { Met } from '../../testing/simulation/met.ts';
@@ -14,6 +15,7 @@ interface SimulateArguments {
   readonly seed?: number;
   readonly only?: string;
   readonly agents?: string;
+  readonly previous?: string;
   readonly threads: number;
   readonly failures: number;
   readonly trace?: true;
@@ -35,6 +37,7 @@ export function simulateCommand(): Command {
     .option('--only <parts>', 'with --seed: only these parts of its plan, as a failure names them, between commas')
     .option('--trace', 'print everything that happens')
     .option('--agents <file>', 'module that exports agents, or a function that makes them for one simulated process (default: agents that have everything)')
+    .option('--previous <folder>', 'sources of the version before (a folder with `src`), which some of the processes run, as in the middle of a deployment')
     .option('--threads <count>', 'how many seeds run side by side', wholeNumber(1, 256), 2)
     .option('--failures <count>', 'stop after so many failing seeds on one thread', wholeNumber(1, 1_000_000), 1)
     .option('--json', 'print a JSON summary as the last line; all else goes to stderr')
@@ -49,7 +52,7 @@ async function simulate(given: SimulateArguments, command: Command): Promise<voi
   const bar = progressBar('seeds', seeds, { shown: !json && !trace });
   try {
     const report = await runSimulation({
-      firstSeed, seeds, threads: Math.min(given.threads, seeds), only: only?.split(',') ?? null, agentsFile: agents ?? null, failuresMax: failures, shrinks: !trace, traces: trace,
+      firstSeed, seeds, threads: Math.min(given.threads, seeds), only: only?.split(',') ?? null, agentsFile: agents ?? null, previousFolder: given.previous === undefined ? null : path.resolve(given.previous), failuresMax: failures, shrinks: !trace, traces: trace,
       signal: stop.signal, onSeed: () => bar.advance(), onTrace: (line) => (json ? note(line) : void print(`${line}\n`)),
     }).finally(() => bar.stop());
     const text = describeReport(report);
@@ -74,10 +77,11 @@ function describeReport({ seeds, failed, operations, crashes, seedsPerMinute, me
 }
 
 /** What was really met, so that a fault that never happens is seen. */
-function describeMet({ faults, weathers, commands }: Met): readonly string[] {
+function describeMet({ faults, weathers, commands, previousVersions }: Met): readonly string[] {
   const counted = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, count]) => `${name} ${count}`).join(', ');
   return [
     `faults: ${counted(faults as Record<string, number>)}`,
+    ...(previousVersions > 0 ? [`processes of the previous version: ${previousVersions}`] : []),
     `weather: ${counted(weathers as Record<string, number>)}`,
     `commands (done/sent): ${Object.entries(commands).sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, { done, sent }]) => `${name} ${done}/${sent}`).join(', ')}`,
   ];

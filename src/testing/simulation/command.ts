@@ -1,3 +1,4 @@
+import type { Agent } from '../../agent/agent.ts';
 import type { Entry } from '../../core/entry.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
@@ -15,6 +16,8 @@ export interface CommandScope {
   readonly session: Session | null;
   /** The same about one of the sessions of which this is true. */
   readonly among: (fits: (session: Session) => boolean) => CommandScope;
+  /** Those that sessions can be begun with. */
+  readonly agents: readonly Agent[];
   /** Of the session. */
   readonly log: () => readonly Entry[];
   /** Of the session, ended ones included. */

@@ -8,6 +8,8 @@ const entriesMax = 1_000_000;
 
 /** Sees each commit right after it, past all stores: what a session was, what it is, and what came to its log. */
 export class Observer {
+  /** How many commits there were. */
+  commits = 0;
   readonly #rows: SessionReader;
   readonly #committed: (committed: Committed) => void;
   readonly #known = new Map<string, { readonly ref: SessionRef; session: Session | null; log: Entry[] }>();
@@ -37,6 +39,7 @@ export class Observer {
 
   /** A commit changed the session, or may have. */
   changed(ref: SessionRef, process: string): void {
+    this.commits += 1;
     const known = this.#known.get(ref.id) ?? { ref, session: null, log: [] };
     const before = known.session;
     // One that was deleted may come again under its id, as another.

@@ -7,6 +7,8 @@ import type { System } from '../../core/system.ts';
 import type { ProcessLocks } from '../../store/sqlite/worker-lock.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
 import type { EntryRange, SessionRef, Store } from '../../store/store.ts';
+import type { StreamedPart } from '../../core/stream-parts.ts';
+import type { EngineVersion } from './engine-version.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Reads sessions past all stores, as they are stored at this moment. */
@@ -20,11 +22,18 @@ export interface SessionReader {
 
 /** What a process of a simulation opens its store with. */
 export interface SharedStoreOptions {
+  /** Whose store it is. */
+  readonly version: EngineVersion;
   readonly system: System;
   readonly outboxKinds: readonly EntryKind[];
   /** null: a process's death is seen by its lease only. */
   readonly locks: ProcessLocks | null;
   readonly time: VirtualTime;
+}
+
+/** What was ever stored of an attempt's live output. */
+export interface OutputArchive {
+  partsOf(attemptId: string): readonly StreamedPart[];
 }
 
 /** A database that the processes of a simulation share. Used again for the next run: emptying one is cheaper than making it. */
@@ -46,6 +55,8 @@ export interface SharedDatabase {
   branchesOf(ref: SessionRef): readonly Branch[];
   /** Until when a worker's lease runs; null: it is not announced. */
   leaseUntilMs(worker: string): number | null;
+  /** All live output that is stored from now on, dropped or not: what may be heard. */
+  archive(): OutputArchive;
   /** Whether the event of an entry waits to be told of. */
   hasEvent(ref: SessionRef, seq: number): boolean;
   /** Events that nobody was told of yet. */

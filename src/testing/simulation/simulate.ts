@@ -5,6 +5,7 @@ import { allChecks } from './checks/all-checks.ts';
 import type { MakeCheck } from './check.ts';
 import type { SimulatedCommand } from './command.ts';
 import { allCommands } from './commands/all-commands.ts';
+import type { EngineVersion } from './engine-version.ts';
 import { Met } from './met.ts';
 import type { AgentsOf } from './observed-agents.ts';
 import { drawPlan, partsOf, type Kept } from './plan.ts';
@@ -24,6 +25,8 @@ export interface SimulateOptions {
   readonly commands?: readonly SimulatedCommand[];
   /** What must hold besides the guarantees. */
   readonly checks?: readonly MakeCheck[];
+  /** What some of the processes run in place of this version, as in the middle of a deployment. Default: all run this one. */
+  readonly previousVersion?: EngineVersion;
   /** How many runs, each of another seed. Default 100. */
   readonly seeds?: number;
   /** The first seed. Default 1. */
@@ -94,9 +97,9 @@ export async function simulate(options: SimulateOptions = {}): Promise<Simulatio
   return { seeds: done, failed: failures.length, operations, crashes, seedsPerMinute: Math.round((done * 60_000) / (clock.monotonicMs() - startedAtMs)), met, failures };
 }
 
-function runOne(seed: number, only: Kept, { agents = simulatedAgents, commands = allCommands, checks = [], onTrace }: SimulateOptions, database: SimulatedDatabase): Promise<SeedRun> {
+function runOne(seed: number, only: Kept, { agents = simulatedAgents, commands = allCommands, checks = [], previousVersion, onTrace }: SimulateOptions, database: SimulatedDatabase): Promise<SeedRun> {
   const agentsOf: AgentsOf = typeof agents === 'function' ? agents : () => agents;
-  return runSeed({ plan: drawPlan(seed, only), database, agents: agentsOf, commands, checks: [...allChecks, ...checks], trace: onTrace });
+  return runSeed({ plan: drawPlan(seed, only), database, agents: agentsOf, commands, checks: [...allChecks, ...checks], previousVersion, trace: onTrace });
 }
 
 async function failureOf(failed: SeedRun, only: Kept, shrinks: boolean, options: SimulateOptions, database: SimulatedDatabase): Promise<SimulationFailure> {

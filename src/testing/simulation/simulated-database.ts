@@ -1,20 +1,22 @@
 import { migrateDatabase } from '../../store/sqlite/migrations.ts';
 import { isBusy, openDatabase, type Database, type Statement } from '../../store/sqlite/open-database.ts';
 import { SessionRows } from '../../store/sqlite/session-rows.ts';
-import { sqliteStoreOn } from '../../store/sqlite/sqlite-store.ts';
 import { PreparedStatements } from '../../store/sqlite/statements.ts';
 import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
 import { sqliteSnapshotOn } from '../../store/sqlite/administration.ts';
 import type { SessionRef, Store } from '../../store/store.ts';
-import type { SharedDatabase, SharedStoreOptions } from './shared-database.ts';
+import type { EngineVersion } from './engine-version.ts';
+import { ChunkArchive } from './chunk-archive.ts';
+import type { OutputArchive, SharedDatabase, SharedStoreOptions } from './shared-database.ts';
 
 /** A real SQLite database in memory, which the processes of a simulation share as if it were a file. Used again for the next seed: emptying one is cheaper than making it. */
 export class SimulatedDatabase implements SharedDatabase {
   readonly name = 'sqlite';
   readonly database: Database;
   readonly statements: PreparedStatements;
+  readonly #statements = new Map<EngineVersion, PreparedStatements>();
   readonly #tables: readonly string[];
   readonly #pagesMax: number;
   readonly #operations: Statement;
@@ -41,6 +43,7 @@ export class SimulatedDatabase implements SharedDatabase {
 
   static async open(): Promise<SimulatedDatabase> {
     const database = await openDatabase(':memory:');
+    database.pragma('auto_vacuum = INCREMENTAL');
     migrateDatabase(database);
     return new SimulatedDatabase(database);
   }
@@ -50,6 +53,8 @@ export class SimulatedDatabase implements SharedDatabase {
     this.hasRoom(true);
     this.isLocked = () => false;
     this.database.exec(this.#tables.map((table) => `DELETE FROM ${table};`).join(' '));
+    // Pages that it had before would be room on a full disk.
+    this.database.exec('PRAGMA incremental_vacuum');
   }
 
   /** Where there is no room left, whatever needs a page more fails as on a full disk. */
@@ -58,14 +63,23 @@ export class SimulatedDatabase implements SharedDatabase {
   }
 
   /** A store of one process on it. */
-  store(options: SharedStoreOptions): Store {
-    const { system, outboxKinds, locks } = options;
-    return sqliteStoreOn({ database: this.#lockable(), statements: this.statements, locks, isFile: false, close: () => undefined }, { system, outboxKinds });
+  store({ version, system, outboxKinds, locks }: SharedStoreOptions): Store {
+    return version.sqliteStoreOn({ database: this.#lockable(), statements: this.#statementsOf(version), locks, isFile: false, close: () => undefined }, { system, outboxKinds });
+  }
+
+  archive(): OutputArchive {
+    return new ChunkArchive(this.database);
   }
 
   /** Reads it as it is, past all stores. */
   reader(): SessionRows {
     return new SessionRows(this.statements);
+  }
+
+  #statementsOf(version: EngineVersion): PreparedStatements {
+    const known = this.#statements.get(version) ?? new version.PreparedStatements(this.database);
+    this.#statements.set(version, known);
+    return known;
   }
 
   /** The operations of a session, ended ones included. */

@@ -13,7 +13,9 @@ export const fenceRises: MakeCheck = (violated) => ({
     if (isNewClaim({ before, session })) violated('G4', `${ref.id}: ${session.claim?.worker} takes it, and its fence stays ${before.fence}`);
     const { turn } = before;
     if (turn === null) return;
-    const cut = added.find((entry) => (entry.kind === 'turn-ended' && entry.reason === 'stopped' && entry.turnId === turn.id) || moves.has(entry.kind));
+    // Of what was committed together, a turn that has ended by itself is not ended by what comes after.
+    const endsItself = added.findIndex((entry) => entry.kind === 'turn-ended' && entry.reason !== 'stopped' && entry.turnId === turn.id);
+    const cut = added.slice(0, endsItself === -1 ? added.length : endsItself).find((entry) => (entry.kind === 'turn-ended' && entry.reason === 'stopped' && entry.turnId === turn.id) || moves.has(entry.kind));
     if (cut !== undefined) violated('G4', `${ref.id}: ${cut.kind} (${cut.seq}) ends turn ${turn.id}, and the fence stays ${before.fence}`);
   },
 });

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../../core/json.ts';
 import type { SimulatedCommand } from '../command.ts';
-import { aboutSession, entriesOf, guardedCall, mostly, ownersCall, some, turnIds, type SessionScope } from './about-session.ts';
-import { messageFields } from './message-fields.ts';
+import { aboutSession, agentOf, entriesOf, guardedCall, mostly, ownersCall, some, turnIds, type SessionScope } from './about-session.ts';
+import { messageFields, modelName } from './message-fields.ts';
 
 /** Moves through a session's history. */
 export const historyCommands: readonly SimulatedCommand[] = [
@@ -14,9 +14,9 @@ export const historyCommands: readonly SimulatedCommand[] = [
   aboutSession('edit', 4, (scope) => {
     const { id, chance } = scope;
     const turnId = anyTurn(scope);
-    return turnId === null ? null : guardedCall(scope, 'POST', '/edit', { turnId, ...messageFields(chance, id), ...move(scope), ...some(chance, { messageId: [0.5, () => `m_${id}`] }) });
+    return turnId === null ? null : guardedCall(scope, 'POST', '/edit', { turnId, ...messageFields(scope, agentOf(scope)), ...move(scope), ...some(chance, { messageId: [0.5, () => `m_${id}`] }) });
   }),
-  aboutSession('retry', 4, (scope) => guardedCall(scope, 'POST', '/retry', { ...some(scope.chance, { turnId: [0.5, () => anyTurn(scope) ?? undefined], model: [0.1, () => 'fast'] }), ...move(scope) })),
+  aboutSession('retry', 4, (scope) => guardedCall(scope, 'POST', '/retry', { ...some(scope.chance, { turnId: [0.5, () => anyTurn(scope) ?? undefined], model: [0.1, () => modelName(agentOf(scope), scope.chance)] }), ...move(scope) })),
   aboutSession('restore', 4, (scope) => {
     const { chance, log } = scope;
     const branchIds = entriesOf(log(), 'branch-discarded').map(({ branchId }) => branchId);
@@ -30,8 +30,8 @@ export const historyCommands: readonly SimulatedCommand[] = [
   }),
 ];
 
-function anyTurn({ chance, log }: SessionScope): string | null {
-  return mostly(chance, turnIds(log()), 'no-turn');
+function anyTurn(scope: SessionScope): string | null {
+  return mostly(scope.chance, turnIds(scope), 'no-turn');
 }
 
 function move({ chance }: SessionScope): JsonObject {

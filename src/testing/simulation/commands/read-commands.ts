@@ -8,8 +8,8 @@ export const readCommands: readonly SimulatedCommand[] = [
   aboutSession('read-entries', 2, (scope) => read(scope, `/entries?limit=${scope.chance.pick([3, 20, 100]) ?? 20}${cursor(scope, 'after')}`)),
   ...reads('read-turns', 1, ['/turns', '/turns?limit=2']),
   aboutSession('wait-for-turn', 3, (scope) => {
-    const { chance, session, log } = scope;
-    const turnId = session.turn !== null && chance.happens(0.7) ? session.turn.id : mostly(chance, turnIds(log()), 'no-turn');
+    const { chance, session } = scope;
+    const turnId = session.turn !== null && chance.happens(0.7) ? session.turn.id : mostly(chance, turnIds(scope), 'no-turn');
     return turnId === null ? null : read(scope, `/turns/${turnId}?waitMs=${chance.pick([0, 200, 3_000]) ?? 0}`);
   }),
   ...reads('read-queue', 1, ['/queue']),
@@ -32,7 +32,7 @@ export const readCommands: readonly SimulatedCommand[] = [
   }),
   aboutSession('list-sessions', 2, ({ chance, session }) => ({
     method: 'GET', owner: session.owner, keyed: false,
-    path: `/v1/sessions?${chance.pick(['limit=2', 'status=idle', 'status=requires_action&count=true', 'agent=everything', 'archived=true', 'q=title', 'count=true']) ?? ''}`,
+    path: `/v1/sessions?${chance.pick([`agent=${session.agent}`, 'limit=2', 'status=idle', 'status=requires_action&count=true', 'archived=true', 'q=title', 'count=true']) ?? ''}`,
   })),
   aboutSession('read-beside', 1, ({ chance, session }) => ({ method: 'GET', owner: session.owner, keyed: false, path: chance.pick(['/v1/usage', '/v1/agents', '/healthz', '/readyz']) ?? '/healthz' })),
 ];
