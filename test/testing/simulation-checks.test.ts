@@ -181,7 +181,7 @@ const lies: readonly (readonly [Name, string, Lie])[] = [
 function heardLie(event: unknown): Lie {
   return (told) => {
     const found = told.find(({ name }) => name === 'committed');
-    return found?.name === 'committed' ? [...told, { name: 'heard', given: [{ follower: 'f1', ref: found.given[0].ref, event: event as never }] }] : null;
+    return found?.name === 'committed' ? [...told, { name: 'heard', given: [{ follower: 'f1', owner: found.given[0].session?.owner ?? '', ref: found.given[0].ref, event: event as never }] }] : null;
   };
 }
 
@@ -228,7 +228,7 @@ describe('the checks of a simulation', () => {
 
   it.each(faults)('%s sees in what is stored that %s', async (name, _what, sql) => {
     for (const run of runs) {
-      const { database } = run.world.database;
+      const { database } = run.world.database as SimulatedDatabase;
       database.exec('BEGIN');
       try {
         expect(database.prepare(sql).run().changes).toBeGreaterThan(0);
@@ -241,7 +241,7 @@ describe('the checks of a simulation', () => {
 
   it('oneHolder sees that a turn passes from one worker that lives to another', async () => {
     for (const run of runs) {
-      const { database } = run.world.database;
+      const { database } = run.world.database as SimulatedDatabase;
       const lie = commitLie(({ before, session }) => (before?.claim && session?.claim && before.turn?.id === session.turn?.id ? { session: { ...session, claim: { ...session.claim, worker: 'wrk_other' } } } : null))(run.told);
       const found = lie?.find((each) => each.name === 'committed' && each.given[0].session?.claim?.worker === 'wrk_other');
       if (found?.name !== 'committed' || lie === null) throw new Error('a worker commits twice in a turn');

@@ -1,8 +1,8 @@
 import type { Entry } from '../../core/entry.ts';
 import type { Session } from '../../core/session.ts';
 import type { SessionRef } from '../../store/store.ts';
-import type { SessionRows } from '../../store/sqlite/session-rows.ts';
 import type { Committed } from './check.ts';
+import type { SessionReader } from './shared-database.ts';
 
 const entriesMax = 1_000_000;
 
@@ -10,11 +10,11 @@ const entriesMax = 1_000_000;
 export class Observer {
   /** How many commits there were. */
   commits = 0;
-  readonly #rows: SessionRows;
+  readonly #rows: SessionReader;
   readonly #committed: (committed: Committed) => void;
   readonly #known = new Map<string, { readonly ref: SessionRef; session: Session | null; log: Entry[] }>();
 
-  constructor(rows: SessionRows, committed: (committed: Committed) => void) {
+  constructor(rows: SessionReader, committed: (committed: Committed) => void) {
     this.#rows = rows;
     this.#committed = committed;
   }

@@ -29,7 +29,7 @@ const stepsMax = 400_000;
 
 /** Runs one plan from its beginning to rest. What nobody catches, a promise's rejection included, is a violation: it would end a real process. */
 export async function runSeed(options: WorldOptions): Promise<SeedRun> {
-  options.database.empty();
+  await options.database.empty();
   const world = new World(options);
   const uncaught = (error: unknown): void => world.violated('nothing goes uncaught', error instanceof Error ? (error.stack ?? error.message) : String(error));
   nodeProcess.on('unhandledRejection', uncaught);

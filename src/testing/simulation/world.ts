@@ -20,7 +20,7 @@ import { Observer } from './observer.ts';
 import { calm, type Plan, type PlannedFault, type PlannedFollower, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
-import type { SimulatedDatabase } from './simulated-database.ts';
+import type { SharedDatabase } from './shared-database.ts';
 import { simulatedBudgets } from './simulated-budgets.ts';
 import { SimulatedProcess } from './simulated-process.ts';
 import { ToldHooks } from './told-hooks.ts';
@@ -36,7 +36,9 @@ export interface Violation {
 
 export interface WorldOptions {
   readonly plan: Plan;
-  readonly database: SimulatedDatabase;
+  readonly database: SharedDatabase;
+  /** Stands around each call of a process's store, nearest to it. */
+  readonly around?: AroundProcess | undefined;
   readonly agents: AgentsOf;
   readonly commands: readonly SimulatedCommand[];
   readonly checks: readonly MakeCheck[];
@@ -52,7 +54,7 @@ const startMs = Date.UTC(2026, 0, 1, 12);
 export class World {
   readonly plan: Plan;
   readonly time = new VirtualTime(startMs);
-  readonly database: SimulatedDatabase;
+  readonly database: SharedDatabase;
   readonly observer: Observer;
   readonly client: Client;
   readonly met = new Met();
@@ -125,8 +127,8 @@ export class World {
     const version = this.#drawVersion();
     const process: SimulatedProcess = new SimulatedProcess(`p${place}.${this.#started}`, {
       version, time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
-      open: async (settings) => this.#open(process, settings),
-      around: (call, perform) => this.#faults.around(process, call, perform),
+      open: (settings) => this.#open(process, settings),
+      around: (call, perform) => this.#faults.around(process, call, () => (this.#options.around === undefined ? perform() : this.#options.around(process, call, perform))),
       hints: (listener) => this.#hear(process, listener),
     });
     this.processes[place] = process;
@@ -248,11 +250,11 @@ export class World {
     return this.observer.sessions;
   }
 
-  #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {
+  async #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Promise<Store> {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
-    const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
+    const system: System = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
     this.outboxKinds = new Set(outboxKinds);
-    const store = this.database.store({ version: process.version, system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
+    const store = await this.database.store({ version: process.version, system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null, time: this.time });
     store.onChange((hint) => {
       if (hint.ref !== null) this.observer.changed(hint.ref, process.name);
       this.#spread(process, hint);

@@ -2,13 +2,12 @@ import type { Entry } from '../../../core/entry.ts';
 import { streamedPartsOf, type StreamedPart } from '../../../core/stream-parts.ts';
 import type { SessionRef } from '../../../store/store.ts';
 import type { Check, MakeCheck } from '../check.ts';
-import { ChunkArchive } from '../chunk-archive.ts';
 import { isSameJson } from './same-json.ts';
 
 /** G5: whoever follows a session hears only what was stored by that time; and what was heard of an attempt is in its step, if it comes to one: also where a stop ended it (G9). */
 export const onlyStoredIsHeard: MakeCheck = (violated, world): Check => {
   const rows = world.database.reader();
-  const archive = new ChunkArchive(world.database.database);
+  const archive = world.database.archive();
   /** Of each attempt, how far each of its parts was heard by anybody. */
   const heard = new Map<string, string[]>();
   /** Since it was committed, the content of the entry has been removed. */

@@ -1,4 +1,3 @@
-import type { Branch } from '../../../core/history.ts';
 import type { Interval } from '../../../core/history-entry.ts';
 import { isVisible } from '../../../core/intervals.ts';
 import { isTimeline } from '../../../core/entry-format.ts';
@@ -6,11 +5,10 @@ import type { Check, MakeCheck } from '../check.ts';
 
 /** G10: what leaves the visible history is a branch of that commit, or can be brought back by redo: each entry of the conversation is visible, or in the one place from which it comes back. */
 export const nothingIsLeftOut: MakeCheck = (violated, world): Check => {
-  const branches = world.database.database.prepare('SELECT body FROM branch WHERE tenant = ? AND session_id = ?').pluck();
   return {
     committed({ ref, before, session, log }) {
       if (session === null || before === null || isSameHistory(before.visible, session.visible)) return;
-      const filed = (branches.all(ref.tenant, ref.id) as string[]).map((body) => JSON.parse(body) as Branch);
+      const filed = world.database.branchesOf(ref);
       if (filed.length !== session.branches) violated('G10', `${ref.id}: its row says ${session.branches} branches, there are ${filed.length}`);
       const kept = [session.visible, session.rewound?.intervals ?? [], ...filed.filter(({ discardedAtMs }) => discardedAtMs <= session.updatedAtMs).map(({ intervals }) => intervals)];
       const places = (seq: number): number => kept.filter((intervals) => isVisible(intervals, seq)).length;

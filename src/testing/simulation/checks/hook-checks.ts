@@ -28,14 +28,13 @@ export const hooksAreTold: MakeCheck = (violated) => ({
 
 /** G3: an entry that hooks are told of leaves its event in its own commit. */
 export const hooksHaveTheirEvent: MakeCheck = (violated, world) => {
-  const event = world.database.database.prepare('SELECT 1 FROM outbox WHERE tenant = ? AND session_id = ? AND seq = ?').pluck();
   return {
     committed({ ref, before, session, added }) {
       // What is imported or copied happened elsewhere, and was told of there.
       if (before === null || session === null) return;
       for (const { kind, seq, copied } of added) {
         if (copied === true || !world.outboxKinds.has(kind)) continue;
-        if (event.get(ref.tenant, ref.id, seq) === undefined) violated('G3', `${ref.id}: ${kind} (${seq}) is committed without the event that hooks are told of`);
+        if (!world.database.hasEvent(ref, seq)) violated('G3', `${ref.id}: ${kind} (${seq}) is committed without the event that hooks are told of`);
       }
     },
   };
