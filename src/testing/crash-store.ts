@@ -21,7 +21,7 @@ const writing: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A store around whose every call something of yours stands: to fail the n-th one, to lose its answer, to let the process die before or after it (`docs/guide/proof.md` has an example). What the store returns at once and
+ * A store around whose every call something of yours stands: to fail the n-th one, to lose its answer, to let the process die before or after it (`crashEverywhere` does that at each place). What the store returns at once and
  * closing are passed on as they are. Calls are counted over the store, its `state` and its `usage` together, in the order in which they are made.
  */
 export function crashStore(inner: Store, around: AroundCall): Store {

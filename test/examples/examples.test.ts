@@ -41,6 +41,14 @@ test('a user who is played by a model says all it has to say, across two runs', 
   ].join('\n'));
 });
 
+test('a refund is booked once in fifty simulated systems; booked by a careless tool it is not, and how that came about is told', () => {
+  const [careful = '', careless = ''] = example('prove-your-agent.ts').split('careless:');
+  expect(careful).toContain('50 seeds, 0 failed');
+  expect(careless).toMatch(/seed \d+ failed:\n {2}a refund is booked once: ses_\S+ is booked 2 times/);
+  expect(careless.match(/ runs refund /g)?.length).toBeGreaterThan(1);
+  expect(careless).toMatch(/again: simulate\(\{ …, firstSeed: \d+, seeds: 1, only: \[/);
+}, 60_000);
+
 test('an order that was written when the process was killed, and not committed, is there once', async () => {
   const { url, drop } = await temporaryPostgres();
   onTestFinished(drop);

@@ -1,13 +1,12 @@
 import path from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
-import type { Met } from '../../testing/simulation/met.ts';
-import { describeFailure, type SimulationReport } from '../../testing/simulation/simulate.ts';
+import { describeReport, type SayAgain } from '../../testing/simulation/describe-report.ts';
 import { wholeNumber } from '../command-options.ts';
 import { progressBar } from '../progress-bar.ts';
 import { runSimulation } from '../simulation/run-simulation.ts';
 import { stopRequest } from '../stop-request.ts';
-import { note, print, printJson } from '../terminal.ts';
+import { note, print, printable, printJson } from '../terminal.ts';
 
 interface SimulateArguments {
   readonly seeds: number;
@@ -36,7 +35,7 @@ export function simulateCommand(): Command {
     .option('--seed <seed>', 'this one seed', wholeNumber(0, seedMax))
     .option('--only <parts>', 'with --seed: only these parts of its plan, as a failure names them, between commas')
     .option('--trace', 'print everything that happens')
-    .option('--agents <file>', 'module that exports agents, or a function that makes them for one simulated process (default: agents that have everything)')
+    .option('--agents <file>', 'module that exports agents, or a function that makes them for one simulated process; and commands and checks, if you like (default: agents that have everything)')
     .option('--previous <folder>', 'sources of the version before (a folder with `src`), which some of the processes run, as in the middle of a deployment')
     .option('--threads <count>', 'how many seeds run side by side', wholeNumber(1, 256), 2)
     .option('--failures <count>', 'stop after so many failing seeds on one thread', wholeNumber(1, 1_000_000), 1)
@@ -48,16 +47,17 @@ async function simulate(given: SimulateArguments, command: Command): Promise<voi
   const { seed, only, json = false, trace = false, agents, failures } = given;
   if (only !== undefined && seed === undefined) command.error('error: --only leaves out parts of one seed: say --seed', { exitCode: 2 });
   const [firstSeed, seeds] = seed === undefined ? [given.first, given.seeds] : [seed, 1];
+  const threads = Math.min(given.threads, seeds);
+  const say = async (text: string): Promise<void> => (json ? note(text) : print(`${text}\n`));
   const stop = stopRequest();
+  if (seed === undefined) await say(`seeds ${firstSeed} to ${firstSeed + seeds - 1} on ${threads} ${threads === 1 ? 'thread' : 'threads'}, of ${agents ?? 'agents that have everything'}`);
   const bar = progressBar('seeds', seeds, { shown: !json && !trace });
   try {
     const report = await runSimulation({
-      firstSeed, seeds, threads: Math.min(given.threads, seeds), only: only?.split(',') ?? null, agentsFile: agents ?? null, previousFolder: given.previous === undefined ? null : path.resolve(given.previous), failuresMax: failures, shrinks: !trace, traces: trace,
-      signal: stop.signal, onSeed: () => bar.advance(), onTrace: (line) => (json ? note(line) : void print(`${line}\n`)),
+      firstSeed, seeds, threads, only: only?.split(',') ?? null, agentsFile: agents ?? null, previousFolder: given.previous === undefined ? null : path.resolve(given.previous), failuresMax: failures, shrinks: !trace, traces: trace,
+      signal: stop.signal, onSeed: () => bar.advance(), onTrace: (line) => void say(printable(line)),
     }).finally(() => bar.stop());
-    const text = describeReport(report);
-    if (json) note(text);
-    else await print(`${text}\n`);
+    await say(printable(describeReport(trace ? { ...report, failures: report.failures.map((failure) => ({ ...failure, story: [] })) } : report, againOf(agents))));
     if (json) await printJson({ seeds: report.seeds, failed: report.failed, operations: report.operations, crashes: report.crashes, seedsPerMinute: report.seedsPerMinute });
     if (report.failed > 0) process.exitCode = 1;
   } catch (error) {
@@ -68,21 +68,8 @@ async function simulate(given: SimulateArguments, command: Command): Promise<voi
   }
 }
 
-function describeReport({ seeds, failed, operations, crashes, seedsPerMinute, met, failures }: SimulationReport): string {
-  return [
-    ...describeMet(met),
-    `${seeds} seeds, ${failed} failed; ${operations} calls of the store, ${crashes} deaths; ${seedsPerMinute} seeds a minute`,
-    ...failures.map(describeFailure),
-  ].join('\n');
-}
-
-/** What was really met, so that a fault that never happens is seen. */
-function describeMet({ faults, weathers, commands, previousVersions }: Met): readonly string[] {
-  const counted = (counts: Readonly<Record<string, number>>): string => Object.entries(counts).sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, count]) => `${name} ${count}`).join(', ');
-  return [
-    `faults: ${counted(faults as Record<string, number>)}`,
-    ...(previousVersions > 0 ? [`processes of the previous version: ${previousVersions}`] : []),
-    `weather: ${counted(weathers as Record<string, number>)}`,
-    `commands (done/sent): ${Object.entries(commands).sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, { done, sent }]) => `${name} ${done}/${sent}`).join(', ')}`,
-  ];
+/** The command line that shows a failure again, as this one was called. */
+function againOf(agents: string | undefined): SayAgain {
+  const called = process.env['npm_lifecycle_event'] === 'simulate' ? 'npm run -s simulate --' : 'npx holdfast simulate';
+  return ({ seed, only }) => `${called}${agents === undefined ? '' : ` --agents ${agents}`} --seed ${seed}${only === null ? '' : ` --only ${only.join(',')}`} --trace`;
 }

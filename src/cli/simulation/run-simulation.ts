@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { HoldfastError } from '../../core/errors.ts';
 import { Met } from '../../testing/simulation/met.ts';
 import type { SimulationReport } from '../../testing/simulation/simulate.ts';
 import type { SeedMessage, SeedOrder } from './seed-thread.ts';
@@ -13,7 +14,7 @@ export interface SimulationRun extends Omit<SeedOrder, 'seedStep'> {
   readonly onTrace: (line: string) => void;
 }
 
-/** Runs seeds on several threads, each with a database of its own. Rejects when a thread dies, and with the signal's reason when it is aborted. */
+/** Runs seeds on several threads, each with a database of its own. Rejects with `HoldfastError` as `simulate`, when a thread dies, and with the signal's reason when it is aborted. */
 export async function runSimulation(run: SimulationRun): Promise<SimulationReport> {
   const startedAtMs = performance.now();
   const reports = await Promise.all(Array.from({ length: run.threads }, (_, thread) => runThread(run, thread)));
@@ -40,6 +41,7 @@ function runThread({ threads, signal, onSeed, onTrace, firstSeed, seeds, ...orde
     worker.on('message', (message: SeedMessage) => {
       if (message.kind === 'seed') onSeed();
       else if (message.kind === 'trace') onTrace(message.line);
+      else if (message.kind === 'refused') reject(new HoldfastError(message.code, message.message));
       else resolve(message.report);
     });
     worker.on('error', reject);

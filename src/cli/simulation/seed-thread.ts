@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { HoldfastError } from '../../core/errors.ts';
 import { versionIn } from '../../testing/simulation/engine-version.ts';
 import { simulate, type SimulateOptions, type SimulationReport } from '../../testing/simulation/simulate.ts';
-import { loadSimulatedAgents } from './load-simulated-agents.ts';
+import { loadSimulation } from './load-simulation.ts';
 
 /** What a thread is asked for: its share of the seeds. */
 export interface SeedOrder extends Pick<SimulateOptions, 'seeds' | 'firstSeed' | 'seedStep' | 'only' | 'shrinks' | 'failuresMax'> {
@@ -15,17 +16,26 @@ export interface SeedOrder extends Pick<SimulateOptions, 'seeds' | 'firstSeed' |
 export type SeedMessage =
   | { readonly kind: 'seed' }
   | { readonly kind: 'trace'; readonly line: string }
-  | { readonly kind: 'report'; readonly report: SimulationReport };
+  | { readonly kind: 'report'; readonly report: SimulationReport }
+  /** It cannot be run: what a `HoldfastError` says, which does not cross threads as one. */
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string };
+
+function tell(message: SeedMessage): void {
+  parentPort?.postMessage(message);
+}
 
 async function run({ agentsFile, previousFolder, traces, ...options }: SeedOrder): Promise<void> {
-  const tell = (message: SeedMessage): void => parentPort?.postMessage(message);
-  const agents = await loadSimulatedAgents(agentsFile);
   const report = await simulate({
-    ...options, ...(agents === null ? {} : { agents }), ...(previousFolder === null ? {} : { previousVersion: await versionIn(previousFolder) }),
+    ...options, ...(await loadSimulation(agentsFile)), ...(previousFolder === null ? {} : { previousVersion: await versionIn(previousFolder) }),
     onSeed: () => tell({ kind: 'seed' }),
     ...(traces ? { onTrace: (line: string) => tell({ kind: 'trace', line }) } : {}),
   });
-  tell({ kind: 'report', report: report });
+  tell({ kind: 'report', report });
 }
 
-await run(workerData as SeedOrder);
+try {
+  await run(workerData as SeedOrder);
+} catch (error) {
+  if (!(error instanceof HoldfastError)) throw error;
+  tell({ kind: 'refused', code: error.code, message: error.message });
+}

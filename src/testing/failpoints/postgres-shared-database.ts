@@ -3,6 +3,7 @@ import type { Entry } from '../../core/entry.ts';
 import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
+import type { StateProvenance } from '../../core/state.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
 import { connectionSettings, quotedSchema, type PostgresPool, type Row } from '../../store/postgres/open-database.ts';
 import { postgresStore } from '../../store/postgres/postgres-store.ts';
@@ -129,8 +130,12 @@ export class PostgresSharedDatabase implements SharedDatabase {
     return this.#known.get(keyOf(ref))?.branches ?? [];
   }
 
-  leaseUntilMs(worker: string): number | null {
-    return this.#leases.get(worker) ?? null;
+  leases(): ReadonlyMap<string, number> {
+    return this.#leases;
+  }
+
+  async stateProvenances(): Promise<readonly StateProvenance[]> {
+    return (await this.#rows(`SELECT provenance FROM ${quotedSchema(this.#schema)}.state`, [])).map(({ provenance }) => JSON.parse(String(provenance)) as StateProvenance);
   }
 
   hasEvent(ref: SessionRef, seq: number): boolean {

@@ -11,14 +11,17 @@ export class Met {
   readonly weathers: Partial<Record<keyof Weather, number>> = {};
   /** Commands by kind: how many had something to be about, and how many of these were done. */
   readonly commands: Record<string, { sent: number; done: number }> = {};
+  /** How often each tool began to run. */
+  readonly tools: Record<string, number> = {};
 
   /** Adds what another run met. */
-  add({ operations, crashes, previousVersions, faults, weathers, commands }: Pick<Met, 'operations' | 'crashes' | 'previousVersions' | 'faults' | 'weathers' | 'commands'>): void {
+  add({ operations, crashes, previousVersions, faults, weathers, commands, tools }: Pick<Met, 'operations' | 'crashes' | 'previousVersions' | 'faults' | 'weathers' | 'commands' | 'tools'>): void {
     this.operations += operations;
     this.crashes += crashes;
     this.previousVersions += previousVersions;
     for (const [kind, count] of Object.entries(faults) as [FaultKind, number][]) this.faults[kind] = (this.faults[kind] ?? 0) + count;
     for (const [kind, count] of Object.entries(weathers) as [keyof Weather, number][]) this.weathers[kind] = (this.weathers[kind] ?? 0) + count;
+    for (const [name, count] of Object.entries(tools)) this.tools[name] = (this.tools[name] ?? 0) + count;
     for (const [kind, { sent, done }] of Object.entries(commands)) {
       const known = this.commands[kind] ?? { sent: 0, done: 0 };
       this.commands[kind] = { sent: known.sent + sent, done: known.done + done };
@@ -35,6 +38,10 @@ export class Met {
 
   weather(kind: keyof Weather): void {
     this.weathers[kind] = (this.weathers[kind] ?? 0) + 1;
+  }
+
+  tool(name: string): void {
+    this.tools[name] = (this.tools[name] ?? 0) + 1;
   }
 
   command(kind: string, isDone: boolean): void {

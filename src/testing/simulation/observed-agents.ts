@@ -57,6 +57,7 @@ function observedTool(world: World, process: SimulatedProcess, toolName: string,
       await process.awake();
       const run = runOf(input, options);
       world.trace(() => `${process.name} runs ${toolName} ${run.callKey}`);
+      world.met.tool(toolName);
       world.tell('toolBegan', run);
       try {
         const output = await (tool.execute?.(input, options) as unknown);

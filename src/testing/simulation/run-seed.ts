@@ -83,7 +83,7 @@ async function send(world: World, { id }: PlannedCommand): Promise<void> {
   if (drawn === null) return;
   const { kind, call } = drawn;
   const key = call.keyed === false ? null : (call.repeats ?? id);
-  world.trace(() => `${id} ${kind}: ${call.method} ${call.path} ${JSON.stringify(call.body)}`);
+  world.trace(() => `${id} ${kind}: ${call.method} ${call.path}${call.body === undefined ? '' : ` ${JSON.stringify(call.body)}`}`);
   const answered = await world.client.send({ ...call, id, kind, key, sentAtMs: world.time.nowMs }, chance);
   world.met.command(kind, answered !== null && answered.status < 300);
 }
