@@ -1,4 +1,4 @@
-/** A request and its reply, as a client got it. */
+/** A command that was done, or a turn that was seen to have ended: a request and its reply, as a client got it. */
 export interface Acknowledgement {
   readonly method: string;
   readonly path: string;

@@ -3,8 +3,8 @@ import { examineStore } from '../../src/cli/examine/examine-store.ts';
 import { requestTo, type Acknowledgement } from './acknowledgement.ts';
 import { powerAgent } from './power-agent.ts';
 
-/** How long a worker that died would hold its sessions, were it not known by its lock that it is dead. */
-const leaseMs = 10_000;
+/** Shorter than the leases of the workers that went with the power: by their locks they are known to be dead. */
+const deadlineMs = 60_000;
 
 interface TurnBody {
   readonly status?: string;
@@ -27,7 +27,7 @@ export async function goOn(path: string, acknowledged: readonly Acknowledgement[
       const text = await reply.text();
       if (!isSame(each, { status: reply.status, text, replayed: reply.headers.get('idempotent-replayed') === 'true' })) problems.push(`${each.method} ${each.path} was answered ${each.status} ${each.text}, and now ${reply.status} ${text}`);
     }
-    const { left } = await holdfast.drain({ deadlineMs: leaseMs / 2 });
+    const { left } = await holdfast.drain({ deadlineMs });
     if (left) problems.push('work is left');
     const { items } = await holdfast.sessions.list({ limit: 100 });
     problems.push(...items.filter(({ status }) => status !== 'idle' && status !== 'failed' && status !== 'requires_action').map(({ id, status }) => `session ${id} is ${status}`));
@@ -38,11 +38,11 @@ export async function goOn(path: string, acknowledged: readonly Acknowledgement[
   return [...problems, ...findings.map(({ code, message }) => `${code}: ${message}`)];
 }
 
-/** A command is repeated with its key, and has the same reply, but for what a reply does not keep and is given as of now. A turn is only seen again: what had ended has, and says the same. */
+/** A command is repeated with its key, and has the same reply, but for what a reply does not keep and is given as of now. A turn is looked at again: it has ended as it had, and says the same. */
 function isSame({ method, status, text }: Acknowledgement, now: { readonly status: number; readonly text: string; readonly replayed: boolean }): boolean {
   if (method !== 'GET') return now.replayed && now.status === status && kept(now.text) === kept(text);
   const [before, after] = [JSON.parse(text) as TurnBody, JSON.parse(now.text) as TurnBody];
-  return before.status !== 'ended' || (after.status === 'ended' && after.reason === before.reason && after.text === before.text);
+  return after.status === before.status && after.reason === before.reason && after.text === before.text;
 }
 
 function kept(reply: string): string {

@@ -15,7 +15,7 @@ const cutsInAll = Number(process.env['HOLDFAST_POWER_CUTS'] ?? 300);
 const cutsOfRecording = 225;
 /** No multiple of the number of fates, so that each has its turn. */
 const goesOnEvery = 7;
-const timeoutMs = 60_000 + cutsInAll * 200;
+const timeoutMs = 60_000 + cutsInAll * 1_000;
 
 const reason = noTraceReason();
 if (reason !== null) console.log(`no power is cut here: ${reason}`);
@@ -23,9 +23,10 @@ if (reason !== null) console.log(`no power is cut here: ${reason}`);
 interface Bench {
   readonly random: () => number;
   readonly tally: PowerTally;
-  /** A new folder. */
-  folder(): Promise<string>;
-  workload(seed: number): Omit<PowerProcessConfig, 'path'>;
+  /** Makes a new folder. */
+  readonly folder: () => Promise<string>;
+  /** What processes do, each number something else. */
+  readonly workload: (number: number) => Omit<PowerProcessConfig, 'path'>;
 }
 
 async function bench(synchronous: PowerProcessConfig['synchronous'], requests: number): Promise<Bench> {
@@ -52,29 +53,29 @@ describe.skipIf(reason !== null)('when the power goes, and what was not synced i
   it('the store as it is has every acknowledged commit, its conversations go on, and so it is when the power goes again', async () => {
     const { random, tally, folder, workload } = await bench('FULL', 16);
     for (let number = 0; tally.cuts < cutsInAll; number += 2) {
-      const three = await folder();
-      const left = await tallyCuts(tally, await recordThree(three, workload(number)), three, { cuts: Math.min(cutsOfRecording, (cutsInAll - tally.cuts) * 0.75), random, goesOnEvery });
+      const first = await folder();
+      const cuts = Math.min(cutsOfRecording, Math.ceil((cutsInAll - tally.cuts) * 0.75));
+      const left = await tallyCuts(tally, await recordThree(first, workload(number)), first, { cuts, random, goesOnEvery });
       const again = await folder();
-      const pieces = left.filter(({ cut }) => cut.fate === 'pieces');
-      const contents = pieces[Math.floor(random() * pieces.length)]?.contents ?? new Map();
-      await tallyCuts(tally, await recordGoingOn(again, contents, workload(number + 1), random), again, { cuts: Math.min(cutsOfRecording / 3, cutsInAll - tally.cuts), random, goesOnEvery });
+      await tallyCuts(tally, await recordGoingOn(again, left, workload(number + 1), random), again, { cuts: Math.ceil(cuts / 3), random, goesOnEvery });
     }
     expect(tally.faults).toEqual([]);
-    expect([tally.wentOn, tally.checkpoints].every((count) => count > 0)).toBe(true);
+    expect(tally.wentOn).toBeGreaterThan(0);
+    expect(tally.checkpoints).toBeGreaterThan(0);
   }, timeoutMs);
 
   it('a store with synchronous=NORMAL is whole, and has lost acknowledged commits', async () => {
     const { random, tally, folder, workload } = await bench('NORMAL', 8);
-    const three = await folder();
-    await tallyCuts(tally, await recordThree(three, workload(0)), three, { cuts: cutsInAll / 5, random });
+    const disk = await folder();
+    await tallyCuts(tally, await recordThree(disk, workload(0)), disk, { cuts: cutsInAll / 5, random });
     expect(tally.cutsWithDamage).toBe(0);
     expect(tally.cutsWithLoss).toBeGreaterThan(0);
   }, timeoutMs);
 
   it('a store with synchronous=OFF has lost acknowledged commits, or all of them', async () => {
     const { random, tally, folder, workload } = await bench('OFF', 8);
-    const three = await folder();
-    await tallyCuts(tally, await recordThree(three, workload(0)), three, { cuts: cutsInAll / 5, random });
+    const disk = await folder();
+    await tallyCuts(tally, await recordThree(disk, workload(0)), disk, { cuts: cutsInAll / 5, random });
     expect(tally.cutsWithLoss).toBeGreaterThan(0);
   }, timeoutMs);
 });

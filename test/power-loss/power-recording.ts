@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { openDatabase } from '../../src/store/sqlite/open-database.ts';
 import { startChild, type Child } from '../support/child-process.ts';
 import type { PowerProcessConfig } from './children/power-process.ts';
+import { digestOf } from './commit-history.ts';
 import { readContents, writeContents } from './disk-contents.ts';
 import { compileTracer, readTrace, tracingEnvironment, type DiskNote } from './disk-trace.ts';
 import { LossyDisk, type DiskContents, type Initial } from './lossy-disk.ts';
@@ -66,7 +67,7 @@ async function closed(child: Child): Promise<void> {
 
 /** What lies on a disk; of a -shm, which is written through a memory map, only that it is there. */
 function comparable(contents: Iterable<readonly [name: string, content: Buffer | null]>): readonly string[] {
-  return [...contents].map(([name, content]) => `${name} ${name.endsWith('-shm') ? '' : (content?.toString('base64') ?? 'folder')}`);
+  return [...contents].map(([name, content]) => `${name} ${name.endsWith('-shm') ? '' : (content === null ? 'folder' : digestOf([content]))}`);
 }
 
 /** The pages of the database on a disk, which stays as it is. */

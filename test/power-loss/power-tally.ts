@@ -1,4 +1,5 @@
 import { goOn } from './going-on.ts';
+import type { DiskContents } from './lossy-disk.ts';
 import { cutPower, planCuts, type Remains } from './power-cuts.ts';
 import type { Recording } from './power-recording.ts';
 
@@ -32,9 +33,10 @@ export function newTally(): PowerTally {
   return { cuts: 0, commits: 0, checkpoints: 0, looked: 0, lost: 0, cutsWithLoss: 0, cutsWithDamage: 0, wentOn: 0, faults: [] };
 }
 
-/** Cuts the power in a recording, adds up what comes of it, and returns what the cuts have left, without the acknowledgements. */
-export async function tallyCuts(tally: PowerTally, recording: Recording, root: string, { cuts, random, goesOnEvery = Infinity }: CutOptions): Promise<readonly Pick<Remains, 'cut' | 'contents'>[]> {
-  const left: Pick<Remains, 'cut' | 'contents'>[] = [];
+/** Cuts the power in a recording, adds up what comes of it, and returns what one of the cuts has left, of those with the worst fate. */
+export async function tallyCuts(tally: PowerTally, recording: Recording, root: string, { cuts, random, goesOnEvery = Infinity }: CutOptions): Promise<DiskContents> {
+  let left: DiskContents = new Map();
+  let torn = 0;
   let last: Remains | undefined;
   for await (const remains of cutPower(recording, planCuts(recording, cuts, random), root, random)) {
     const { cut, contents, acknowledged, lost, damage } = remains;
@@ -49,7 +51,7 @@ export async function tallyCuts(tally: PowerTally, recording: Recording, root: s
       faults.push(...(await goOn(remains.path, acknowledged.slice(-repeated))));
     }
     tally.faults.push(...faults.map((fault) => `after ${cut.after} of ${recording.notes.length} notes, ${cut.fate} of what was not synced being left: ${fault}`));
-    left.push({ cut, contents });
+    if (cut.fate === 'pieces' && random() < 1 / (torn += 1)) left = contents;
     last = remains;
   }
   tally.commits += last?.commits ?? 0;

@@ -19,10 +19,13 @@ export interface PowerProcessConfig {
   readonly requests: number;
 }
 
+/** How often a client looks whether a turn has ended, up to 100 ms each, before it finds that too long. */
+const looksMax = 300;
+
 const config = JSON.parse(process.argv[2] ?? '{}') as PowerProcessConfig;
 replacePragmas({ 'synchronous = FULL': `synchronous = ${config.synchronous}`, 'wal_autocheckpoint = 4000': `wal_autocheckpoint = ${config.checkpointPages}` });
 const acknowledged = openSync(path.join(path.dirname(config.path), acknowledgedFile), 'a');
-const holdfast = await createHoldfast({ agents: [powerAgent()], store: `sqlite:${config.path}`, worker: { chunkIntervalMs: 20, pollMs: 100 } });
+const holdfast = await createHoldfast({ agents: [powerAgent()], store: `sqlite:${config.path}`, worker: { leaseMs: 600_000, chunkIntervalMs: 20, pollMs: 100 } });
 const request = requestTo(holdfast.fetch);
 const { ids } = realSystem();
 
@@ -32,9 +35,9 @@ process.on('message', () => void holdfast.close().then(() => process.disconnect(
 
 /** The store has no option for what it should never be; so the statements are changed on their way to SQLite. */
 function replacePragmas(replacements: Readonly<Record<string, string>>): void {
-  const pragma = Sqlite.prototype.pragma;
-  Sqlite.prototype.pragma = function replaced(source, options) {
-    return pragma.call(this, replacements[source] ?? source, options);
+  const pragma: unknown = Reflect.get(Sqlite.prototype, 'pragma');
+  Sqlite.prototype.pragma = function replaced(source, options): unknown {
+    return Reflect.apply(pragma as typeof Sqlite.prototype.pragma, this, [replacements[source] ?? source, options]);
   };
 }
 
@@ -50,9 +53,11 @@ async function send(method: string, at: string, body: object | null = null): Pro
   const sent = { method, path: at, body, key: ids.mint('msg') };
   const response = await request(sent);
   const text = await response.text();
-  if (response.ok) writeSync(acknowledged, `${JSON.stringify({ ...sent, status: response.status, text })}\n`);
-  else if (response.status >= 500) throw new Error(`${method} ${at}: ${response.status} ${text}`);
-  return JSON.parse(text) as ReplyBody;
+  const reply = JSON.parse(text) as ReplyBody;
+  if (response.status >= 500) throw new Error(`${method} ${at}: ${response.status} ${text}`);
+  // Of what is only looked at, the ends of turns are for good.
+  if (response.ok && (method !== 'GET' || reply.status === 'ended')) writeSync(acknowledged, `${JSON.stringify({ ...sent, status: response.status, text })}\n`);
+  return reply;
 }
 
 async function runClient(random: () => number): Promise<void> {
@@ -70,17 +75,21 @@ async function runClient(random: () => number): Promise<void> {
     else if (kind < 0.85) await send('POST', `${at}/retry`, { stop: true });
     else if (kind < 0.9) await send('POST', `${at}/fork`, {});
     else if (kind < 0.95) await send('PATCH', at, { title: text.slice(0, 40) });
-    else await send('POST', `${at}/rewind`, { turnId: null, stop: true });
+    else {
+      await send('POST', `${at}/rewind`, { turnId: null, stop: true });
+      await send('POST', `${at}/queue/release`);
+    }
   }
 }
 
 /** Stays with a turn until it has ended, approving what its session waits for. */
 async function seeTurn(at: string, turnId: string): Promise<void> {
-  for (;;) {
+  for (let looks = 0; looks < looksMax; looks += 1) {
     const turn = await send('GET', `${at}/turns/${turnId}?waitMs=100`);
     // A message that joined the turn before it opens none of its own.
     if (turn.id === undefined || turn.status === 'ended') return;
     const { items = [] } = await send('GET', `${at}/actions`);
     for (const { id } of items) await send('POST', `${at}/actions/${id}`, { type: 'approve' });
   }
+  throw new Error(`turn ${turnId} has not ended in ${looksMax} looks`);
 }
