@@ -29,12 +29,12 @@ export class CommitHistory {
   #count = 0;
   #checkpoints = 0;
 
-  /** `pages`: the database before the first commit, where it is not new. */
+  /** `pages`: the database before the first commit; none where it is new. */
   constructor(databasePath: string, pages: readonly Buffer[]) {
     this.#database = databasePath;
     this.#pages = new Map(pages.map((page, place) => [place + 1, page]));
     this.#pageBytes = pages[0]?.length ?? 0;
-    if (pages.length > 0) this.#numbers.set(digestOf(pages), 0);
+    this.#numbers.set(digestOf(pages), 0);
   }
 
   /** How many commits there have been. */

@@ -76,8 +76,9 @@ async function lookAt(file: string, history: CommitHistory): Promise<{ readonly 
     database = await openDatabase(file);
     const faults = (database.prepare('PRAGMA integrity_check').pluck().all() as string[]).filter((line) => line !== 'ok');
     if (faults.length > 0) return { damage: faults.join('; '), commit: 0 };
-    if (database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0) return { damage: null, commit: 0 };
-    const commit = history.numberOf(digestOf([database.serialize()]));
+    // Before its first commit a new database has a page, or none yet: it is as good as empty.
+    const isEmpty = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
+    const commit = history.numberOf(digestOf(isEmpty ? [] : [database.serialize()]));
     return commit === null ? { damage: 'no commit left it like that', commit: 0 } : { damage: null, commit };
   } catch (error) {
     return { damage: String(error), commit: 0 };

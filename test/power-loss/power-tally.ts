@@ -15,6 +15,8 @@ export interface PowerTally {
   cutsWithLoss: number;
   cutsWithDamage: number;
   wentOn: number;
+  /** Of these, how often there were lock files of workers that went with the power. */
+  wentOnPastLocks: number;
   /** All that was not as it must be with the store as it is, each with its cut. */
   readonly faults: string[];
 }
@@ -30,7 +32,7 @@ export interface CutOptions {
 const repeated = 8;
 
 export function newTally(): PowerTally {
-  return { cuts: 0, commits: 0, checkpoints: 0, looked: 0, lost: 0, cutsWithLoss: 0, cutsWithDamage: 0, wentOn: 0, faults: [] };
+  return { cuts: 0, commits: 0, checkpoints: 0, looked: 0, lost: 0, cutsWithLoss: 0, cutsWithDamage: 0, wentOn: 0, wentOnPastLocks: 0, faults: [] };
 }
 
 /** Cuts the power in a recording, adds up what comes of it, and returns what one of the cuts has left, of those with the worst fate. */
@@ -48,6 +50,7 @@ export async function tallyCuts(tally: PowerTally, recording: Recording, root: s
     if (damage !== null) tally.cutsWithDamage += 1;
     if (faults.length === 0 && tally.cuts % goesOnEvery === 0) {
       tally.wentOn += 1;
+      if ([...contents.keys()].some((name) => name.endsWith('.lock'))) tally.wentOnPastLocks += 1;
       faults.push(...(await goOn(remains.path, acknowledged.slice(-repeated))));
     }
     tally.faults.push(...faults.map((fault) => `after ${cut.after} of ${recording.notes.length} notes, ${cut.fate} of what was not synced being left: ${fault}`));
