@@ -8,16 +8,16 @@ const root = path.dirname(path.dirname(import.meta.dirname));
 
 /** A folder with a module of agents, commands and a check that is violated at the first refund, unless it is said otherwise. */
 async function folderWith(check = 'toolBegan: ({ callKey }) => violated(\'no refunds\', callKey)'): Promise<{ readonly cwd: string }> {
-  const { path: cwd, remove } = await temporaryFolder();
-  onTestFinished(remove);
-  await writeFile(path.join(cwd, 'refunds.ts'), [
+  const folder = await temporaryFolder();
+  onTestFinished(() => folder.remove());
+  await writeFile(path.join(folder.path, 'refunds.ts'), [
     `import { sends } from '${root}/src/testing/index.ts';`,
     `import { refunding } from '${root}/test/support/refunding-agents.ts';`,
     'export const agents = refunding(\'report\');',
     'export const commands = [sends(\'refund 20\')];',
     `export const checks = [(violated) => ({ ${check} })];`,
   ].join('\n'));
-  return { cwd };
+  return { cwd: folder.path };
 }
 
 vi.setConfig({ testTimeout: 60_000 });

@@ -1,5 +1,5 @@
 import { createHoldfast } from '../../src/create-holdfast.ts';
-import { examineStore } from '../../src/cli/examine/examine-store.ts';
+import { examineStore } from '../../src/cli/examine-store.ts';
 import { requestTo, type Acknowledgement } from './acknowledgement.ts';
 import { powerAgent } from './power-agent.ts';
 
