@@ -276,7 +276,7 @@ describe('the checks of a simulation', () => {
 
   it('endedLeaseStaysSo sees that a lease is renewed after its end', async () => {
     for (const run of runs) {
-      const { database } = run.world.database;
+      const { database } = run.world.database as SimulatedDatabase;
       const [first] = run.told.filter(({ name }) => name === 'committed');
       const said: string[] = [];
       const check = checksByName.endedLeaseStaysSo((guarantee, what) => void said.push(`${guarantee} ${what}`), run.world);
