@@ -204,7 +204,7 @@ describe('the checks of a simulation', () => {
   });
 
   afterAll(() => {
-    for (const { world } of runs) world.database.close();
+    for (const { world } of runs) (world.database as SimulatedDatabase).close();
   });
 
   const truthOf = ({ world }: Recorded): Recorded => runs.find((run) => run.world === world) ?? { told: [], world };

@@ -29,6 +29,7 @@ const seedMax = 2 ** 31;
  */
 export function simulateCommand(): Command {
   return new Command('simulate')
+    .enablePositionalOptions() // what follows on the name of a subcommand is that subcommand's
     .description('run agents in simulated processes that die, stand still and lose what they send, and hold all that happens against the guarantees')
     .option('--seeds <count>', 'how many runs, each of another seed', wholeNumber(1, 1_000_000_000), 1_000)
     .option('--first <seed>', 'the first seed; the others follow', wholeNumber(0, seedMax), 1)
