@@ -40,7 +40,7 @@ export interface ToolOptions<Context = unknown> {
   readonly progress: (fraction: number, text?: string) => void;
   /**
    * For an operation that somebody outside completes: an address and a one-time token for `POST`ing `{output}` or `{errorText}` with `Authorization: Bearer <token>`.
-   * The same for each time it is asked for in one run. Once it has been and `execute` has returned, no worker is held until then. Resolves when that is committed. Rejects with code `not_an_operation` in a
+   * The same for each time it is asked for in one run; when it rejects because the store did not answer, it can be asked for again. Once it has been and `execute` has returned, no worker is held until then. Resolves when that is committed. Rejects with code `not_an_operation` in a
    * tool without `background`.
    */
   readonly externalCompletion: () => Promise<ExternalCompletion>;

@@ -40,6 +40,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'simulate-user': async () => (await import('./commands/simulate-user.ts')).simulateUserCommand(),
   simulate: async () => (await import('./commands/simulate.ts')).simulateCommand(),
   replay: async () => (await import('./commands/replay.ts')).replayCommand(),
+  'simulate-processes': async () => (await import('./commands/simulate-processes.ts')).simulateProcessesCommand('simulate-processes'),
   bench: async () => (await import('./commands/bench.ts')).benchCommand(),
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
@@ -52,7 +53,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 export async function runProgram(argv: readonly string[]): Promise<void> {
   endQuietlyWhenNobodyReads();
   try {
-    const program = new Command('holdfast').description('Durable conversations for AI agents').version(version()).exitOverride().showHelpAfterError('(--help lists what there is)');
+    const program = new Command('holdfast').description('Durable conversations for AI agents').version(version()).exitOverride().enablePositionalOptions().showHelpAfterError('(--help lists what there is)');
     const [asked = ''] = argv.slice(2);
     const names = Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands);
     for (const name of names) {

@@ -11,7 +11,7 @@ import { wholeIdsOf } from '../core/redact.ts';
 import type { Session } from '../core/session.ts';
 import type { CreateResult, Idempotency, SessionRef, Store } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
-import { requestKey } from './idempotency.ts';
+import { copiedMessageKeys, requestKey } from './idempotency.ts';
 import { asJson, compact, forkInput, parseInput, type ForkInput } from './input.ts';
 import { withoutContent, withPresentContent } from './session-reply.ts';
 
@@ -50,6 +50,8 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
     const result = await host.store.create<Forked>({
       ref, owner: origin?.owner ?? principal.owner, externalId: origin === null ? undefined : parsed.input.externalId, origin: origin ?? undefined,
       idempotency: keysOf(sessionId, origin, body, options, circumstances.nowMs), build: (now) => built(host, ref, parsed.input, reading, now, circumstances), replyToStore: (reply) => asJson({ ...reply, session: withoutContent(reply.session) }),
+      // The ids of the messages that it has are taken in the fork too.
+      sessionReplies: () => (reading === null || isRefusal(reading) ? [] : copiedMessageKeys(reading.entries)),
     });
     if (result.kind !== 'refused' || result.refusal !== unread) return replyTo(host, origin, result, parsed.input.externalId);
     if (origin === null) return refuse('session_not_found', `there is no session ${sessionId}`);

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { Entry } from '../core/entry.ts';
 import { refuse } from '../core/errors.ts';
 import { canonicalJson, type JsonValue } from '../core/json.ts';
 import { limits } from '../core/limits.ts';
+import { isGivenMessageId } from './input.ts';
 import type { Idempotency } from '../store/store.ts';
 
 /** The key of a client's request: one effect per tenant, owner, command, target and key, for 24 hours (G2). */
@@ -28,6 +30,12 @@ export function messageKey(messageId: string, body: JsonValue, httpStatus: numbe
       ? refuse('idempotency_mismatch', `the message id ${JSON.stringify(messageId)} was used with another body; use a new id for a new message`)
       : refuse('message_id_taken', `the message id ${JSON.stringify(messageId)} is used in this session; use a new id for a new message`),
   };
+}
+
+/** The ids of messages that stand in a log which was not written by sending them: they are taken in their session for good, and have no reply of their own. Ids that Holdfast gave are no client's, see {@link isGivenMessageId}. */
+export function copiedMessageKeys(entries: readonly Entry[]): readonly { readonly idempotency: Idempotency; readonly reply: null }[] {
+  const ids = entries.flatMap((entry) => ((entry.kind === 'user-message' || entry.kind === 'message-queued') && !isGivenMessageId(entry.messageId) ? [entry.messageId] : []));
+  return [...new Set(ids)].map((messageId) => ({ idempotency: messageKey(messageId, null, 202, false), reply: null }));
 }
 
 /** SHA-256 of the canonical JSON, base64url: the same for bodies that mean the same. */

@@ -7,6 +7,14 @@ import { limits } from '../core/limits.ts';
 
 const text = z.string().refine((value) => wellFormedText(value) === value, 'has a lone surrogate or NUL, which no store keeps');
 const clientId = text.min(1).max(limits.clientIdCharsMax);
+
+/** Whether Holdfast gave a message this id. */
+export function isGivenMessageId(messageId: string): boolean {
+  return /^msg_[0-9a-z]{26}$/.test(messageId);
+}
+
+/** A client's id of a message is unique in its session for good: so it is none that Holdfast gives, which no key keeps from being used again. */
+const messageId = clientId.refine((id) => !isGivenMessageId(id), 'is one that Holdfast gives; give an id of your own, or none').optional();
 const jsonObject = z.record(z.string(), z.json()).refine((value) => utf8Bytes(JSON.stringify(value)) <= limits.metadataBytesMax, `is larger than ${limits.metadataBytesMax} bytes as JSON`);
 
 /** Any JSON, in its plain form; its text is made well-formed where it is kept. */
@@ -46,10 +54,10 @@ function hasOneContent(message: { readonly text?: unknown; readonly parts?: unkn
 
 const oneContent = 'has exactly one of text and parts';
 
-export const messageInput = z.strictObject({ ...content, messageId: clientId.optional() }).refine(hasOneContent, oneContent);
+export const messageInput = z.strictObject({ ...content, messageId }).refine(hasOneContent, oneContent);
 
 export const sendInput = z.strictObject({
-  ...content, messageId: clientId.optional(), whenBusy: z.enum(['queue', 'steer', 'interrupt', 'replace', 'reject']).default('queue'),
+  ...content, messageId, whenBusy: z.enum(['queue', 'steer', 'interrupt', 'replace', 'reject']).default('queue'),
 }).refine(hasOneContent, oneContent);
 
 export const queueEditInput = z.strictObject(content).refine(hasOneContent, oneContent);
@@ -103,7 +111,7 @@ const move = { stop: z.boolean().optional(), keepOperations: z.boolean().optiona
 export const rewindInput = z.strictObject({ ...move, turnId: clientId.nullable() });
 export const restoreInput = z.strictObject(move);
 export const retryInput = z.strictObject({ ...move, turnId: clientId.optional(), model: clientId.optional() });
-export const editInput = z.strictObject({ ...move, ...content, turnId: clientId, messageId: clientId.optional() }).refine(hasOneContent, oneContent);
+export const editInput = z.strictObject({ ...move, ...content, turnId: clientId, messageId }).refine(hasOneContent, oneContent);
 export const forkInput = z.strictObject({
   turnId: clientId.nullable().optional(), title: text.min(1).max(limits.titleCharsMax).optional(),
   externalId: clientId.refine((value) => !value.startsWith('ses_'), 'begins with ses_, as session ids do').optional(),

@@ -1,3 +1,4 @@
+import { copiedMessageKeys } from '../commands/idempotency.ts';
 import { importSession, type ImportCommand } from '../core/accept/import.ts';
 import { isRefusal } from '../core/errors.ts';
 import { wellFormedText, type JsonObject } from '../core/json.ts';
@@ -31,10 +32,12 @@ export async function importConversation(line: number, parsed: ParsedLine, setti
 export async function importAs(line: number, conversation: Pick<Conversation, 'key' | 'fingerprint'>, { command, nowMs }: { readonly command: ImportCommand; readonly nowMs: number }, { store, system: { ids }, tenant }: ImportHost): Promise<LineOutcome> {
   const { key } = conversation;
   const ref = { tenant, id: ids.mint('ses') };
+  const change = importSession(ref, command, { nowMs, mintId: ids.mint.bind(ids) });
   const result = await store.create({
     ref, owner: command.owner, externalId: command.externalId ?? externalIdOf(key),
-    build: () => importSession(ref, command, { nowMs, mintId: ids.mint.bind(ids) }),
+    build: () => change,
     replyToStore: (reply) => ({ ...reply }),
+    sessionReplies: () => copiedMessageKeys(change.entries),
   });
   switch (result.kind) {
     case 'created':

@@ -1,4 +1,4 @@
-import { messageKey } from '../commands/idempotency.ts';
+import { copiedMessageKeys } from '../commands/idempotency.ts';
 import { importLog, type ImportLogReply } from '../core/accept/import-log.ts';
 import type { Change } from '../core/draft.ts';
 import type { Entry } from '../core/entry.ts';
@@ -42,7 +42,7 @@ async function create(ref: SessionRef, change: Change<ImportLogReply>, taken: ()
     const result = await store.create({
       ref, owner, ...(externalId === null ? {} : { externalId }), build: () => change, replyToStore: () => null,
       // A client's message id is unique in its session for good.
-      sessionReplies: () => clientMessageIds(change.entries).map((messageId) => ({ idempotency: messageKey(messageId, null, 202, false), reply: null })),
+      sessionReplies: () => copiedMessageKeys(change.entries),
     });
     if (result.kind === 'exists') return result.session.id === ref.id ? 'there' : `the external id ${JSON.stringify(externalId)} of owner ${JSON.stringify(owner)} is that of session ${result.session.id}`;
     return result.kind === 'created' ? null : 'the store refused it';
@@ -109,11 +109,6 @@ async function withFreeExternalId(session: WholeSession, { store, tenant }: Impo
   if (taken === null) return { session, warnings: [] };
   const { externalId, ...free } = first;
   return { session: { ...session, entries: [free, ...rest] }, warnings: [`the external id ${JSON.stringify(externalId)} is that of session ${taken.id}; the copy has none`] };
-}
-
-/** Ids that Holdfast gave to messages are no keys of clients. */
-function clientMessageIds(entries: readonly Entry[]): readonly string[] {
-  return [...new Set(entries.flatMap((entry) => ((entry.kind === 'user-message' || entry.kind === 'message-queued') && !/^msg_[0-9a-z]{26}$/.test(entry.messageId) ? [entry.messageId] : [])))];
 }
 
 /** Ids under which wholes of results are kept that a log or operations name. */

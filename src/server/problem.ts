@@ -28,7 +28,7 @@ export function thrownProblem(error: unknown): Refusal | 'store_unavailable' | '
   }
   if (error instanceof HoldfastError && error.code === 'store_closed') return refuse('shutting_down', 'this process is closing; another one answers');
   // The store's class is not imported here: what is asked for is its promise, which is in the code.
-  return error instanceof HoldfastError && error.code.startsWith('store_') ? 'store_unavailable' : 'internal_error';
+  return error instanceof HoldfastError && (error.code.startsWith('store_') || error.code === 'commit_unknown') ? 'store_unavailable' : 'internal_error';
 }
 
 /**

@@ -1,6 +1,7 @@
 import { HoldfastError } from '../core/errors.ts';
 import type { IdPrefix, System } from '../core/system.ts';
 import { realSystem } from '../system.ts';
+import { simulatedId } from './simulated-id.ts';
 
 export interface FakeSystemOptions {
   /** What the clock says first, in milliseconds since the epoch. Default 2026-01-01T00:00:00Z. */
@@ -133,19 +134,10 @@ class Simulated implements FakeSystem {
     });
   }
 
-  /** In the form of real ids: sorted by the clock, then by the order of minting. */
   #mint(prefix: IdPrefix): string {
     this.#minted += 1;
-    return `${prefix}_${base32(this.#nowMs, 10)}${base32(this.#minted, 8)}${base32(this.seed, 8)}`;
+    return simulatedId(prefix, this.#nowMs, this.#minted, this.seed);
   }
-}
-
-const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
-
-function base32(value: number, places: number): string {
-  let text = '';
-  for (let rest = value; text.length < places; rest = Math.floor(rest / 32)) text = (alphabet[rest % 32] ?? '') + text;
-  return text;
 }
 
 /** Numbers from 0 (included) to 1 (not) that follow from the seed (Mulberry32). */

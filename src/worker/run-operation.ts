@@ -40,6 +40,11 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
   if ('failed' in made) return { kind: 'ended', result: made.failed };
   const progress = new ProgressWriter(host, run);
   let completion: Promise<ExternalCompletion> | null = null;
+  // One that could not be committed is none: it can be asked for again, and nobody is waited for who was given nothing.
+  const openOnce = (): Promise<ExternalCompletion> => (completion ??= openCompletion(host, run).catch((error: unknown) => {
+    completion = null;
+    throw error;
+  }));
   run.begun = true;
   const result = await runTool({
     definition, call: part, clock, signal: abort.signal,
@@ -54,7 +59,7 @@ export async function runOperation(host: WorkerHost, run: OperationRun): Promise
       state: new CallState({ store: host.store, agent, session, readOnly: 'a tool with `background` reads state and does not write it: it has no step to write it with' }),
       node: new CallNode({ agent, session, readOnly: 'a tool with `background` takes no transition: it has no step to take it with' }),
       progress: (fraction, text) => progress.report(fraction, text),
-      externalCompletion: () => (completion ??= openCompletion(host, run)),
+      externalCompletion: openOnce,
     },
   });
   await progress.close();

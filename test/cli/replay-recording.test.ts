@@ -237,7 +237,7 @@ describe('the journal of executions', () => {
     const place = { conversation: 1, turn: 2, step: 3 };
     const journal = new ExecutionJournal(folder.path, { worker: 4, pid: 99 });
     const end = journal.begin('model', place);
-    journal.begin('tool', place, 'ses_1/5/0');
+    journal.begin('tool', place, { callKey: 'ses_1/5/0' });
     const [file = ''] = readdirSync(folder.path).map((name) => path.join(folder.path, name));
     expect(cutExecutions(readWorkerJournal(folder.path, 4)).map(({ kind }) => kind)).toEqual(['model', 'tool']);
     end();

@@ -108,6 +108,16 @@ describe('a key', () => {
     expect(await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'one', messageId: 'm' }, { 'idempotency-key': 'new' })).toMatchObject({ status: 409, json: { code: 'message_id_taken' } });
   });
 
+  it('of a message is taken in a fork of its session too, and one that Holdfast gave is nobody else\'s', async () => {
+    const served = await serve();
+    const id = await served.newSession();
+    await served.request('POST', `/v1/sessions/${id}/messages`, { text: 'one', messageId: 'm' });
+    const { id: fork } = (await served.request('POST', `/v1/sessions/${id}/fork`, {})).json.session;
+    expect(await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'one', messageId: 'm' })).toMatchObject({ status: 422, json: { code: 'idempotency_mismatch' } });
+    const { messageId } = (await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'two' })).json;
+    expect(await served.request('POST', `/v1/sessions/${fork}/messages`, { text: 'three', messageId })).toMatchObject({ status: 400, json: { code: 'invalid_request' } });
+  });
+
   it('is one of its session and its command', async () => {
     const served = await serve();
     const headers = { 'idempotency-key': 'k' };

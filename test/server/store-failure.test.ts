@@ -69,6 +69,18 @@ describe('a store that does not answer', () => {
   });
 });
 
+describe('a commit of which nobody can say whether it landed', () => {
+  it('is a 503 too: the same command with the same key is what finds out', async () => {
+    const { served, fail } = await failing();
+    fail(new StoreError('commit_unknown', 'the connection broke in a commit'));
+    const reply = await served.request('POST', '/v1/sessions', { agent: 'tester' }, { 'idempotency-key': 'k' });
+    expect(reply).toMatchObject({ status: 503, json: { code: 'store_unavailable' } });
+    expect(reply.headers.get('retry-after')).toBe('1');
+    fail(null);
+    expect((await served.request('POST', '/v1/sessions', { agent: 'tester' }, { 'idempotency-key': 'k' })).status).toBe(201);
+  });
+});
+
 describe('a process that has closed', () => {
   it('says so and that another one answers, and logs no error', async () => {
     const logged: unknown[] = [];

@@ -7,7 +7,8 @@ import { StoreError } from '../../src/store/store-error.ts';
 import { fakeSystem } from '../../src/testing/fake-system.ts';
 import { gate } from '../../src/testing/gate.ts';
 import { scriptedModel, type ScriptedGeneration } from '../../src/testing/scripted-model.ts';
-import type { AgentTool } from '../../src/agent/tool.ts';
+import type { AgentTool, ToolOptions } from '../../src/agent/tool.ts';
+import type { Operation } from '../../src/core/operation.ts';
 import { openHoldfast, temporaryDatabase } from '../support/open-holdfast.ts';
 import { ofKind } from '../support/run-turn.ts';
 import { wrappedStore, type StoreOverrides } from '../support/wrapped-store.ts';
@@ -110,6 +111,32 @@ describe('a store that fails while a session runs', () => {
     await system.settle();
     expect(await turn.result).toMatchObject({ reason: 'complete', text: 'done', steps: 2 });
     expect((await row())?.lastSeq).toBe(6);
+  });
+
+  it('lets a tool ask once more for the completion of its operation, and ends the operation of one that goes on without', async () => {
+    let asked = 0;
+    const isAllowing = (before: Operation, after: Operation): boolean => after.tokenHashes.length > before.tokenHashes.length;
+    const overrides: StoreOverrides = {
+      updateOperation: (inner, request) => inner.updateOperation({
+        ...request,
+        transition: (loaded) => {
+          const change = request.transition(loaded);
+          if ('refused' in change || !isAllowing(loaded.operation, change.operation)) return change;
+          asked += 1;
+          if (asked <= 2) throw new StoreError('store_unavailable', 'the disk is full');
+          return change;
+        },
+      }),
+    };
+    const again = tool({ inputSchema: z.object({}), background: 'await', execute: async (_input, { externalCompletion }: ToolOptions) => { await externalCompletion().catch(() => externalCompletion()); } });
+    const without = tool({ inputSchema: z.object({}), background: 'await', execute: async (_input, { externalCompletion }: ToolOptions) => { await externalCompletion().catch(() => null); return 'alone'; } });
+    const { system, session, store } = await bench([[{ call: 'without' }], [{ call: 'again' }], 'done'], overrides, { again, without });
+    await session.send('go');
+    await system.settle();
+    expect(ofKind(await session.entries(), 'tool-results')).toMatchObject([{ results: [{ outcome: 'done', output: 'alone' }] }]);
+    const [operation] = (await store.listOperations({ tenant: 'default', id: session.id }, { limit: 1 })).items;
+    expect(operation).toMatchObject({ toolName: 'again', external: true, status: 'running' });
+    expect(asked).toBe(3);
   });
 
   it('does not end the looking for work', async () => {

@@ -84,6 +84,7 @@ export class RunEvidence {
   readonly #tools = new Map<string, ExecutionLine[]>();
   readonly #models = new Map<string, ExecutionLine[]>();
   readonly #callKeys = new Map<string, string[]>();
+  readonly #generations = new Map<string, ExecutionLine[]>();
 
   constructor(journal: readonly JournalLine[], kills: readonly Kill[], pauses: readonly Pause[] = []) {
     const ends: readonly Cut[] = [
@@ -92,8 +93,11 @@ export class RunEvidence {
     ];
     this.#cuts = [...ends, ...pauses.map((pause) => pauseCut(pause, ends))];
     for (const line of journal) {
-      if (line.kind === 'model') add(this.#models, placeName(line), line);
-      else if (line.kind === 'tool' && line.callKey !== undefined) {
+      if (line.kind === 'model') {
+        add(this.#models, placeName(line), line);
+        if (line.sessionId !== undefined && line.phase === 'begin') add(this.#generations, line.sessionId, line);
+      }
+      if (line.kind === 'tool' && line.callKey !== undefined) {
         if (!this.#tools.has(line.callKey)) add(this.#callKeys, line.callKey.split('/', 1)[0] ?? '', line.callKey);
         add(this.#tools, line.callKey, line);
       }
@@ -112,6 +116,11 @@ export class RunEvidence {
 
   generationsOf(place: WorkPlace, phase: ExecutionLine['phase']): readonly ExecutionLine[] {
     return (this.#models.get(placeName(place)) ?? []).filter((line) => line.phase === phase);
+  }
+
+  /** The begins of a session's real generations, where the model was told whose they are. */
+  generationsIn(sessionId: string): readonly ExecutionLine[] {
+    return this.#generations.get(sessionId) ?? [];
   }
 
   /** Whether the process was cut off from what it did at that time, and the log knew of that at `seenAtMs`. */

@@ -21,6 +21,8 @@ export interface ExecutionLine extends JournalSource, WorkPlace {
   readonly number: number;
   /** Of a tool: the engine's name of the call. */
   readonly callKey?: string;
+  /** Of a generation, where the model is told: whose it is. */
+  readonly sessionId?: string;
   readonly atMs: number;
 }
 
@@ -50,11 +52,11 @@ export class ExecutionJournal implements Disposable {
   }
 
   /** Notes a begin; the returned function notes the end, once however often it is called. */
-  begin(kind: ExecutionLine['kind'], place: WorkPlace, callKey?: string): () => void {
+  begin(kind: ExecutionLine['kind'], place: WorkPlace, names: Pick<ExecutionLine, 'callKey' | 'sessionId'> = {}): () => void {
     const number = this.#number;
     this.#number += 1;
     const { conversation, turn, step } = place;
-    const line = { kind, number, conversation, turn, step, ...(callKey === undefined ? {} : { callKey }) };
+    const line = { kind, number, conversation, turn, step, ...names };
     this.#write({ ...line, phase: 'begin' });
     let ended = false;
     return () => {
@@ -97,6 +99,15 @@ export function cutExecutions(lines: readonly JournalLine[]): readonly Execution
     else open.delete(key);
   }
   return [...open.values()];
+}
+
+/** What workers warned of, each once with its count. */
+export function notesIn(journal: readonly JournalLine[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const line of journal) {
+    if (line.kind === 'note' && line.level !== 'info') counts.set(`${line.level} ${line.event} ${line.detail}`, (counts.get(`${line.level} ${line.event} ${line.detail}`) ?? 0) + 1);
+  }
+  return [...counts].map(([text, count]) => (count === 1 ? text : `${text} (${count} times)`));
 }
 
 const journalSuffix = '.journal.jsonl';

@@ -3,7 +3,7 @@ import { KillRun, type KillCounts } from './kill-run.ts';
 import { PauseRun } from './pause-run.ts';
 import { SeededRandom } from './seeded-random.ts';
 import { TerminationRun } from './termination-run.ts';
-import type { WorkerPool } from './worker-pool.ts';
+import type { FaultyPool } from './worker-pool.ts';
 
 /** What is done to a run's processes and connections, and how often, in milliseconds; null: never. */
 export interface FaultRates {
@@ -30,6 +30,10 @@ export interface FaultOptions extends FaultRates {
   readonly leaseMs: number;
   /** What the kills have to reach. */
   readonly needed: KillCounts;
+  /** How often each goes wrong at most. Default: until it is stopped. */
+  readonly atMost?: { readonly kills: number; readonly pauses: number; readonly terminations: number };
+  /** As that of {@link KillRun}. */
+  readonly onKilled?: () => Promise<void>;
 }
 
 /** Everything that goes wrong in a run on purpose. What each does is drawn from the seed, each for itself. */
@@ -38,10 +42,11 @@ export class Faults {
   readonly #pauses: PauseRun | null;
   readonly #terminations: TerminationRun | null;
 
-  constructor(pool: WorkerPool, { killEveryMs, pauseEveryMs = null, terminateEveryMs = null, store, folder, seed, leaseMs, needed }: FaultOptions) {
-    this.#kills = killEveryMs === null ? null : new KillRun(pool, { folder, random: new SeededRandom(seed), everyMs: killEveryMs, needed });
-    this.#pauses = pauseEveryMs === null ? null : new PauseRun(pool, { random: new SeededRandom(seed + 1), everyMs: pauseEveryMs, leaseMs });
-    this.#terminations = terminateEveryMs === null ? null : new TerminationRun({ store, random: new SeededRandom(seed + 2), everyMs: terminateEveryMs });
+  constructor(pool: FaultyPool, { killEveryMs, pauseEveryMs = null, terminateEveryMs = null, store, folder, seed, leaseMs, needed, atMost, onKilled }: FaultOptions) {
+    const most = <Name extends keyof NonNullable<typeof atMost>>(name: Name): { readonly atMost?: number } => (atMost === undefined ? {} : { atMost: atMost[name] });
+    this.#kills = killEveryMs === null ? null : new KillRun(pool, { folder, random: new SeededRandom(seed), everyMs: killEveryMs, needed, ...most('kills'), ...(onKilled === undefined ? {} : { onKilled }) });
+    this.#pauses = pauseEveryMs === null ? null : new PauseRun(pool, { random: new SeededRandom(seed + 1), everyMs: pauseEveryMs, leaseMs, ...most('pauses') });
+    this.#terminations = terminateEveryMs === null ? null : new TerminationRun({ store, random: new SeededRandom(seed + 2), everyMs: terminateEveryMs, ...most('terminations') });
   }
 
   get kills(): readonly Kill[] {
@@ -54,6 +59,11 @@ export class Faults {
 
   get counts(): FaultCounts {
     return { ...noFaults, ...this.#kills?.counts, pauses: this.pauses.length, terminations: this.#terminations?.terminations ?? 0 };
+  }
+
+  /** Whether kills have ended: by a stop, or because one failed, which {@link stop} says. */
+  get isOver(): boolean {
+    return this.#kills?.isOver ?? false;
   }
 
   start(): void {

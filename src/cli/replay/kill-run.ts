@@ -3,7 +3,7 @@ import { cutExecutions, readWorkerJournal, type ExecutionLine } from './executio
 import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { SteadyStrikes } from './steady-rate.ts';
-import type { WorkerPool, WorkerProcess } from './worker-pool.ts';
+import type { FaultyPool, WorkerProcess } from './worker-pool.ts';
 
 export interface KillCounts {
   readonly kills: number;
@@ -19,6 +19,10 @@ export interface KillRunOptions {
   readonly everyMs: number;
   /** What the run has to reach. */
   readonly needed: KillCounts;
+  /** Kills no more than so many. Default: until it is stopped. */
+  readonly atMost?: number;
+  /** Looks into what each kill left behind, before the next. */
+  readonly onKilled?: () => Promise<void>;
 }
 
 const lookEveryMs = 10;
@@ -34,11 +38,11 @@ export class KillRun {
   readonly kills: Kill[] = [];
   #killsInModel = 0;
   #killsInTool = 0;
-  readonly #pool: WorkerPool;
+  readonly #pool: FaultyPool;
   readonly #options: KillRunOptions;
   readonly #strikes: SteadyStrikes;
 
-  constructor(pool: WorkerPool, options: KillRunOptions) {
+  constructor(pool: FaultyPool, options: KillRunOptions) {
     this.#pool = pool;
     this.#options = options;
     this.#strikes = new SteadyStrikes(options.everyMs, () => this.#kill());
@@ -46,6 +50,11 @@ export class KillRun {
 
   get counts(): KillCounts {
     return { kills: this.kills.length, killsInModel: this.#killsInModel, killsInTool: this.#killsInTool };
+  }
+
+  /** Whether nobody is killed any more. */
+  get isOver(): boolean {
+    return this.#strikes.signal.aborted;
   }
 
   start(): void {
@@ -70,6 +79,8 @@ export class KillRun {
 
   async #kill(): Promise<void> {
     const { signal } = this.#strikes;
+    const { atMost = Number.POSITIVE_INFINITY, onKilled } = this.#options;
+    if (this.kills.length >= atMost) return;
     await this.#pool.completeFor(this.#options.everyMs / 2, signal);
     const victim = await this.#victim();
     if (victim === null || signal.aborted) return;
@@ -78,6 +89,7 @@ export class KillRun {
     this.kills.push({ worker: victim.worker, killedAtMs, goneAtMs: Date.now() });
     if (this.#does(victim, 'model')) this.#killsInModel += 1;
     if (this.#does(victim, 'tool')) this.#killsInTool += 1;
+    await onKilled?.();
   }
 
   async #victim(): Promise<WorkerProcess | null> {

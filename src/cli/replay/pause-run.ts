@@ -2,7 +2,7 @@ import type { Pause } from './evidence.ts';
 import { passTime } from './pace.ts';
 import type { SeededRandom } from './seeded-random.ts';
 import { SteadyStrikes } from './steady-rate.ts';
-import type { WorkerPool } from './worker-pool.ts';
+import type { FaultyPool } from './worker-pool.ts';
 
 /** Longer than the lease: others have taken over when the process goes on. */
 const pauseLeases = 1.5;
@@ -11,6 +11,8 @@ export interface PauseRunOptions {
   readonly random: SeededRandom;
   readonly everyMs: number;
   readonly leaseMs: number;
+  /** Pauses no more than so many times. Default: until it is stopped. */
+  readonly atMost?: number;
 }
 
 /**
@@ -19,11 +21,11 @@ export interface PauseRunOptions {
  */
 export class PauseRun {
   readonly pauses: Pause[] = [];
-  readonly #pool: WorkerPool;
+  readonly #pool: FaultyPool;
   readonly #options: PauseRunOptions;
   readonly #strikes: SteadyStrikes;
 
-  constructor(pool: WorkerPool, options: PauseRunOptions) {
+  constructor(pool: FaultyPool, options: PauseRunOptions) {
     this.#pool = pool;
     this.#options = options;
     this.#strikes = new SteadyStrikes(options.everyMs, () => this.#pause());
@@ -39,8 +41,8 @@ export class PauseRun {
   }
 
   async #pause(): Promise<void> {
-    const { random, leaseMs } = this.#options;
-    if (this.#pool.ready.length === 0) return;
+    const { random, leaseMs, atMost = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#pool.ready.length === 0 || this.pauses.length >= atMost) return;
     const victim = random.pick(this.#pool.ready);
     const pausedAtMs = Date.now();
     this.#pool.signal(victim, 'SIGSTOP');

@@ -47,7 +47,7 @@ class RecordingModel implements LanguageModelV4 {
     return {
       stream: streamOf((signal) => {
         signal.addEventListener('abort', end, { once: true });
-        return stream(step, pace, prompt, signal, end);
+        return streamStep(step, pace, prompt, signal, end);
       }, abortSignal),
     };
   }
@@ -57,7 +57,8 @@ class RecordingModel implements LanguageModelV4 {
   }
 }
 
-async function* stream(step: RecordedStep | undefined, pace: Pace, prompt: LanguageModelV4Prompt, signal: AbortSignal, end: () => void): AsyncGenerator<Part, void, undefined> {
+/** A step as a model streams it, spread over its time; undefined: nothing is said. `end` is called when it is over or broken off. */
+export async function* streamStep(step: Pick<RecordedStep, 'texts' | 'calls'> | undefined, pace: Pick<Pace, 'modelMs'>, prompt: LanguageModelV4Prompt, signal: AbortSignal, end: () => void): AsyncGenerator<Part, void, undefined> {
   try {
     yield { type: 'stream-start', warnings: [] };
     const deltasMax = pace.modelMs === 0 ? 4 : Math.max(3, Math.min(12, Math.round(pace.modelMs / 10)));
@@ -84,7 +85,7 @@ function isDelta(part: Part): boolean {
   return part.type === 'text-delta' || part.type === 'tool-input-delta';
 }
 
-function* partsOf({ texts, calls }: RecordedStep, deltasMax: number): Generator<Part> {
+function* partsOf({ texts, calls }: Pick<RecordedStep, 'texts' | 'calls'>, deltasMax: number): Generator<Part> {
   for (const [place, text] of texts.entries()) {
     const id = `text-${place}`;
     yield { type: 'text-start', id };

@@ -39,7 +39,7 @@ async function execute({ recordings, journal, pace, seed }: RecordingToolsOption
   const recording = recordings[Number(session.metadata['conversation'])];
   if (recording === undefined) throw new HoldfastError('recording_missing', 'the session is of no recorded conversation');
   const place = callPlace(placeOf(recording, messages), messages.at(-1)?.role);
-  const end = journal.begin('tool', place, callKey);
+  const end = journal.begin('tool', place, { callKey });
   try {
     const index = Number(callKey.slice(callKey.lastIndexOf('/') + 1));
     const call = recording.turns[place.turn]?.steps[place.step]?.calls[index];

@@ -10,7 +10,7 @@ import { addCounts, countOf, noCount, sumCounts } from '../../core/usage.ts';
 import { checkCounters } from './check-counters.ts';
 import { compareConversation } from './compare.ts';
 import { RunEvidence, type Difference, type Kill, type Pause } from './evidence.ts';
-import { ExecutionJournal, readJournals, type JournalLine } from './execution-journal.ts';
+import { ExecutionJournal, notesIn, readJournals, type JournalLine } from './execution-journal.ts';
 import { generateConversations } from './generated-conversations.ts';
 import { Faults, noFaults, type FaultCounts, type FaultRates } from './faults.ts';
 import type { KillCounts } from './kill-run.ts';
@@ -19,6 +19,7 @@ import { readRecordings, type Recording } from './recording.ts';
 import { replayAgents } from './replay-agents.ts';
 import { ownerOf, sendConversation, type SentConversation } from './send-conversation.ts';
 import { whileStoreRefuses } from './while-store-refuses.ts';
+import type { WorkOrder } from './worker-order.ts';
 import { WorkerPool } from './worker-pool.ts';
 
 /** What a run does. Times in milliseconds. */
@@ -151,9 +152,10 @@ class ReplayRun {
     using journal = new ExecutionJournal(journals, { worker: 0, pid: process.pid });
     const agents = replayAgents({ runId: this.#runId, recordings, journal, pace, seed });
     await using holdfast = await createHoldfast({ agents, store: this.#store, worker: false });
-    const pool = new WorkerPool({
-      size: workers,
-      order: { runId: this.#runId, recordings: recordingsFile, store: this.#store, folder: journals, pace, seed, leaseMs },
+    const order: Omit<WorkOrder, 'worker'> = { runId: this.#runId, recordings: recordingsFile, store: this.#store, folder: journals, pace, seed, leaseMs };
+    const pool = new WorkerPool<WorkOrder>({
+      program: new URL('./worker-process', import.meta.url),
+      orders: Array.from({ length: workers }, () => order),
       onUnexpectedEnd: ({ worker }, reason) => this.#workerEnded(worker, reason),
     });
     const killAll = (): void => pool.killAll();
@@ -169,7 +171,8 @@ class ReplayRun {
       this.#throwIfEnded();
       return await this.#report(holdfast, sent, seconds, readJournals(journals), faults);
     } finally {
-      await faults.stop();
+      // What failed of them has been said; the processes end whatever it was.
+      await Promise.allSettled([faults.stop()]);
       await pool.stop();
       this.#options.signal?.removeEventListener('abort', killAll);
     }
@@ -254,7 +257,7 @@ class ReplayRun {
       seconds: Math.round(seconds * 1000) / 1000, turnsPerSecond: Math.round((turns / seconds) * 10) / 10, ...beside, attempts: used.attempts, attemptsLost, pauses: paused, terminations,
     };
     const shortfalls = this.#options.killEveryMs === null ? [] : shortfallsOf(killed, this.#options.thresholds ?? killThresholds);
-    return { summary, differences, shortfalls, notes: notesOf(journal), passed: differences.length === 0 && shortfalls.length === 0 };
+    return { summary, differences, shortfalls, notes: notesIn(journal), passed: differences.length === 0 && shortfalls.length === 0 };
   }
 
   /** The kills that must have been before this share of the messages is sent: on a slow machine, where new processes take long to start, the messages wait for them. */
@@ -299,13 +302,4 @@ function shortfallsOf(counts: KillCounts, thresholds: KillCounts): readonly stri
   return (['kills', 'killsInModel', 'killsInTool'] as const)
     .filter((name) => counts[name] < thresholds[name])
     .map((name) => `${counts[name]} ${names[name]}, and ${thresholds[name]} are needed: the conversations ended too soon for this rate of kills; replay more of them, or kill more often`);
-}
-
-/** What workers warned of, each once with its count. */
-function notesOf(journal: readonly JournalLine[]): readonly string[] {
-  const counts = new Map<string, number>();
-  for (const line of journal) {
-    if (line.kind === 'note' && line.level !== 'info') counts.set(`${line.level} ${line.event} ${line.detail}`, (counts.get(`${line.level} ${line.event} ${line.detail}`) ?? 0) + 1);
-  }
-  return [...counts].map(([text, count]) => (count === 1 ? text : `${text} (${count} times)`));
 }

@@ -1,6 +1,6 @@
 import { passTime } from './pace.ts';
 
-/** Strikes again and again at a steady rate from its start to its stop. */
+/** Strikes again and again at a steady rate from its start to its stop, or to a strike that fails. */
 export class SteadyStrikes {
   readonly #everyMs: number;
   readonly #strike: () => Promise<void>;
@@ -12,13 +12,15 @@ export class SteadyStrikes {
     this.#strike = strike;
   }
 
-  /** Aborted when it is stopped. */
+  /** Aborted when it is stopped, and when a strike has failed. */
   get signal(): AbortSignal {
     return this.#stopped.signal;
   }
 
   start(): void {
     this.#striking = atSteadyRate(this.#everyMs, this.signal, this.#strike);
+    // Whoever stops it is told why.
+    this.#striking.catch(() => this.#stopped.abort());
   }
 
   /** Strikes no more; resolves when the last strike is over. Rejects when one failed. Idempotent. */

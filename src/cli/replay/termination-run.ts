@@ -8,6 +8,8 @@ export interface TerminationRunOptions {
   readonly store: string;
   readonly random: SeededRandom;
   readonly everyMs: number;
+  /** Ends no more than so many. Default: until it is stopped. */
+  readonly atMost?: number;
 }
 
 const connectMs = 5_000;
@@ -43,6 +45,7 @@ export class TerminationRun {
   }
 
   async #terminate(): Promise<void> {
+    if (this.#terminations >= (this.#options.atMost ?? Number.POSITIVE_INFINITY)) return;
     try {
       const client = (this.#client ??= await this.#connect());
       const pids = (await client.query<{ pid: number }>(backends)).rows.map(({ pid }) => pid);

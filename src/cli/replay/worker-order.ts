@@ -16,10 +16,11 @@ export interface WorkOrder {
   readonly leaseMs: number;
 }
 
-/** What a worker process says: its worker is registered and takes work. */
+/** What a worker process says: its worker is registered and takes work; where it serves, requests are answered at `url`. */
 export interface WorkerMessage {
   readonly kind: 'ready';
   readonly worker: number;
+  readonly url?: string;
 }
 
 /** How workers of a kill run are set: live output is stored often, so that kills also find half an answer in the store. */

@@ -3,29 +3,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { passTime } from './pace.ts';
-import type { WorkOrder, WorkerMessage } from './worker-order.ts';
+import type { WorkerMessage } from './worker-order.ts';
 
 /** A worker process that works, or is about to. */
 export interface WorkerProcess {
   readonly worker: number;
   readonly pid: number;
+  /** Where it answers; null: it does not, or not yet. */
+  readonly url: string | null;
 }
 
-interface Member extends WorkerProcess {
+/** What a process is told when its work begins: `worker` is its number in the run. */
+interface NumberedOrder {
+  readonly worker: number;
+}
+
+interface Member<Order> extends WorkerProcess {
   readonly process: ChildProcess;
   readonly gone: Promise<void>;
   state: 'spare' | 'starting' | 'ready' | 'ending' | 'gone';
+  url: string | null;
+  /** What it was told; null: nothing yet. */
+  order: Omit<Order, 'worker'> | null;
   /** The end of what it wrote to stderr. */
   stderr: string;
 }
 
-export interface WorkerPoolOptions {
-  readonly size: number;
-  /** All of an order but the number of its process. */
-  readonly order: Omit<WorkOrder, 'worker'>;
+export interface WorkerPoolOptions<Order extends NumberedOrder> {
+  /** The module that each process runs, without its suffix: it waits for its order, says when it is ready, and ends with its parent. */
+  readonly program: URL;
+  /** All of an order but the number of its process, one for each process; the one that takes a place is told what the one before it was. */
+  readonly orders: readonly Omit<Order, 'worker'>[];
   /** A process ended that nobody ended. */
   readonly onUnexpectedEnd: (worker: WorkerProcess, reason: string) => void;
 }
+
+/** What faults do to a pool, whatever its processes are told. */
+export type FaultyPool = Pick<WorkerPool, 'ready' | 'completeFor' | 'kill' | 'signal'>;
 
 /** How long processes that are told to stop may take, in milliseconds. */
 const stopMsMax = 10_000;
@@ -35,15 +49,15 @@ const stderrCharsMax = 4_000;
  * The worker processes of a run. One more than work is kept, loaded and idle, so that a killed one is replaced at once. None outlives this process: each ends when
  * its channel closes.
  */
-export class WorkerPool {
-  readonly #options: WorkerPoolOptions;
-  readonly #members = new Set<Member>();
+export class WorkerPool<Order extends NumberedOrder = NumberedOrder> {
+  readonly #options: WorkerPoolOptions<Order>;
+  readonly #members = new Set<Member<Order>>();
   readonly #waiting = new Set<() => void>();
   #next = 1;
   #stopping = false;
   #completeSinceMs: number | null = null;
 
-  constructor(options: WorkerPoolOptions) {
+  constructor(options: WorkerPoolOptions<Order>) {
     this.#options = options;
   }
 
@@ -54,7 +68,7 @@ export class WorkerPool {
 
   /** Starts all; resolves when each is ready. */
   async start(): Promise<void> {
-    for (let count = 0; count < this.#options.size; count += 1) this.#order(this.#spawn());
+    for (const order of this.#options.orders) this.#order(this.#spawn(), order);
     this.#spawn();
     while (this.#completeSinceMs === null && !this.#stopping) await this.#changed();
   }
@@ -79,7 +93,7 @@ export class WorkerPool {
     member.state = 'ending';
     this.#completeSinceMs = null;
     member.process.kill('SIGKILL');
-    this.#replace();
+    this.#replace(member);
     await member.gone;
   }
 
@@ -111,20 +125,20 @@ export class WorkerPool {
     this.#wake();
   }
 
-  #replace(): void {
-    if (this.#stopping) return;
-    this.#order([...this.#members].find(({ state }) => state === 'spare') ?? this.#spawn());
+  #replace({ order }: Member<Order>): void {
+    if (this.#stopping || order === null) return;
+    this.#order([...this.#members].find(({ state }) => state === 'spare') ?? this.#spawn(), order);
     this.#spawn();
   }
 
-  #order(member: Member): void {
+  #order(member: Member<Order>, order: Omit<Order, 'worker'>): void {
     member.state = 'starting';
-    const order: WorkOrder = { ...this.#options.order, worker: member.worker };
-    if (member.process.connected) member.process.send(order);
+    member.order = order;
+    if (member.process.connected) member.process.send({ ...order, worker: member.worker });
   }
 
-  #spawn(): Member {
-    const entry = fileURLToPath(new URL(`./worker-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+  #spawn(): Member<Order> {
+    const entry = `${fileURLToPath(this.#options.program)}${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`;
     // Starting is mostly loading, and these processes start again and again. The folder is the one that Node would take by itself.
     const env = { NODE_COMPILE_CACHE: join(tmpdir(), 'node-compile-cache'), ...process.env };
     const child = spawn(process.execPath, [entry], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env });
@@ -132,7 +146,7 @@ export class WorkerPool {
     const gone = new Promise<void>((resolve) => {
       end = resolve;
     });
-    const member: Member = { worker: this.#next, pid: child.pid ?? 0, process: child, gone, state: 'spare', stderr: '' };
+    const member: Member<Order> = { worker: this.#next, pid: child.pid ?? 0, process: child, gone, state: 'spare', url: null, order: null, stderr: '' };
     this.#next += 1;
     this.#members.add(member);
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -141,7 +155,8 @@ export class WorkerPool {
     child.on('message', (message: WorkerMessage) => {
       if (message.kind !== 'ready' || member.state !== 'starting') return;
       member.state = 'ready';
-      if (this.ready.length >= this.#options.size) this.#completeSinceMs ??= performance.now();
+      member.url = message.url ?? null;
+      if (this.ready.length >= this.#options.orders.length) this.#completeSinceMs ??= performance.now();
       this.#wake();
     });
     child.on('error', (error) => {
@@ -156,7 +171,7 @@ export class WorkerPool {
       if (expected) return;
       if (!wasSpare) this.#completeSinceMs = null;
       this.#options.onUnexpectedEnd(member, `${signal ?? `exit code ${code}`}: ${member.stderr}`);
-      if (!this.#stopping && !wasSpare) this.#replace();
+      if (!wasSpare) this.#replace(member);
     });
     return member;
   }

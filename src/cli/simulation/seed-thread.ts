@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { HoldfastError } from '../../core/errors.ts';
+import { versionIn } from '../../testing/simulation/engine-version.ts';
 import { simulate, type SimulateOptions, type SimulationReport } from '../../testing/simulation/simulate.ts';
 import { loadSimulation } from './load-simulation.ts';
 
@@ -7,6 +8,8 @@ import { loadSimulation } from './load-simulation.ts';
 export interface SeedOrder extends Pick<SimulateOptions, 'seeds' | 'firstSeed' | 'seedStep' | 'only' | 'shrinks' | 'failuresMax'> {
   /** A module that exports agents; null: the simulation's own. */
   readonly agentsFile: string | null;
+  /** Folder with the sources of the version that some processes run; null: all run this one. */
+  readonly previousFolder: string | null;
   readonly traces: boolean;
 }
 
@@ -21,9 +24,9 @@ function tell(message: SeedMessage): void {
   parentPort?.postMessage(message);
 }
 
-async function run({ agentsFile, traces, ...options }: SeedOrder): Promise<void> {
+async function run({ agentsFile, previousFolder, traces, ...options }: SeedOrder): Promise<void> {
   const report = await simulate({
-    ...options, ...(await loadSimulation(agentsFile)),
+    ...options, ...(await loadSimulation(agentsFile)), ...(previousFolder === null ? {} : { previousVersion: await versionIn(previousFolder) }),
     onSeed: () => tell({ kind: 'seed' }),
     ...(traces ? { onTrace: (line: string) => tell({ kind: 'trace', line }) } : {}),
   });

@@ -5,7 +5,7 @@ import { StoreError } from '../store-error.ts';
 import { schemaVersionLatest } from './migrations.ts';
 import { quotedSchema } from './open-database.ts';
 import { codeOf } from './postgres-errors.ts';
-import { PostgresSnapshot } from './snapshot.ts';
+import { columnTypes, PostgresSnapshot } from './snapshot.ts';
 
 export interface PostgresAdministrationOptions {
   /** `postgres://user:password@host:port/database`. */
@@ -37,11 +37,6 @@ export async function postgresAdministration({ connection, name, schema = 'holdf
   }
   return new PostgresAdministration(client, name, quoted, system);
 }
-
-/** Numbers as such, booleans as 0 and 1, as the columns of a snapshot have them. */
-const columnTypes = {
-  getTypeParser: (oid: number) => (oid === 20 || oid === 21 || oid === 23 ? Number : oid === 16 ? (text: string) => (text === 't' ? 1 : 0) : (text: string) => text),
-};
 
 /** One sentence on why nobody got in, with what to do. */
 function reasonOf(error: unknown): string {

@@ -62,7 +62,7 @@ const connectMs = 5_000;
  * Of each connection of our own. A statement that takes longer than 30 s is ended by the server; every one of ours takes milliseconds, and is a look into an index: its plan is kept as long as the connection, and may be made
  * while the tables are still empty and reading all of them would look cheaper.
  */
-const connectionSettings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', jit: 'off' } as const;
+export const connectionSettings = { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000, enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', jit: 'off' } as const;
 /** Those of them that are for our statements only, not for a user's. */
 const plannerSettings = ['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit'] as const satisfies readonly (keyof typeof connectionSettings)[];
 /** Longer than the server's own limit, for a server that does not answer any more. */

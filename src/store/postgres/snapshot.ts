@@ -11,6 +11,11 @@ const pageSessions = 200;
 const pageEntries = 500;
 const nowMs = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
 
+/** Numbers as such, booleans as 0 and 1, as the columns of a snapshot have them. */
+export const columnTypes = {
+  getTypeParser: (oid: number) => (oid === 20 || oid === 21 || oid === 23 ? Number : oid === 16 ? (text: string) => (text === 't' ? 1 : 0) : (text: string) => text),
+};
+
 /** A schema as the transaction of the connection sees it. */
 export class PostgresSnapshot implements StoreSnapshot {
   readonly #rows: (text: string, values?: readonly unknown[]) => Promise<readonly Columns[]>;

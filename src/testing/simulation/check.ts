@@ -1,6 +1,7 @@
 import type { LanguageModelV4Prompt } from '@ai-sdk/provider';
 import type { ToolRules } from '../../core/decide.ts';
 import type { Entry } from '../../core/entry.ts';
+import type { FeedEvent } from '../../core/feed-event.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
 import type { SessionRef } from '../../store/store.ts';
@@ -45,9 +46,10 @@ export interface ToolRun {
 /** Something that somebody who follows a session was sent. */
 export interface Heard {
   readonly follower: string;
+  /** Whose session it was when the follower began. */
+  readonly owner: string;
   readonly ref: SessionRef;
-  /** As it came: an event of the feed. */
-  readonly event: JsonValue;
+  readonly event: FeedEvent;
 }
 
 /**

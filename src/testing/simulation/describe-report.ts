@@ -43,12 +43,13 @@ function shortened(line: string): string {
 }
 
 /** What was really met, so that a fault that never happens is seen, and a command that is always refused. */
-function describeMet({ faults, weathers, commands, tools }: Met): readonly string[] {
+function describeMet({ faults, weathers, commands, tools, previousVersions }: Met): readonly string[] {
   return [
     ...listed('faults', faults, String),
     ...listed('weather', weathers, String),
     ...listed('commands, done of sent', commands, ({ done, sent }) => `${done}/${sent}`),
     ...listed('tools', tools, String),
+    ...(previousVersions > 0 ? [`processes of the previous version: ${previousVersions}`] : []),
   ];
 }
 

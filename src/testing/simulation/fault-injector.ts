@@ -1,4 +1,3 @@
-import { StoreError } from '../../store/store-error.ts';
 import type { Store, UpdateRequest, UpdateResult } from '../../store/store.ts';
 import type { StoreCall } from '../crash-store.ts';
 import { chanceOf, type Chance } from './chance.ts';
@@ -99,10 +98,10 @@ export class FaultInjector {
     }
     switch (fault?.kind) {
       case 'error-before':
-        throw new StoreError('store_unavailable', 'the simulation let the store fail before the call');
+        throw new process.version.StoreError('store_unavailable', 'the simulation let the store fail before the call');
       case 'error-after':
         await perform();
-        throw new StoreError('store_unavailable', 'the simulation let the store fail after the call');
+        throw new process.version.StoreError('store_unavailable', 'the simulation let the store fail after the call');
       case 'crash-before':
         return this.#die(process);
       case 'crash-after':

@@ -5,6 +5,8 @@ export class Met {
   /** Requests sent, and calls of the store. */
   operations = 0;
   crashes = 0;
+  /** Processes that ran the previous version. */
+  previousVersions = 0;
   readonly faults: Partial<Record<FaultKind, number>> = {};
   readonly weathers: Partial<Record<keyof Weather, number>> = {};
   /** Commands by kind: how many had something to be about, and how many of these were done. */
@@ -13,9 +15,10 @@ export class Met {
   readonly tools: Record<string, number> = {};
 
   /** Adds what another run met. */
-  add({ operations, crashes, faults, weathers, commands, tools }: Pick<Met, 'operations' | 'crashes' | 'faults' | 'weathers' | 'commands' | 'tools'>): void {
+  add({ operations, crashes, previousVersions, faults, weathers, commands, tools }: Pick<Met, 'operations' | 'crashes' | 'previousVersions' | 'faults' | 'weathers' | 'commands' | 'tools'>): void {
     this.operations += operations;
     this.crashes += crashes;
+    this.previousVersions += previousVersions;
     for (const [kind, count] of Object.entries(faults) as [FaultKind, number][]) this.faults[kind] = (this.faults[kind] ?? 0) + count;
     for (const [kind, count] of Object.entries(weathers) as [keyof Weather, number][]) this.weathers[kind] = (this.weathers[kind] ?? 0) + count;
     for (const [name, count] of Object.entries(tools)) this.tools[name] = (this.tools[name] ?? 0) + count;

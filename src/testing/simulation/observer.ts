@@ -1,18 +1,20 @@
 import type { Entry } from '../../core/entry.ts';
 import type { Session } from '../../core/session.ts';
 import type { SessionRef } from '../../store/store.ts';
-import type { SessionRows } from '../../store/sqlite/session-rows.ts';
 import type { Committed } from './check.ts';
+import type { SessionReader } from './shared-database.ts';
 
 const entriesMax = 1_000_000;
 
 /** Sees each commit right after it, past all stores: what a session was, what it is, and what came to its log. */
 export class Observer {
-  readonly #rows: SessionRows;
+  /** How many commits there were. */
+  commits = 0;
+  readonly #rows: SessionReader;
   readonly #committed: (committed: Committed) => void;
   readonly #known = new Map<string, { readonly ref: SessionRef; session: Session | null; log: Entry[] }>();
 
-  constructor(rows: SessionRows, committed: (committed: Committed) => void) {
+  constructor(rows: SessionReader, committed: (committed: Committed) => void) {
     this.#rows = rows;
     this.#committed = committed;
   }
@@ -37,6 +39,7 @@ export class Observer {
 
   /** A commit changed the session, or may have. */
   changed(ref: SessionRef, process: string): void {
+    this.commits += 1;
     const known = this.#known.get(ref.id) ?? { ref, session: null, log: [] };
     const before = known.session;
     // One that was deleted may come again under its id, as another.

@@ -37,9 +37,11 @@ export interface Weather {
   readonly repliesLost: number;
   /** Of followers: cut at any event, to resume anywhere. */
   readonly followersCut: number;
+  /** Of calls of hooks: they throw, hang, take long. */
+  readonly hooksFail: number;
 }
 
-export const calm: Weather = { hintsLost: 0, hintsDoubled: 0, hintsLateMs: 0, storeMs: 0, modelFails: 0, requestsDoubled: 0, requestsLate: 0, repliesLost: 0, followersCut: 0 };
+export const calm: Weather = { hintsLost: 0, hintsDoubled: 0, hintsLateMs: 0, storeMs: 0, modelFails: 0, requestsDoubled: 0, requestsLate: 0, repliesLost: 0, followersCut: 0, hooksFail: 0 };
 
 export interface PlannedCommand {
   /** `c0`: names it in reports, and decides all that it draws. */
@@ -59,6 +61,12 @@ export interface PlannedFault {
   readonly forMs: number;
 }
 
+export interface PlannedFollower {
+  /** `w0`: names it in reports, and decides all that it draws. */
+  readonly id: string;
+  readonly atMs: number;
+}
+
 /** All that a seed decides before anything happens. The same plan is always the same run. */
 export interface Plan {
   readonly seed: number;
@@ -71,9 +79,10 @@ export interface Plan {
   readonly weather: Weather;
   readonly commands: readonly PlannedCommand[];
   readonly faults: readonly PlannedFault[];
+  readonly followers: readonly PlannedFollower[];
 }
 
-/** Which of a plan's parts are kept: ids of commands and faults, and names of the weather. null: all. */
+/** Which of a plan's parts are kept: ids of commands, faults and followers, and names of the weather. null: all. */
 export type Kept = readonly string[] | null;
 
 /** Each kind of fault is on in so many of all seeds ("swarm testing"): what never meets is found where something else is off. */
@@ -98,30 +107,35 @@ export function drawPlan(seed: number, kept: Kept = null): Plan {
     weather: drawWeather(chance),
     commands: Array.from({ length: commandCount }, at).sort((left, right) => left - right).map((atMs, place) => ({ id: `c${place}`, atMs })),
     faults: faults.sort((left, right) => left.atMs - right.atMs).map((fault, place) => ({ ...fault, id: `f${place}` })),
+    followers: drawFollowers(lengthMs, chanceOf(seed, 'followers')),
   };
   return keep(plan, kept);
 }
 
 /** The names of all that can be left out of a plan. */
-export function partsOf({ commands, faults, weather }: Plan): readonly string[] {
-  return [...faults.map(({ id }) => id), ...Object.entries(weather).flatMap(([name, share]) => (share > 0 ? [name] : [])), ...commands.map(({ id }) => id)];
+export function partsOf({ commands, faults, weather, followers }: Plan): readonly string[] {
+  return [...faults.map(({ id }) => id), ...Object.entries(weather).flatMap(([name, share]) => (share > 0 ? [name] : [])), ...followers.map(({ id }) => id), ...commands.map(({ id }) => id)];
 }
 
 function keep(plan: Plan, kept: Kept): Plan {
   if (kept === null) return plan;
   const isKept = ({ id }: { readonly id: string }): boolean => kept.includes(id);
   const weather = Object.fromEntries(Object.entries(plan.weather).map(([name, share]) => [name, kept.includes(name) ? share : 0])) as unknown as Weather;
-  return { ...plan, weather, commands: plan.commands.filter(isKept), faults: plan.faults.filter(isKept) };
+  return { ...plan, weather, commands: plan.commands.filter(isKept), faults: plan.faults.filter(isKept), followers: plan.followers.filter(isKept) };
 }
 
 function drawFault(kind: FaultKind, atMs: number, chance: Chance): Omit<PlannedFault, 'id'> {
   return { kind, atMs, process: chance.below(4), skip: chance.happens(0.5) ? 0 : chance.below(12), forMs: chance.between(1, 12) * 1_000 };
 }
 
+function drawFollowers(lengthMs: number, chance: Chance): readonly PlannedFollower[] {
+  return Array.from({ length: chance.below(4) }, (_, place) => ({ id: `w${place}`, atMs: chance.below(lengthMs) }));
+}
+
 function drawWeather(chance: Chance): Weather {
   const some = (most: number): number => (chance.happens(weatherShare) ? chance.next() * most : 0);
   return {
     hintsLost: some(1), hintsDoubled: some(0.5), hintsLateMs: Math.ceil(some(500)), storeMs: Math.ceil(some(40)), modelFails: some(0.4),
-    requestsDoubled: some(0.5), requestsLate: some(0.3), repliesLost: some(0.3), followersCut: some(0.5),
+    requestsDoubled: some(0.5), requestsLate: some(0.3), repliesLost: some(0.3), followersCut: some(0.5), hooksFail: some(0.5),
   };
 }

@@ -29,7 +29,7 @@ const stepsMax = 400_000;
 
 /** Runs one plan from its beginning to rest. What nobody catches, a promise's rejection included, is a violation: it would end a real process. */
 export async function runSeed(options: WorldOptions): Promise<SeedRun> {
-  options.database.empty();
+  await options.database.empty();
   const world = new World(options);
   const uncaught = (error: unknown): void => world.violated('nothing goes uncaught', error instanceof Error ? (error.stack ?? error.message) : String(error));
   nodeProcess.on('unhandledRejection', uncaught);
@@ -50,6 +50,7 @@ async function run(world: World): Promise<SeedRun> {
   for (let place = 0; place < plan.processes; place += 1) world.startProcess(place);
   for (const command of plan.commands) time.after(command.atMs, () => void send(world, command));
   for (const fault of plan.faults) time.after(fault.atMs, () => world.happen(fault));
+  for (const follower of plan.followers) time.after(follower.atMs, () => world.follow(follower));
   const endMs = Math.max(0, ...plan.commands.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
   const calmAtMs = time.nowMs + endMs + 1_000;
   let steps = 0;

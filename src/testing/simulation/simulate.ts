@@ -6,6 +6,7 @@ import type { Check, MakeCheck } from './check.ts';
 import type { SimulatedCommand } from './command.ts';
 import { allCommands } from './commands/all-commands.ts';
 import { begins } from './commands/own-commands.ts';
+import type { EngineVersion } from './engine-version.ts';
 import { Met } from './met.ts';
 import type { AgentsOf } from './observed-agents.ts';
 import { drawPlan, partsOf, type Kept } from './plan.ts';
@@ -25,6 +26,8 @@ export interface SimulateOptions {
   readonly commands?: readonly SimulatedCommand[];
   /** What must hold besides the guarantees. What a check throws counts as violated, too. */
   readonly checks?: readonly MakeCheck[];
+  /** What some of the processes run in place of this version, as in the middle of a deployment. Default: all run this one. */
+  readonly previousVersion?: EngineVersion;
   /** How many runs, each of another seed. Default 100. */
   readonly seeds?: number;
   /** The first seed. Default 1. */
@@ -116,7 +119,7 @@ function requireOptions({ seeds = 100, firstSeed = 1, seedStep = 1, failuresMax 
   if (unknown.length > 0) throw new HoldfastError('options_invalid', `only names ${unknown.join(', ')}, which the plan of seed ${firstSeed} has not`);
 }
 
-function planRunner({ agents = simulatedAgents, commands = allCommands, checks = [] }: SimulateOptions, database: SimulatedDatabase): RunPlan {
+function planRunner({ agents = simulatedAgents, commands = allCommands, checks = [], previousVersion }: SimulateOptions, database: SimulatedDatabase): RunPlan {
   const all = commands.some(({ kind }) => kind === 'create') ? commands : [begins(), ...commands];
   const held = [...allChecks, ...checks.map(throwing)];
   let broken: { readonly error: unknown } | null = null;
@@ -129,7 +132,7 @@ function planRunner({ agents = simulatedAgents, commands = allCommands, checks =
     }
   };
   return async (seed, only, trace) => {
-    const ran = await runSeed({ plan: drawPlan(seed, only), database, agents: agentsOf, commands: all, checks: held, trace });
+    const ran = await runSeed({ plan: drawPlan(seed, only), database, agents: agentsOf, commands: all, checks: held, previousVersion, trace });
     if (broken !== null) throw broken.error;
     return ran;
   };
@@ -164,10 +167,10 @@ async function failureOf(failed: SeedRun, only: Kept, shrinks: boolean, run: Run
 }
 
 function describeParts(seed: number, kept: Kept): readonly string[] {
-  const { faults, commands, weather } = drawPlan(seed, kept);
+  const { faults, commands, weather, followers } = drawPlan(seed, kept);
   return [
     ...faults.map(({ id, kind, atMs }) => `${id} ${kind} at ${atMs} ms`),
     ...Object.entries(weather).flatMap(([name, share]) => (share > 0 ? [name] : [])),
-    ...commands.map(({ id, atMs }) => `${id} at ${atMs} ms`),
+    ...[...followers, ...commands].map(({ id, atMs }) => `${id} at ${atMs} ms`),
   ];
 }

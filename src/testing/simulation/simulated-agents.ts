@@ -44,7 +44,7 @@ function everythingBefore(surroundings: AgentSurroundings): Agent {
 
 /** What is new changes with time, is nothing at some times, and cannot be had at others. */
 function news({ system }: AgentSurroundings): ContextProvider<StepScope> {
-  const edition = (): number => Math.floor(system.clock.nowMs() / 12_000);
+  const edition = (): number => Math.floor(system.clock.nowMs() / 4_000);
   return {
     version: () => `edition ${edition()}`,
     load: () => {
@@ -71,7 +71,7 @@ function guide(surroundings: AgentSurroundings): Agent {
     },
     state: { scopes: ['conversation', 'actor'], aliases: { 'key-0': 'key-1' } },
     titles: ({ said }) => (said === '' ? null : said.slice(0, 30)),
-    limits: { maxSteps: 3, endAfterInactivityMs: 25_000 },
+    limits: { maxSteps: 3, endAfterInactivityMs: 6_000 },
   });
 }
 
@@ -82,6 +82,6 @@ function robot(surroundings: AgentSurroundings): Agent {
     name: 'robot', model: simulatedModel(surroundings, 'simulated-small'), greet: true, headless: { allow: ['sign'] }, state: false,
     tools: { sign, transfer, risk, locate, send_out: sendOut, deaf, keep },
     toolApproval: { keep: ({ n }: { readonly n: number }) => (n === 0 ? 'denied' : undefined) },
-    limits: { deleteAfterRestMs: 30_000, maxSteps: 5 },
+    limits: { deleteAfterRestMs: 9_000, maxSteps: 5 },
   });
 }

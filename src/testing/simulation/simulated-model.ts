@@ -51,7 +51,7 @@ function callOf(tools: readonly LanguageModelV4FunctionTool[], chance: Chance): 
   const call = chance.happens(0.03) ? 'no_such_tool' : (nameOf(tools, chance) ?? 'no_such_tool');
   const id = chance.happens(0.4) ? `call_${chance.below(2)}` : `call_${chance.below(1_000_000)}`;
   if (chance.happens(0.05)) return { call, id, inputText: chance.pick(['{"n": "many"}', '{"n": 1', 'null']) ?? '' };
-  const ms = chance.weighted([{ weight: 3, most: 1 }, { weight: 5, most: 800 }, { weight: 2, most: 5_000 }]).most;
+  const ms = chance.weighted([{ weight: 3, most: 1 }, { weight: 5, most: 1_000 }, { weight: 3, most: 6_000 }]).most;
   return { call, id, input: { n: chance.below(6), ms: chance.below(ms), ...(chance.happens(0.08) ? { fails: true } : {}), ...(chance.happens(0.15) ? { pages: chance.between(1, 3) } : {}) } };
 }
 

@@ -1,17 +1,30 @@
 import type { IdPrefix, System } from '../../core/system.ts';
-import { createHoldfast, type Holdfast, type HoldfastOptions } from '../../create-holdfast.ts';
+import type { Holdfast, HoldfastOptions } from '../../create-holdfast.ts';
 import type { StoreSettings } from '../../store-url.ts';
 import type { ChangeHint, Store } from '../../store/store.ts';
 import { crashStore, type AroundCall } from '../crash-store.ts';
+import { simulatedId } from '../simulated-id.ts';
 import type { Chance } from './chance.ts';
+import type { EngineVersion } from './engine-version.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 /** Why a request got no reply: the process died, or it did not answer in time. Whether it had an effect, nobody knows. */
 export class NoReply extends Error {}
 
+/** A reply whose body comes piece by piece. */
+export interface StreamedReply {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The next bytes; null: the body's end. Rejects with {@link NoReply} when the process dies, or breaks it off. */
+  read(): Promise<Uint8Array | null>;
+  /** The client goes away. */
+  leave(): void;
+}
+
 export type ProcessOptions = Omit<HoldfastOptions, 'store' | 'system'>;
 
 export interface ProcessSurroundings {
+  readonly version: EngineVersion;
   readonly time: VirtualTime;
   readonly chance: Chance;
   /** Distinguishes the ids that it mints from all others of the run. */
@@ -30,6 +43,7 @@ export interface ProcessSurroundings {
  */
 export class SimulatedProcess {
   readonly name: string;
+  readonly version: EngineVersion;
   readonly system: System;
   /** How far its own clock is wrong, in milliseconds. */
   clockErrorMs = 0;
@@ -42,6 +56,7 @@ export class SimulatedProcess {
 
   constructor(name: string, surroundings: ProcessSurroundings) {
     this.name = name;
+    this.version = surroundings.version;
     this.#surroundings = surroundings;
     const { time, chance } = surroundings;
     this.system = {
@@ -75,22 +90,44 @@ export class SimulatedProcess {
     const { open, around, hints } = this.#surroundings;
     const atItsPace: AroundCall = (call, perform) => this.#inTime(() => around(call, perform));
     const store = { open: async (settings: StoreSettings) => this.#hearing(crashStore(await open(settings), atItsPace), hints) };
-    this.#holdfast = await createHoldfast({ ...options, store, system: this.system });
+    this.#holdfast = await this.version.createHoldfast({ ...options, store, system: this.system });
   }
 
   /** Sends a request and waits for the whole reply. Rejects with {@link NoReply}. */
-  async fetch(request: Request, withinMs: number): Promise<{ readonly status: number; readonly headers: Headers; readonly text: string }> {
+  fetch(request: Request, withinMs: number): Promise<{ readonly status: number; readonly headers: Headers; readonly text: string }> {
+    return this.#reply(async (holdfast) => {
+      const response = await holdfast.fetch(request);
+      return { status: response.status, headers: response.headers, text: await response.text() };
+    }, withinMs);
+  }
+
+  /** Sends a request whose reply is heard piece by piece. Rejects with {@link NoReply}. */
+  async stream(request: Request, withinMs: number): Promise<StreamedReply> {
+    const { status, headers, body } = await this.#reply((holdfast) => holdfast.fetch(request), withinMs, (late) => void late.body?.cancel());
+    const reader = body?.getReader();
+    const read = async (): Promise<Uint8Array | null> => {
+      try {
+        return (await Promise.race([this.#inTime(async () => reader?.read()), this.dies()]))?.value ?? null;
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 'stream_reset') throw new NoReply('the stream broke off');
+        throw error;
+      }
+    };
+    return { status, headers, read, leave: () => void this.#inTime(async () => reader?.cancel()) };
+  }
+
+  /** `tooLate`: what becomes of a reply for which nobody waits any more. */
+  async #reply<Reply>(perform: (holdfast: Holdfast) => Promise<Reply>, withinMs: number, tooLate: (reply: Reply) => void = () => undefined): Promise<Reply> {
     const holdfast = this.#holdfast;
     if (this.#state === 'dead' || holdfast === null) throw new NoReply('nobody listens');
     const late = Promise.withResolvers<never>();
-    const cancel = this.#surroundings.time.after(withinMs, () => late.reject(new NoReply('no reply in time')));
-    const replied = this.#inTime(async () => {
-      const response = await holdfast.fetch(request);
-      return { status: response.status, headers: response.headers, text: await response.text() };
+    const replied = this.#inTime(() => perform(holdfast));
+    const cancel = this.#surroundings.time.after(withinMs, () => {
+      late.reject(new NoReply('no reply in time'));
+      void replied.then(tooLate, () => undefined);
     });
-    const lost = this.#died.promise.then(() => Promise.reject(new NoReply('the connection was reset')));
     try {
-      return await Promise.race([replied, lost, late.promise]);
+      return await Promise.race([replied, this.dies(), late.promise]);
     } finally {
       cancel();
     }
@@ -172,17 +209,8 @@ export class SimulatedProcess {
     });
   }
 
-  /** In the form of real ids: sorted by time, then by the order of minting. */
   #mint(prefix: IdPrefix): string {
     this.#minted += 1;
-    return `${prefix}_${base32(this.#surroundings.time.nowMs, 10)}${base32(this.#minted, 8)}${base32(this.#surroundings.number, 8)}`;
+    return simulatedId(prefix, this.#surroundings.time.nowMs, this.#minted, this.#surroundings.number);
   }
-}
-
-const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
-
-function base32(value: number, places: number): string {
-  let text = '';
-  for (let rest = value; text.length < places; rest = Math.floor(rest / 32)) text = (alphabet[rest % 32] ?? '') + text;
-  return text;
 }

@@ -60,9 +60,9 @@ export function plainTools(around: ToolSurroundings): Readonly<Record<string, Ag
     // What it finds out is not always the whole truth: nobody may know.
     order: tool({ ...doing, recovery: (work, options) => (work.n === 5 ? { ran: 'unknown' } : findOut(around, options)) }),
     sign: tool({ ...doing, needsApproval: true }),
-    transfer: tool({ ...doing, needsApproval: ({ n }) => n % 2 === 1, actionExpiresAfterMs: 8_000 }),
+    transfer: tool({ ...doing, needsApproval: ({ n }) => n % 2 === 1, actionExpiresAfterMs: 3_000 }),
     dismiss: tool({ ...doing, needsApproval: true, actionRoles: ['boss'], recovery: 'rerun-keyed' }),
-    locate: { inputSchema: workSchema, outputSchema: placeSchema, actionExpiresAfterMs: 15_000 },
+    locate: { inputSchema: workSchema, outputSchema: placeSchema, actionExpiresAfterMs: 5_000 },
     ask_person: question({ inputSchema: workSchema }),
     alone: tool({ ...doing, exclusive: true, recovery: 'rerun' }),
     conclude: tool({ ...doing, stopAfter: true }),

@@ -1,3 +1,4 @@
+import { limits } from '../../core/limits.ts';
 import { tool, type AgentTool } from '../../agent/tool.ts';
 import { act, workSchema, type ToolSurroundings } from './simulated-tools.ts';
 
@@ -19,6 +20,9 @@ export function writingTools(around: ToolSurroundings): Readonly<Record<string, 
       execute: async (work, options) => {
         const { state } = options;
         const key = `key-${work.n % 4}`;
+        // More than there may be, than fits, and what is no value.
+        if (work.pages === 3) for (let count = 0; count <= limits.stateWritesPerCallMax; count += 1) await state.increment('conversation', key);
+        if (work.pages === 2) await state.set('actor', key, work.n < 3 ? () => key : 'x'.repeat(limits.stateValueBytesMax + 1));
         const before = await state.get('conversation', key);
         const output = await act(around, work, options);
         if (work.n === 5) await state.delete('conversation', key);

@@ -5,19 +5,25 @@ import type { EntryKind } from '../../core/entry.ts';
 import { statusOf, type Session } from '../../core/session.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSettings } from '../../store-url.ts';
+import type { Budgets } from '../../store/spent-budgets.ts';
 import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
 import type { StoreCall } from '../crash-store.ts';
 import { chanceOf, type Chance } from './chance.ts';
 import type { Answered, Check, MakeCheck } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
+import { swarmOf } from './command-swarm.ts';
+import { thisVersion, type EngineVersion } from './engine-version.ts';
 import { FaultInjector } from './fault-injector.ts';
+import { Follower } from './follower.ts';
 import { Observer } from './observer.ts';
-import { calm, type Plan, type PlannedFault, type Weather } from './plan.ts';
+import { calm, type Plan, type PlannedFault, type PlannedFollower, type Weather } from './plan.ts';
 import { observedAgents, type AgentsOf } from './observed-agents.ts';
 import { Met } from './met.ts';
-import type { SimulatedDatabase } from './simulated-database.ts';
+import type { SharedDatabase } from './shared-database.ts';
+import { simulatedBudgets } from './simulated-budgets.ts';
 import { SimulatedProcess } from './simulated-process.ts';
+import { ToldHooks } from './told-hooks.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 /** What was seen that no guarantee allows. */
@@ -30,10 +36,14 @@ export interface Violation {
 
 export interface WorldOptions {
   readonly plan: Plan;
-  readonly database: SimulatedDatabase;
+  readonly database: SharedDatabase;
+  /** Stands around each call of a process's store, nearest to it. */
+  readonly around?: AroundProcess | undefined;
   readonly agents: AgentsOf;
   readonly commands: readonly SimulatedCommand[];
   readonly checks: readonly MakeCheck[];
+  /** What some of the processes run in place of this version, as in the middle of a deployment. */
+  readonly previousVersion?: EngineVersion | undefined;
   /** Told of everything that happens, for whoever looks into one seed. */
   readonly trace?: ((line: string) => void) | undefined;
 }
@@ -44,12 +54,15 @@ const startMs = Date.UTC(2026, 0, 1, 12);
 export class World {
   readonly plan: Plan;
   readonly time = new VirtualTime(startMs);
-  readonly database: SimulatedDatabase;
+  readonly database: SharedDatabase;
   readonly observer: Observer;
   readonly client: Client;
   readonly met = new Met();
+  readonly commands: readonly SimulatedCommand[];
   readonly violations: Violation[] = [];
   readonly answered: Answered[] = [];
+  readonly followers: Follower[] = [];
+  readonly hooks: ToldHooks;
   /** What tools have done to the world outside. */
   readonly outside = new Map<string, JsonValue>();
   readonly completions: { operationId: string; token: string }[] = [];
@@ -64,7 +77,10 @@ export class World {
   readonly #hearers = new Map<SimulatedProcess, Set<(hint: ChangeHint) => void>>();
   readonly #heldLocks = new Map<string, SimulatedProcess>();
   readonly #hintChance: Chance;
+  readonly #budgets: Budgets;
   #started = 0;
+  #lookedAt = -1;
+  #isRestless = true;
   /** Of the process that started last. */
   #agents: readonly Agent[] = [];
 
@@ -74,9 +90,12 @@ export class World {
     this.plan = plan;
     this.weather = plan.weather;
     this.database = database;
+    this.commands = swarmOf(options.commands, chanceOf(plan.seed, 'commands'));
     this.#hintChance = chanceOf(plan.seed, 'hints');
+    this.#budgets = simulatedBudgets(chanceOf(plan.seed, 'budgets'), () => this.weather === calm);
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
+    this.hooks = new ToldHooks({ seed: plan.seed, weather: () => this.weather, met: this.met, trace: (line) => this.trace(line) });
     this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
     this.client = new Client({
       time: this.time, weather: () => this.weather, processes: () => this.processes,
@@ -105,16 +124,25 @@ export class World {
   /** Starts a process at a place, in place of the one that is there. */
   startProcess(place: number): SimulatedProcess {
     this.#started += 1;
+    const version = this.#drawVersion();
     const process: SimulatedProcess = new SimulatedProcess(`p${place}.${this.#started}`, {
-      time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
-      open: async (settings) => this.#open(process, settings),
-      around: (call, perform) => this.#faults.around(process, call, perform),
+      version, time: this.time, number: this.#started, chance: chanceOf(this.plan.seed, 'process', this.#started),
+      open: (settings) => this.#open(process, settings),
+      around: (call, perform) => this.#faults.around(process, call, () => (this.#options.around === undefined ? perform() : this.#options.around(process, call, perform))),
       hints: (listener) => this.#hear(process, listener),
     });
     this.processes[place] = process;
-    this.trace(() => `${process.name} starts`);
+    this.trace(() => `${process.name} starts${version === thisVersion ? '' : ' in the previous version'}`);
     void this.#keepStarting(process, place);
     return process;
+  }
+
+  /** Which version the next process runs: deployed one by one, and taken back, as it happens. */
+  #drawVersion(): EngineVersion {
+    const { previousVersion } = this.#options;
+    if (previousVersion === undefined || chanceOf(this.plan.seed, 'version', this.#started).happens(0.5)) return thisVersion;
+    this.met.previousVersions += 1;
+    return previousVersion;
   }
 
   /** A process that cannot start, because the store fails just then, is started again, as supervisors do. */
@@ -124,7 +152,7 @@ export class World {
     this.#agents = agents;
     try {
       await process.start({
-        agents, worker: { leaseMs, pollMs },
+        agents, budgets: this.#budgets, worker: { leaseMs, pollMs }, hooks: this.hooks.of(process),
         authenticate: (request) => {
           const [owner = '', ...roles] = (request.headers.get('authorization') ?? '').split(' ');
           return { tenant: 'default', owner, roles };
@@ -151,6 +179,25 @@ export class World {
 
   happen(fault: PlannedFault): void {
     this.#faults.happen(fault);
+  }
+
+  /** Somebody begins to follow a session, as soon as there is one. */
+  follow(planned: PlannedFollower): void {
+    const session = chanceOf(this.plan.seed, planned.id, 'session').pick(this.sessions);
+    if (session === undefined) {
+      if (this.weather !== calm) this.time.after(1_000, () => this.follow(planned));
+      return;
+    }
+    const { plan: { seed }, time, client, met, processes } = this;
+    const follower = new Follower({
+      seed, time, client, met, processes, weather: () => this.weather, ownerOf: (ref) => this.observer.session(ref)?.owner ?? null, violated: (guarantee, what) => this.violated(guarantee, what),
+      heard: ({ name, owner, ref }, event) => {
+        this.trace(() => `${name} hears ${event.position} ${event.type}${event.type === 'entry' ? ` ${event.entry.kind}` : ''}`);
+        this.tell('heard', { follower: name, owner, ref, event });
+      },
+    }, planned, session);
+    this.followers.push(follower);
+    void follower.follow();
   }
 
   /** Nothing goes wrong from here on; what stands still goes on, what is dead is started. */
@@ -180,7 +227,12 @@ export class World {
 
   /** Nothing is under way, nothing is due, and nobody is waited for. */
   isAtRest(): boolean {
-    return this.client.open === 0 && this.restless().length === 0;
+    // Looked at after each thing that happens, and mostly nothing was committed by it.
+    if (this.#lookedAt !== this.observer.commits) {
+      this.#lookedAt = this.observer.commits;
+      this.#isRestless = this.restless().length > 0;
+    }
+    return this.client.open === 0 && !this.#isRestless;
   }
 
   restless(): readonly Session[] {
@@ -198,15 +250,11 @@ export class World {
     return this.observer.sessions;
   }
 
-  get commands(): readonly SimulatedCommand[] {
-    return this.#options.commands;
-  }
-
-  #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Store {
+  async #open(process: SimulatedProcess, { outboxKinds }: StoreSettings): Promise<Store> {
     // Leases and expiries go by the store's clock, as on a database server: a process's own may be wrong.
-    const system: Pick<System, 'clock' | 'random'> = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
+    const system: System = { ...process.system, clock: { ...process.system.clock, nowMs: () => this.time.nowMs } };
     this.outboxKinds = new Set(outboxKinds);
-    const store = this.database.store({ system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null });
+    const store = await this.database.store({ version: process.version, system, outboxKinds, locks: this.plan.hasLocks ? this.#locksOf(process) : null, time: this.time });
     store.onChange((hint) => {
       if (hint.ref !== null) this.observer.changed(hint.ref, process.name);
       this.#spread(process, hint);

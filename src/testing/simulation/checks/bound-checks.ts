@@ -11,6 +11,7 @@ const entriesPerTurnMax = 400;
 /** G15: every queue, loop and retry has its limit. */
 export const limitsHold: MakeCheck = (violated): Check => {
   const entriesOf = new Map<string, number>();
+  const failuresOf = new Map<string, number>();
   return {
     committed({ ref, session, added }) {
       if (session === null) return;
@@ -28,7 +29,11 @@ export const limitsHold: MakeCheck = (violated): Check => {
         const count = (entriesOf.get(key) ?? 0) + 1;
         entriesOf.set(key, count);
         if (count === entriesPerTurnMax + 1) violated('G15', `${ref.id}: more than ${entriesPerTurnMax} entries of turn ${entry.turnId}`);
+        if (entry.kind === 'attempt-failed' || entry.kind === 'attempt-lost') failuresOf.set(key, (failuresOf.get(key) ?? 0) + 1);
       }
+      // What the row counts is what keeps the turn from trying for ever.
+      const failures = failuresOf.get(`${ref.id} ${turn?.id}`) ?? 0;
+      if (turn !== null && turn.failedAttempts !== failures) violated('G15', `${ref.id}: turn ${turn.id} counts ${turn.failedAttempts} failed attempts, and its log has ${failures}`);
     },
   };
 };

@@ -13,7 +13,9 @@ export const fenceRises: MakeCheck = (violated) => ({
     if (isNewClaim({ before, session })) violated('G4', `${ref.id}: ${session.claim?.worker} takes it, and its fence stays ${before.fence}`);
     const { turn } = before;
     if (turn === null) return;
-    const cut = added.find((entry) => (entry.kind === 'turn-ended' && entry.reason === 'stopped' && entry.turnId === turn.id) || moves.has(entry.kind));
+    // Of what was committed together, a turn that has ended by itself is not ended by what comes after.
+    const endsItself = added.findIndex((entry) => entry.kind === 'turn-ended' && entry.reason !== 'stopped' && entry.turnId === turn.id);
+    const cut = added.slice(0, endsItself === -1 ? added.length : endsItself).find((entry) => (entry.kind === 'turn-ended' && entry.reason === 'stopped' && entry.turnId === turn.id) || moves.has(entry.kind));
     if (cut !== undefined) violated('G4', `${ref.id}: ${cut.kind} (${cut.seq}) ends turn ${turn.id}, and the fence stays ${before.fence}`);
   },
 });
@@ -26,7 +28,6 @@ function isNewClaim({ before, session }: Pick<Committed, 'before' | 'session'>):
 /** G4, G7: one worker at a time has a turn: it passes from one that lives to another only when the first has given it back. */
 export const oneHolder: MakeCheck = (violated, world): Check => {
   const processOf = new Map<string, string>();
-  const lease = world.database.database.prepare('SELECT lease_until_ms FROM worker WHERE id = ?').pluck();
   return {
     committed({ ref, process, before, session }) {
       const [had, has] = [before?.claim ?? null, session?.claim ?? null];
@@ -34,9 +35,9 @@ export const oneHolder: MakeCheck = (violated, world): Check => {
       processOf.set(has.worker, process);
       // A command that ends the turn takes it from whoever had it.
       if (had === null || had.worker === has.worker || before?.turn?.id !== session?.turn?.id) return;
-      const untilMs = lease.get(had.worker) as number | undefined;
+      const untilMs = world.database.leaseUntilMs(had.worker);
       const holder = world.processes.find(({ name }) => name === processOf.get(had.worker));
-      const isDead = untilMs === undefined || untilMs <= world.time.nowMs || (world.plan.hasLocks && holder?.lives !== true);
+      const isDead = untilMs === null || untilMs <= world.time.nowMs || (world.plan.hasLocks && holder?.lives !== true);
       if (!isDead) violated('G4', `${ref.id}: ${has.worker} takes it from ${had.worker}, whose lease runs for ${untilMs - world.time.nowMs} ms more`);
     },
   };

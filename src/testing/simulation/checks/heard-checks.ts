@@ -1,31 +1,30 @@
 import type { Entry } from '../../../core/entry.ts';
-import type { FeedEvent } from '../../../core/feed-event.ts';
-import { foldSegments, streamedPartsOf, type StreamedPart } from '../../../core/stream-parts.ts';
+import { streamedPartsOf, type StreamedPart } from '../../../core/stream-parts.ts';
 import type { SessionRef } from '../../../store/store.ts';
 import type { Check, MakeCheck } from '../check.ts';
 import { isSameJson } from './same-json.ts';
 
-/** G5: whoever follows a session hears only what is stored at that time; and what was heard of an attempt is in its step, if it comes to one: also where a stop ended it (G9). */
+/** G5: whoever follows a session hears only what was stored by that time; and what was heard of an attempt is in its step, if it comes to one: also where a stop ended it (G9). */
 export const onlyStoredIsHeard: MakeCheck = (violated, world): Check => {
   const rows = world.database.reader();
+  const archive = world.database.archive();
   /** Of each attempt, how far each of its parts was heard by anybody. */
   const heard = new Map<string, string[]>();
   /** Since it was committed, the content of the entry has been removed. */
   const isRedacted = (ref: SessionRef, entry: Entry | undefined): boolean => entry !== undefined && rows.entriesAt(ref, [entry.seq])[0]?.redacted !== undefined;
   return {
     heard({ follower, ref, event }) {
-      const told = event as unknown as FeedEvent;
       const log = world.observer.log(ref);
-      if (told.type === 'entry') {
-        const stored = log[told.entry.seq - 1];
-        if (stored === undefined || stored.kind !== told.entry.kind) violated('G5', `${follower} hears entry ${told.entry.seq} (${told.entry.kind}) of ${ref.id}, whose log has ${stored?.kind ?? 'none'} there`);
-        else if (told.entry.redacted === undefined && !isSameJson(stored, told.entry)) violated('G5', `${follower} hears entry ${told.entry.seq} of ${ref.id} as ${JSON.stringify(told.entry)}; stored is ${JSON.stringify(stored)}`);
+      if (event.type === 'entry') {
+        const stored = log[event.entry.seq - 1];
+        if (stored === undefined || stored.kind !== event.entry.kind) violated('G5', `${follower} hears entry ${event.entry.seq} (${event.entry.kind}) of ${ref.id}, whose log has ${stored?.kind ?? 'none'} there`);
+        else if (event.entry.redacted === undefined && !isSameJson(stored, event.entry)) violated('G5', `${follower} hears entry ${event.entry.seq} of ${ref.id} as ${JSON.stringify(event.entry)}; stored is ${JSON.stringify(stored)}`);
         return;
       }
-      if (told.type !== 'chunk') return;
-      const { attemptId, segments } = told;
+      if (event.type !== 'chunk') return;
+      const { attemptId, segments } = event;
       const step = log.findLast((entry) => entry.kind === 'assistant-step' && entry.attempt.id === attemptId);
-      const stored: readonly StreamedPart[] = step?.kind === 'assistant-step' ? streamedPartsOf(step) : foldSegments(rows.chunks(ref, attemptId, -1).segments);
+      const stored: readonly StreamedPart[] = step?.kind === 'assistant-step' ? streamedPartsOf(step) : archive.partsOf(attemptId);
       const parts = heard.get(attemptId) ?? [];
       heard.set(attemptId, parts);
       for (const { part, offset, text } of segments) {

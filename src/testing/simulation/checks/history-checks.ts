@@ -3,16 +3,17 @@ import { isVisible } from '../../../core/intervals.ts';
 import { isTimeline } from '../../../core/entry-format.ts';
 import type { Check, MakeCheck } from '../check.ts';
 
-/** G10: what leaves the visible history is a branch of that commit, or can be brought back by redo: each entry of the conversation is visible, in a branch, or both. */
+/** G10: what leaves the visible history is a branch of that commit, or can be brought back by redo: each entry of the conversation is visible, or in the one place from which it comes back. */
 export const nothingIsLeftOut: MakeCheck = (violated, world): Check => {
-  const branches = world.database.database.prepare('SELECT body FROM branch WHERE tenant = ? AND session_id = ?').pluck();
   return {
     committed({ ref, before, session, log }) {
       if (session === null || before === null || isSameHistory(before.visible, session.visible)) return;
-      const filed = (branches.all(ref.tenant, ref.id) as string[]).map((body) => JSON.parse(body) as { readonly intervals: readonly Interval[] });
+      const filed = world.database.branchesOf(ref);
       if (filed.length !== session.branches) violated('G10', `${ref.id}: its row says ${session.branches} branches, there are ${filed.length}`);
       const kept = [session.visible, session.rewound?.intervals ?? [], ...filed.map(({ intervals }) => intervals)];
       const lost = log.find((entry) => isTimeline(entry) && isVisible(before.visible, entry.seq) && entry.seq <= before.lastSeq && !kept.some((intervals) => isVisible(intervals, entry.seq)));
+      const twice = log.find((entry) => isTimeline(entry) && kept.filter((intervals) => isVisible(intervals, entry.seq)).length > 1);
+      if (twice !== undefined) violated('G10', `${ref.id}: entry ${twice.seq} (${twice.kind}) is in the history and in a branch, or in two branches`);
       if (lost !== undefined) violated('G10', `${ref.id}: entry ${lost.seq} (${lost.kind}) was visible, and is in no history and no branch`);
     },
   };

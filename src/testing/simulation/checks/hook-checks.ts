@@ -1,15 +1,40 @@
+import type { Entry, EntryKind } from '../../../core/entry.ts';
 import type { MakeCheck } from '../check.ts';
+
+const toldKinds: ReadonlySet<EntryKind> = new Set(['turn-ended', 'assistant-step', 'action-opened', 'operation-ended']);
+/** Once everything rests, whatever hooks are to hear was heard within so much time: what a process that died or a hook that failed left behind is taken over after 30 s, by a sweep every 10 s, and a hook may be slow. */
+const toldWithinMs = 60_000;
+
+/** G3: hooks are told of each entry that they are for at least once, whoever died in between, and again where they failed. */
+export const hooksAreTold: MakeCheck = (violated) => ({
+  async atRest(world) {
+    const untold = (): { readonly sessionId: string; readonly entry: Entry } | undefined => {
+      for (const { id } of world.sessions) {
+        const entry = world.observer.log({ id }).find((each) => toldKinds.has(each.kind) && each.copied !== true && each.imported === undefined && !world.hooks.wasTold(id, each));
+        if (entry !== undefined) return { sessionId: id, entry };
+      }
+      return undefined;
+    };
+    const untilMs = world.time.nowMs + toldWithinMs;
+    for (let left = untold(); left !== undefined; left = untold()) {
+      if (world.time.nowMs >= untilMs) {
+        violated('G3', `${left.sessionId}: no hook was told of ${left.entry.kind} (${left.entry.seq}), ${toldWithinMs} ms after everything came to rest`);
+        return;
+      }
+      await world.time.advance(1_000);
+    }
+  },
+});
 
 /** G3: an entry that hooks are told of leaves its event in its own commit. */
 export const hooksHaveTheirEvent: MakeCheck = (violated, world) => {
-  const event = world.database.database.prepare('SELECT 1 FROM outbox WHERE tenant = ? AND session_id = ? AND seq = ?').pluck();
   return {
     committed({ ref, before, session, added }) {
       // What is imported or copied happened elsewhere, and was told of there.
       if (before === null || session === null) return;
       for (const { kind, seq, copied } of added) {
         if (copied === true || !world.outboxKinds.has(kind)) continue;
-        if (event.get(ref.tenant, ref.id, seq) === undefined) violated('G3', `${ref.id}: ${kind} (${seq}) is committed without the event that hooks are told of`);
+        if (!world.database.hasEvent(ref, seq)) violated('G3', `${ref.id}: ${kind} (${seq}) is committed without the event that hooks are told of`);
       }
     },
   };

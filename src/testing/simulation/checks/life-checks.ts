@@ -28,6 +28,7 @@ export const endedIsOver: MakeCheck = (violated): Check => {
   return {
     committed({ ref, before, session, added }) {
       if (before === null || session === null) over.delete(ref.id);
+      if (session === null) return;
       const ended = over.get(ref.id) ?? new Set();
       over.set(ref.id, ended);
       for (const entry of added) {

@@ -1,5 +1,6 @@
 import { entryFormats } from '../../../core/entry-format.ts';
 import type { Entry } from '../../../core/entry.ts';
+import type { JsonValue } from '../../../core/json.ts';
 import { project } from '../../../core/project.ts';
 import { emptySession, type Session } from '../../../core/session.ts';
 import { logDerived } from '../../../examine/examine-session.ts';
@@ -62,7 +63,7 @@ export const rowIsFoldOfLog: MakeCheck = (violated): Check => {
 
 /** Of entries that are appended: a revision is the seq of the last that moves it, so that of two decisions on the same one exactly one is taken. */
 export const revisionCountsDecisions: MakeCheck = (violated): Check => {
-  const taken = new Map<string, string>();
+  const taken = new Map<string, { readonly id: string; readonly reply: JsonValue }>();
   return {
     committed({ ref, before, session, added }) {
       if (before === null || session === null) return;
@@ -79,8 +80,9 @@ export const revisionCountsDecisions: MakeCheck = (violated): Check => {
       // What does not move the revision refuses nobody.
       if (typeof revision !== 'number' || revision <= on) return;
       const winner = taken.get(`${id} ${on}`);
-      if (winner !== undefined && winner !== request.id) violated('G4', `${winner} and ${request.id} both decided on revision ${on} of ${id}`);
-      taken.set(`${id} ${on}`, request.id);
+      // Sent again, with whatever key, it has the reply that it had.
+      if (winner !== undefined && winner.id !== request.id && !isSameJson(winner.reply, body)) violated('G4', `${winner.id} and ${request.id} both decided on revision ${on} of ${id}`);
+      taken.set(`${id} ${on}`, { id: request.id, reply: body });
     },
   };
 };

@@ -1,5 +1,6 @@
 import type { Agent } from '../../../agent/agent.ts';
 import type { Entry, EntryKind, EntryOf } from '../../../core/entry.ts';
+import { isVisible } from '../../../core/intervals.ts';
 import type { JsonObject } from '../../../core/json.ts';
 import type { Session } from '../../../core/session.ts';
 import type { Chance } from '../chance.ts';
@@ -67,8 +68,8 @@ export function agentOf({ agents, session }: Pick<SessionScope, 'agents' | 'sess
   return agents.find(({ name }) => name === session.agent);
 }
 
-/** The turns of a session's log, visible or not; the later ones of a long log are the likelier. */
-export function turnIds(log: readonly Entry[]): readonly string[] {
-  const recent = log.slice(-120);
-  return recent.flatMap((entry) => ((entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started' ? [entry.turnId] : []));
+/** Turns of the session's log: those that are visible, in most draws, else all. */
+export function turnIds({ chance, log, session }: SessionScope): readonly string[] {
+  const isAny = chance.happens(0.15);
+  return log().flatMap((entry) => (((entry.kind === 'user-message' && entry.steered !== true) || entry.kind === 'turn-started') && (isAny || isVisible(session.visible, entry.seq)) ? [entry.turnId] : []));
 }

@@ -30,8 +30,8 @@ export const historyCommands: readonly SimulatedCommand[] = [
   }),
 ];
 
-function anyTurn({ chance, log }: SessionScope): string | null {
-  return mostly(chance, turnIds(log()), 'no-turn');
+function anyTurn(scope: SessionScope): string | null {
+  return mostly(scope.chance, turnIds(scope), 'no-turn');
 }
 
 function move({ chance }: SessionScope): JsonObject {

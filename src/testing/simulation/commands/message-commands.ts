@@ -3,14 +3,13 @@ import type { SimulatedCommand } from '../command.ts';
 import { aboutSession, agentOf, entriesOf, guardedCall, mostly, ownersCall } from './about-session.ts';
 import { messageFields } from './message-fields.ts';
 
-const whenBusy = ['queue', 'queue', 'queue', 'steer', 'steer', 'interrupt', 'replace', 'reject'];
 
 /** Messages: sent, sent again under their own ids, and what can be done with those that wait. */
 export const messageCommands: readonly SimulatedCommand[] = [
-  aboutSession('send', 30, (scope) => {
-    const { id, chance } = scope;
-    return guardedCall(scope, 'POST', '/messages', { ...messageFields(scope, agentOf(scope)), messageId: `m_${id}`, whenBusy: chance.pick(whenBusy) ?? 'queue' });
-  }),
+  sending('send', 20, ['queue', 'queue', 'steer', 'steer', 'reject']),
+  sending('send-interrupting', 7, ['interrupt', 'replace']),
+  // Where some wait already, until no more may.
+  sending('send-more', 3, ['queue', 'steer'], hasQueue),
   // Without a key the message's id is one.
   aboutSession('send-unkeyed', 3, (scope) => guardedCall(scope, 'POST', '/messages', { ...messageFields(scope, agentOf(scope)), messageId: `m_${scope.id}` }, { keyed: false })),
   aboutSession('send-same-id', 2, (scope) => {
@@ -23,15 +22,19 @@ export const messageCommands: readonly SimulatedCommand[] = [
     const messageId = chance.pick(entriesOf(log(), 'user-message'))?.messageId;
     return messageId === undefined ? null : ownersCall(scope, 'POST', '/messages', { text: `another message, of ${id}`, messageId }, { keyed: chance.happens(0.5) });
   }),
-  aboutSession('queue-edit', 3, (scope) => onQueued(scope, 'PATCH', '', messageFields(scope, agentOf(scope))), hasQueue),
-  aboutSession('queue-delete', 3, (scope) => onQueued(scope, 'DELETE', ''), hasQueue),
-  aboutSession('queue-promote', 3, (scope) => onQueued(scope, 'POST', '/promote'), hasQueue),
+  aboutSession('queue-edit', 4, (scope) => onQueued(scope, 'PATCH', '', messageFields(scope, agentOf(scope))), hasQueue),
+  aboutSession('queue-delete', 4, (scope) => onQueued(scope, 'DELETE', ''), hasQueue),
+  aboutSession('queue-promote', 5, (scope) => onQueued(scope, 'POST', '/promote'), hasQueue),
   aboutSession('queue-hold', 1, (scope) => guardedCall(scope, 'POST', '/queue/hold')),
   aboutSession('queue-release', 2, (scope) => guardedCall(scope, 'POST', '/queue/release')),
 ];
 
 function hasQueue({ queue }: Session): boolean {
   return queue.length > 0;
+}
+
+function sending(kind: string, weight: number, whenBusy: readonly string[], fits?: (session: Session) => boolean): SimulatedCommand {
+  return aboutSession(kind, weight, (scope) => guardedCall(scope, 'POST', '/messages', { ...messageFields(scope, agentOf(scope)), messageId: `m_${scope.id}`, whenBusy: scope.chance.pick(whenBusy) ?? 'queue' }), fits);
 }
 
 /** Of a message that waits; of one that does not any more, now and then. */

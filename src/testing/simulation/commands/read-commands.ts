@@ -8,8 +8,8 @@ export const readCommands: readonly SimulatedCommand[] = [
   aboutSession('read-entries', 2, (scope) => read(scope, `/entries?limit=${scope.chance.pick([3, 20, 100]) ?? 20}${cursor(scope, 'after')}`)),
   ...reads('read-turns', 1, ['/turns', '/turns?limit=2']),
   aboutSession('wait-for-turn', 3, (scope) => {
-    const { chance, session, log } = scope;
-    const turnId = session.turn !== null && chance.happens(0.7) ? session.turn.id : mostly(chance, turnIds(log()), 'no-turn');
+    const { chance, session } = scope;
+    const turnId = session.turn !== null && chance.happens(0.7) ? session.turn.id : mostly(chance, turnIds(scope), 'no-turn');
     return turnId === null ? null : read(scope, `/turns/${turnId}?waitMs=${chance.pick([0, 200, 3_000]) ?? 0}`);
   }),
   ...reads('read-queue', 1, ['/queue']),

@@ -13,8 +13,8 @@ export const sessionCommands: readonly SimulatedCommand[] = [
   aboutSession('patch', 3, (scope) => guardedCall(scope, 'PATCH', '', settings(scope))),
   aboutSession('unarchive', 2, (scope) => guardedCall(scope, 'PATCH', '', { archived: false }), ({ archived }) => archived),
   aboutSession('stop', 6, (scope) => {
-    const { chance, session, log } = scope;
-    const turnId = (): string | undefined => (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(log()), 'no-turn')) ?? undefined;
+    const { chance, session } = scope;
+    const turnId = (): string | undefined => (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(scope), 'no-turn')) ?? undefined;
     return guardedCall(scope, 'POST', '/stop', some(chance, { turnId: [0.3, turnId], holdQueue: [0.15, () => true], keepOperations: [0.3, () => chance.happens(0.7)] }));
   }),
   aboutSession('node', 4, (scope) => {

@@ -1,4 +1,5 @@
 import type { JsonValue } from '../../../core/json.ts';
+import { limits } from '../../../core/limits.ts';
 import type { Chance } from '../chance.ts';
 import type { Answered } from '../check.ts';
 import type { HttpCall } from '../client.ts';
@@ -11,11 +12,17 @@ const scopes = ['conversation', 'conversation', 'conversation', 'actor', 'subjec
 export const stateCommands: readonly SimulatedCommand[] = [
   aboutSession('state-set', 6, (scope) => {
     const { chance } = scope;
-    const body = { value: valueOf(chance), ...some(chance, { ttlMs: [0.15, () => chance.between(500, 15_000)] }) };
+    const body = { value: valueOf(chance), ...some(chance, { ttlMs: [0.15, () => chance.between(300, 6_000)] }) };
     return onState(scope, 'PUT', keyPath(chance), body);
   }),
   aboutSession('state-increment', 4, (scope) => onState(scope, 'POST', `${keyPath(scope.chance)}/increment`, some(scope.chance, { by: [0.4, () => scope.chance.between(-3, 9)] }), false)),
-  aboutSession('state-delete', 2, (scope) => onState(scope, 'DELETE', keyPath(scope.chance))),
+  aboutSession('state-delete', 2, (scope) => {
+    const { chance, session, answered } = scope;
+    const set = chance.pick(answered.filter(({ request, status }) => request.kind === 'state-set' && status === 200 && request.path.startsWith(`/v1/sessions/${session.id}/`)));
+    if (set === undefined || chance.happens(0.4)) return onState(scope, 'DELETE', keyPath(chance));
+    const { path, roles = [] } = set.request;
+    return { method: 'DELETE', path, owner: session.owner, roles };
+  }),
   aboutSession('state-clear', 0.7, (scope) => onState(scope, 'DELETE', '', undefined, false)),
   {
     kind: 'shared-state-set', weight: 2,
@@ -52,5 +59,5 @@ function keyPath(chance: Chance): string {
 }
 
 function valueOf(chance: Chance): JsonValue {
-  return chance.weighted<{ weight: number; value: JsonValue }>([{ weight: 8, value: chance.below(100) }, { weight: 1, value: null }, { weight: 1, value: 'a text' }, { weight: 1, value: { list: [1, 2] } }]).value;
+  return chance.weighted<{ weight: number; value: JsonValue }>([{ weight: 8, value: chance.below(100) }, { weight: 1, value: null }, { weight: 1, value: 'a text' }, { weight: 1, value: { list: [1, 2] } }, { weight: 0.1, value: 'x'.repeat(limits.stateValueBytesMax) }]).value;
 }

@@ -1,0 +1,27 @@
+/** A text of the source, and what stands in its place in the copy. */
+export interface Edit {
+  /** Path from the root of the project. */
+  readonly file: string;
+  /** Stands in the file exactly once. */
+  readonly find: string;
+  readonly put: string;
+}
+
+/** A fault that is put into a copy of our own code, which the proof has to find. */
+export interface PlantedBug {
+  readonly name: string;
+  /** What the code does wrong with it. */
+  readonly fault: string;
+  /** The guarantee that it breaks. */
+  readonly breaks: string;
+  readonly edits: readonly Edit[];
+  /** What has to find it. Default: the simulation. */
+  readonly foundBy?: 'simulation' | 'failpoints' | 'power loss';
+}
+
+/** The text with the fault in it. Throws where what it takes the place of does not stand there exactly once: the code has moved on, and the bug has to follow it. */
+export function planted(text: string, { file, find, put }: Edit, name: string): string {
+  const times = text.split(find).length - 1;
+  if (times !== 1) throw new RangeError(`planted bug ${name}: its text stands ${times} times in ${file}, not once:\n${find}`);
+  return text.replace(find, () => put);
+}

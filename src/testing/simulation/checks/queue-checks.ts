@@ -1,0 +1,10 @@
+import type { MakeCheck } from '../check.ts';
+
+/** G15: a message that comes takes no other's place in the queue: a full queue refuses it. */
+export const nobodyIsEvicted: MakeCheck = (violated) => ({
+  committed({ ref, added }) {
+    const comes = added.find((entry) => entry.kind === 'message-queued');
+    const goes = added.find((entry) => entry.kind === 'message-unqueued');
+    if (comes?.kind === 'message-queued' && goes?.kind === 'message-unqueued') violated('G15', `${ref.id}: message ${comes.messageId} is queued, and ${goes.messageId} leaves the queue for it (${goes.reason})`);
+  },
+});

@@ -1,0 +1,22 @@
+import { afterAll, beforeAll, describe } from 'vitest';
+import { PostgresSharedDatabase } from '../../src/testing/failpoints/postgres-shared-database.ts';
+import { uniqueSchema, type UniqueSchema } from '../support/postgres-database.ts';
+import { failpointSuite } from '../support/failpoint-suite.ts';
+import { seedOf } from '../support/seed.ts';
+
+/** Each run takes one share of all points; `FAILPOINT_SHARES=1` takes all of them (two minutes on an idle machine). */
+const shares = Number(process.env['FAILPOINT_SHARES'] ?? 4);
+
+describe('on Postgres, wherever a call of the store fails', () => {
+  let own: UniqueSchema;
+  let database: PostgresSharedDatabase;
+  beforeAll(async () => {
+    own = await uniqueSchema();
+    database = await PostgresSharedDatabase.open({ connection: own.url, schema: own.schema });
+  });
+  afterAll(async () => {
+    await database.close();
+    await own.drop();
+  });
+  failpointSuite(() => database, { of: shares, part: seedOf('failpoints on Postgres') % shares });
+});
