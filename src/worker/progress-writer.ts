@@ -54,8 +54,10 @@ export class ProgressWriter {
 
   async #store(progress: OperationProgress): Promise<void> {
     const { operation, lease, abort } = this.#run;
+    const { tenant, id } = operation;
     try {
-      const result = await this.#host.store.updateOperation({ key: operation, transition: reportProgress(lease, progress) });
+      // Without its owner: it may have been given to another since it began.
+      const result = await this.#host.store.updateOperation({ key: { tenant, id }, transition: reportProgress(lease, progress) });
       if (result.kind === 'refused' && !abort.signal.aborted) abort.abort('fence-lost');
     } catch (error) {
       // Progress is only shown; the operation goes on without it.

@@ -88,7 +88,9 @@ async function messagesUpTo(store: Store, session: Session, stepSeq: number): Pr
 /** Mints a token, and commits its hash before anybody is given it. */
 async function openCompletion({ store, system, publicUrl }: WorkerHost, { operation, lease, abort }: OperationRun): Promise<ExternalCompletion> {
   const token = completionToken(operation.tenant, system.ids.secret());
-  const result = await store.updateOperation({ key: operation, transition: allowCompletion(lease, completionTokenHash(token), system.clock.nowMs()) });
+  const { tenant, id } = operation;
+  // Without its owner: it may have been given to another since it began.
+  const result = await store.updateOperation({ key: { tenant, id }, transition: allowCompletion(lease, completionTokenHash(token), system.clock.nowMs()) });
   if (result.kind === 'refused') {
     abort.abort('fence-lost');
     throw new HoldfastError('fence_lost', result.refusal.message);

@@ -1,5 +1,4 @@
 import { expect, it } from 'vitest';
-import { realSystem } from '../../src/system.ts';
 import { allScenarios } from '../../src/testing/failpoints/all-scenarios.ts';
 import { failpointOf } from '../../src/testing/failpoints/failpoint.ts';
 import { runFailpoint } from '../../src/testing/failpoints/run-failpoint.ts';
@@ -16,7 +15,7 @@ export function failpointSuite(database: () => SharedDatabase, share?: Failpoint
     return;
   }
   it.each(allScenarios.map((scenario) => [scenario.name, scenario.fact, scenario] as const))('%s: %s', { timeout }, async (_name, _fact, scenario) => {
-    const [report] = await runFailpoints({ database: database(), clock: realSystem().clock, scenarios: [scenario], share });
+    const [report] = await runFailpoints({ store: database(), scenarios: [scenario], share });
     expect(describe(report)).toEqual([]);
     expect(report?.calls).toBeGreaterThan(0);
   });

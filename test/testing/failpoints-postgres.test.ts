@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { PostgresSharedDatabase } from '../../src/testing/failpoints/postgres-shared-database.ts';
-import { uniqueSchema, type UniqueSchema } from '../support/postgres-database.ts';
+import { uniqueSchema } from '../support/postgres-database.ts';
 import { failpointSuite } from '../support/failpoint-suite.ts';
 import { seedOf } from '../support/seed.ts';
 
@@ -8,15 +8,11 @@ import { seedOf } from '../support/seed.ts';
 const shares = Number(process.env['FAILPOINT_SHARES'] ?? 4);
 
 describe('on Postgres, wherever a call of the store fails', () => {
-  let own: UniqueSchema;
   let database: PostgresSharedDatabase;
   beforeAll(async () => {
-    own = await uniqueSchema();
-    database = await PostgresSharedDatabase.open({ connection: own.url, schema: own.schema });
+    const { url, schema } = await uniqueSchema();
+    database = await PostgresSharedDatabase.open({ connection: url, schema });
   });
-  afterAll(async () => {
-    await database.close();
-    await own.drop();
-  });
+  afterAll(() => database.close());
   failpointSuite(() => database, { of: shares, part: seedOf('failpoints on Postgres') % shares });
 });

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { realSystem } from '../../src/system.ts';
 import { allScenarios } from '../../src/testing/failpoints/all-scenarios.ts';
 import { failpointName, failpointOf } from '../../src/testing/failpoints/failpoint.ts';
 import { runFailpoint } from '../../src/testing/failpoints/run-failpoint.ts';
@@ -9,7 +8,6 @@ import { SimulatedDatabase } from '../../src/testing/simulation/simulated-databa
 import { wrappedStore, type StoreOverrides } from '../support/wrapped-store.ts';
 
 const timeout = 60_000;
-const { clock } = realSystem();
 
 describe('failpoints', { timeout }, () => {
   let database: SimulatedDatabase;
@@ -47,7 +45,7 @@ describe('failpoints', { timeout }, () => {
   });
 
   it('in shares are each of them once', async () => {
-    const run = async (share?: { readonly of: number; readonly part: number }) => (await runFailpoints({ database, clock, scenarios: [scenario('plain-turn')], share }))[0];
+    const run = async (share?: { readonly of: number; readonly part: number }) => (await runFailpoints({ store: database, scenarios: [scenario('plain-turn')], share }))[0];
     const failing = 4 * ((await run())?.calls ?? 0);
     let parts = 0;
     for (const part of [0, 1, 2]) parts += ((await run({ of: 3, part }))?.runs ?? 0) - 1;
@@ -58,7 +56,7 @@ describe('failpoints', { timeout }, () => {
 
   it('catch a store that forgets which requests it has answered, and say how to see it again', async () => {
     const forgetful = withStores(database, { update: (inner, request) => inner.update({ ...request, idempotency: [] }) });
-    const [report] = await runFailpoints({ database: forgetful, clock, scenarios: [scenario('queue-of-three')], failuresMax: 1 });
+    const [report] = await runFailpoints({ store: forgetful, scenarios: [scenario('queue-of-three')], failuresMax: 1 });
     expect(report?.failures.length).toBeGreaterThan(0);
     const said = report?.failures.map((failure) => describeFailure(report, failure)).join('\n');
     expect(said).toMatch(/FAILPOINT=queue-of-three:\d+:error-after npm run/);
@@ -66,7 +64,7 @@ describe('failpoints', { timeout }, () => {
 
   it('catch a store that does not see who is dead', async () => {
     const blind = withStores(database, { findDeadWorkers: () => Promise.resolve({ dead: [], nextEndMs: null }) });
-    const [report] = await runFailpoints({ database: blind, clock, scenarios: [scenario('tool-rerun')], failuresMax: 1 });
+    const [report] = await runFailpoints({ store: blind, scenarios: [scenario('tool-rerun')], failuresMax: 1 });
     expect(report?.failures.map(({ failpoint }) => failpoint)).toEqual([expect.stringMatching(/^tool-rerun:\d+:crash-/)]);
     expect(report?.failures[0]?.violations[0]?.what).toContain('not within 120000 ms');
   });

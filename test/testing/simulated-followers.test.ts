@@ -25,10 +25,10 @@ function reading(change: (tail: Tail) => Tail): NonNullable<SeedsOptions['plant'
 }
 
 it('those who follow through cuts, deaths and deploys know at rest what a new follower hears, and hooks are told of everything', async () => {
-  const { met, violation } = await runSeeds({ checks, seeds: 12 });
+  const { met, violation } = await runSeeds({ checks, seeds: 20 });
   expect(violation).toBeNull();
-  expect(met.weathers.followersCut).toBeGreaterThan(5);
-  expect(met.weathers.hooksFail).toBeGreaterThan(5);
+  expect(met.weathers.followersCut).toBeGreaterThan(0);
+  expect(met.weathers.hooksFail).toBeGreaterThan(0);
 });
 
 it('the same seed is the same run, followers and hooks included', async () => {

@@ -160,6 +160,11 @@ const lies: readonly (readonly [Name, string, Lie])[] = [
   }],
   ['endedIsOver', 'a stop is acknowledged and the turn goes on', againLie('answered', (answered) => (answered.request.kind === 'stop' ? { ...answered, status: 200, body: { stopped: true, turnId: 'turn_on' } } : null))],
   ['nothingIsLeftOut', 'a rewind leaves nothing behind', commitLie(({ session, before, added }) => (session?.rewound && before && added.some(({ kind }) => kind === 'history-rewound') ? { session: { ...session, rewound: null } } : null))],
+  ['nothingIsLeftOut', 'a rewind leaves in the history what it cuts off', commitLie(({ session, before, added }) => (session?.rewound && before && added.some(({ kind }) => kind === 'history-rewound') ? { session: { ...session, visible: [{ fromSeq: 1, toSeq: before.lastSeq }] } } : null))],
+  ['nobodyIsEvicted', 'a message takes the place of another', commitLie(({ before, added }) => (before === null ? null
+    : { added: [...added, { kind: 'message-queued', messageId: 'm_new' }, { kind: 'message-unqueued', messageId: 'm_old', reason: 'deleted' }] as unknown as readonly Entry[] }))],
+  ['writesComeWithResults', 'a tool writes before it has a result', commitLie(({ before, added }) => (before === null ? null : { added: [...added, { kind: 'state-changed', by: 'tool', key: 'k', callKey: 'ses_1/9/0' }] as unknown as readonly Entry[] }))],
+  ['limitsHold', 'a turn forgets its failures', sessionLie(({ turn }) => (turn === null ? null : { turn: { ...turn, failedAttempts: 5 } }))],
   ['limitsHold', 'one message too many waits', sessionLie(() => ({ queue: Array.from({ length: 21 }, (_, place) => ({ messageId: `m_${place}`, turnId: `turn_${place}`, seq: 1, queuedAtMs: 0 })) }))],
   ['refusalsAreProblems', 'a refusal is no problem', againLie('answered', (answered) => ({ ...answered, status: 409, body: { error: 'no' } }))],
   ['refusalsAreProblems', 'the server fails', againLie('answered', (answered) => ({ ...answered, status: 500 }))],
@@ -187,6 +192,7 @@ const faults: readonly (readonly [Name, string, string])[] = [
   ['doctorFindsNothing', 'a column says something else than its row', 'UPDATE session SET fence = fence + 1'],
   ['doctorFindsNothing', 'a row belongs to no session', "INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) VALUES ('default', 'ses_gone', 1, 'turn-ended', 0)"],
   ['doctorFindsNothing', 'a counter counts too much', 'UPDATE usage_counter SET attempts = attempts + 1'],
+  ['writesComeWithResults', 'state is kept of a call without a result', `INSERT INTO state (tenant, scope_key, key, version, body, provenance) VALUES ('default', 'k', 'k', 1, '1', '{"by":"tool","callKey":"ses_1/9/0","atMs":0}')`],
   ['nothingIsLeft', 'a hook is never told', "INSERT INTO outbox (tenant, session_id, seq, kind, at_ms) SELECT tenant, id, 1, 'turn-ended', 0 FROM session LIMIT 1"],
 ];
 
@@ -198,7 +204,7 @@ describe('the checks of a simulation', () => {
   });
 
   afterAll(() => {
-    for (const { world } of runs) world.database.close();
+    for (const { world } of runs) (world.database as SimulatedDatabase).close();
   });
 
   const truthOf = ({ world }: Recorded): Recorded => runs.find((run) => run.world === world) ?? { told: [], world };
@@ -268,8 +274,33 @@ describe('the checks of a simulation', () => {
     }
   });
 
+  it('endedLeaseStaysSo sees that a lease is renewed after its end', async () => {
+    for (const run of runs) {
+      const { database } = run.world.database as SimulatedDatabase;
+      const [first] = run.told.filter(({ name }) => name === 'committed');
+      const said: string[] = [];
+      const check = checksByName.endedLeaseStaysSo((guarantee, what) => void said.push(`${guarantee} ${what}`), run.world);
+      for (const untilMs of [1, Number.MAX_SAFE_INTEGER]) {
+        database.prepare("INSERT OR REPLACE INTO worker (id, lease_until_ms, agents, schema_version) VALUES ('wrk_slept', ?, '[]', 1)").run(untilMs);
+        expect(said).toEqual([]);
+        check.committed?.(first?.given[0] as Committed);
+      }
+      database.exec("DELETE FROM worker WHERE id = 'wrk_slept'");
+      expect(said).toEqual([expect.stringMatching(/^G4 the lease of wrk_slept had ended/)]);
+    }
+  });
+
+  it('redactedIsGone sees that what was redacted is there', async () => {
+    for (const run of runs) {
+      const { observer } = run.world;
+      const log = (session: Session): readonly Entry[] => [...observer.log(session), { kind: 'entry-redacted', seq: observer.log(session).length + 1, redactedSeq: 2 } as Entry];
+      const world = Object.create(run.world, { observer: { value: { sessions: observer.sessions, log } } }) as World;
+      expect((await saidBy('redactedIsGone', { told: [], world }, true)).length).toBeGreaterThan(0);
+    }
+  });
+
   it('each check has been seen to fail', () => {
-    const seen = new Set<string>([...lies.map(([name]) => name), ...faults.map(([name]) => name), 'oneHolder', 'hooksHaveTheirEvent', 'rowStaysSmall']);
+    const seen = new Set<string>([...lies.map(([name]) => name), ...faults.map(([name]) => name), 'oneHolder', 'hooksHaveTheirEvent', 'rowStaysSmall', 'endedLeaseStaysSo', 'redactedIsGone']);
     expect(Object.keys(checksByName).filter((name) => !seen.has(name))).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { HoldfastError } from '../../core/errors.ts';
 import { createHoldfast } from '../../create-holdfast.ts';
 import { isPostgresUrl } from '../../store-url.ts';
-import { examineStore } from '../examine/examine-store.ts';
+import { examineStore } from '../examine-store.ts';
 import { openAdministration } from '../open-store.ts';
 import { RunEvidence } from '../replay/evidence.ts';
 import { ExecutionJournal, notesIn, readJournals } from '../replay/execution-journal.ts';

@@ -1,8 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
+import { HoldfastError } from '../../core/errors.ts';
 import type { Entry } from '../../core/entry.ts';
 import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
+import type { StateProvenance } from '../../core/state.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
 import { connectionSettings, quotedSchema, type PostgresPool, type Row } from '../../store/postgres/open-database.ts';
 import { postgresStore } from '../../store/postgres/postgres-store.ts';
@@ -48,7 +50,7 @@ export class PostgresSharedDatabase implements SharedDatabase {
     this.#client = client;
   }
 
-  /** `connection`: of a database in which it may make, and empty, the schema. */
+  /** Makes the schema, which must not be there yet: it is emptied again and again, and is gone when this is closed. Rejects with `HoldfastError` code `options_invalid` where it is there. */
   static async open({ connection, schema }: { readonly connection: string; readonly schema: string }): Promise<PostgresSharedDatabase> {
     const { default: pg } = await import('pg');
     const pool = new pg.Pool({ connectionString: connection, max: 4, ...({ pipeline: true } as object) });
@@ -57,6 +59,11 @@ export class PostgresSharedDatabase implements SharedDatabase {
     pool.setMaxListeners(0);
     pool.on('connect', (client) => void client.query(text).catch(() => undefined));
     const database = new PostgresSharedDatabase(pool, schema, await pool.connect());
+    const [found] = await database.#rows('SELECT 1 FROM pg_namespace WHERE nspname = $1', [schema]);
+    if (found !== undefined) {
+      await database.#end();
+      throw new HoldfastError('options_invalid', `the schema ${schema} is there already, and would be emptied: name one that is not`);
+    }
     const store = await database.#open(() => realSystem().clock.nowMs(), realSystem(), []);
     await store.migrate();
     await store.close();
@@ -129,8 +136,12 @@ export class PostgresSharedDatabase implements SharedDatabase {
     return this.#known.get(keyOf(ref))?.branches ?? [];
   }
 
-  leaseUntilMs(worker: string): number | null {
-    return this.#leases.get(worker) ?? null;
+  leases(): ReadonlyMap<string, number> {
+    return this.#leases;
+  }
+
+  async stateProvenances(): Promise<readonly StateProvenance[]> {
+    return (await this.#rows(`SELECT provenance FROM ${quotedSchema(this.#schema)}.state`, [])).map(({ provenance }) => JSON.parse(String(provenance)) as StateProvenance);
   }
 
   hasEvent(ref: SessionRef, seq: number): boolean {
@@ -152,6 +163,11 @@ export class PostgresSharedDatabase implements SharedDatabase {
 
   async close(): Promise<void> {
     await this.#last;
+    await this.#client.query(`DROP SCHEMA ${quotedSchema(this.#schema)} CASCADE`);
+    await this.#end();
+  }
+
+  async #end(): Promise<void> {
     this.#client.release();
     await this.#pool.end();
   }

@@ -1,10 +1,11 @@
 import { HoldfastError } from '../../core/errors.ts';
-import type { Clock } from '../../core/system.ts';
+import { realSystem } from '../../system.ts';
 import type { MakeCheck } from '../simulation/check.ts';
 import type { SharedDatabase } from '../simulation/shared-database.ts';
 import type { Violation } from '../simulation/world.ts';
 import { allScenarios } from './all-scenarios.ts';
 import { failpointName, failWays, type Failpoint, type FailWay } from './failpoint.ts';
+import { openSharedDatabase } from './open-shared-database.ts';
 import { runFailpoint } from './run-failpoint.ts';
 import type { FailpointScenario } from './scenario.ts';
 
@@ -32,10 +33,8 @@ export interface FailpointFailure {
 }
 
 export interface FailpointsOptions {
-  /** Emptied before each run. */
-  readonly database: SharedDatabase;
-  /** Measures how long it takes. */
-  readonly clock: Pick<Clock, 'monotonicMs'>;
+  /** The kind of store, by its URL: SQLite is failed in memory, Postgres in a schema of its own in that database. Or one that is open, is emptied before each run, and stays the caller's to close. Default `sqlite::memory:`. */
+  readonly store?: string | SharedDatabase;
   /** Default: all. */
   readonly scenarios?: readonly FailpointScenario[];
   /** Default: all four. */
@@ -54,16 +53,23 @@ const callsMax = 5_000;
 
 /** Fails each scenario at its first call of the store, at its second, and so on, in each way, until a run in which no call is left to fail. */
 export async function runFailpoints(options: FailpointsOptions): Promise<readonly ScenarioReport[]> {
+  const { store = 'sqlite::memory:', scenarios = allScenarios, onScenario } = options;
+  const database = typeof store === 'string' ? await openSharedDatabase(store) : store;
   const reports: ScenarioReport[] = [];
-  for (const scenario of options.scenarios ?? allScenarios) {
-    const report = await failEverywhere(scenario, options);
-    reports.push(report);
-    options.onScenario?.(report);
+  try {
+    for (const scenario of scenarios) {
+      const report = await failEverywhere(scenario, database, options);
+      reports.push(report);
+      onScenario?.(report);
+    }
+  } finally {
+    if (database !== store) await database.close();
   }
   return reports;
 }
 
-async function failEverywhere(scenario: FailpointScenario, { database, clock, ways = failWays, share = { of: 1, part: 0 }, checks, failuresMax = 5 }: FailpointsOptions): Promise<ScenarioReport> {
+async function failEverywhere(scenario: FailpointScenario, database: SharedDatabase, { ways = failWays, share = { of: 1, part: 0 }, checks, failuresMax = 5 }: FailpointsOptions): Promise<ScenarioReport> {
+  const { clock } = realSystem();
   const beganAtMs = clock.monotonicMs();
   const failures: FailpointFailure[] = [];
   let runs = 0;

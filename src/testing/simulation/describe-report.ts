@@ -46,6 +46,7 @@ function shortened(line: string): string {
 function describeMet({ faults, weathers, commands, tools, previousVersions }: Met): readonly string[] {
   return [
     ...listed('faults', faults, String),
+    ...(previousVersions === 0 ? [] : [`processes of the previous version: ${previousVersions}`]),
     ...listed('weather', weathers, String),
     ...listed('commands, done of sent', commands, ({ done, sent }) => `${done}/${sent}`),
     ...listed('tools', tools, String),

@@ -3,6 +3,7 @@ import type { Branch } from '../../core/history.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import type { StreamSegment } from '../../core/stream-parts.ts';
+import type { StateProvenance } from '../../core/state.ts';
 import type { System } from '../../core/system.ts';
 import type { ProcessLocks } from '../../store/sqlite/worker-lock.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
@@ -53,8 +54,10 @@ export interface SharedDatabase {
   operationsOf(ref: SessionRef): readonly Operation[];
   /** The discarded futures of a session. */
   branchesOf(ref: SessionRef): readonly Branch[];
-  /** Until when a worker's lease runs; null: it is not announced. */
-  leaseUntilMs(worker: string): number | null;
+  /** Until when the leases of the announced workers run. */
+  leases(): ReadonlyMap<string, number>;
+  /** By what each value beside sessions was written. */
+  stateProvenances(): readonly StateProvenance[] | Promise<readonly StateProvenance[]>;
   /** All live output that is stored from now on, dropped or not: what may be heard. */
   archive(): OutputArchive;
   /** Whether the event of an entry waits to be told of. */

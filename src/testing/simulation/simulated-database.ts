@@ -3,6 +3,7 @@ import { isBusy, openDatabase, type Database, type Statement } from '../../store
 import { SessionRows } from '../../store/sqlite/session-rows.ts';
 import { PreparedStatements } from '../../store/sqlite/statements.ts';
 import type { Branch } from '../../core/history.ts';
+import type { StateProvenance } from '../../core/state.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { StoreSnapshot } from '../../store/administration.ts';
 import { sqliteSnapshotOn } from '../../store/sqlite/administration.ts';
@@ -21,7 +22,8 @@ export class SimulatedDatabase implements SharedDatabase {
   readonly #pagesMax: number;
   readonly #operations: Statement;
   readonly #branches: Statement;
-  readonly #lease: Statement;
+  readonly #leases: Statement;
+  readonly #provenances: Statement;
   readonly #event: Statement;
   readonly #events: Statement;
   readonly #attempts: Statement;
@@ -34,7 +36,8 @@ export class SimulatedDatabase implements SharedDatabase {
     this.#tables = (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'requirement'").pluck().all() as string[]);
     this.#operations = database.prepare('SELECT body FROM operation WHERE tenant = ? AND session_id = ? ORDER BY id').pluck();
     this.#branches = database.prepare('SELECT body FROM branch WHERE tenant = ? AND session_id = ?').pluck();
-    this.#lease = database.prepare('SELECT lease_until_ms FROM worker WHERE id = ?').pluck();
+    this.#leases = database.prepare('SELECT id, lease_until_ms FROM worker').raw();
+    this.#provenances = database.prepare('SELECT provenance FROM state').pluck();
     this.#event = database.prepare('SELECT 1 FROM outbox WHERE tenant = ? AND session_id = ? AND seq = ?').pluck();
     this.#events = database.prepare('SELECT count(*) FROM outbox').pluck();
     this.#attempts = database.prepare('SELECT coalesce(sum(attempts), 0) FROM usage_counter').pluck();
@@ -91,8 +94,12 @@ export class SimulatedDatabase implements SharedDatabase {
     return (this.#branches.all(tenant, id) as string[]).map((body) => JSON.parse(body) as Branch);
   }
 
-  leaseUntilMs(worker: string): number | null {
-    return (this.#lease.get(worker) as number | undefined) ?? null;
+  leases(): ReadonlyMap<string, number> {
+    return new Map(this.#leases.all() as [string, number][]);
+  }
+
+  stateProvenances(): readonly StateProvenance[] {
+    return (this.#provenances.all() as string[]).map((text) => JSON.parse(text) as StateProvenance);
   }
 
   hasEvent({ tenant, id }: SessionRef, seq: number): boolean {

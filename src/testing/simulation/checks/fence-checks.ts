@@ -35,9 +35,9 @@ export const oneHolder: MakeCheck = (violated, world): Check => {
       processOf.set(has.worker, process);
       // A command that ends the turn takes it from whoever had it.
       if (had === null || had.worker === has.worker || before?.turn?.id !== session?.turn?.id) return;
-      const untilMs = world.database.leaseUntilMs(had.worker);
+      const untilMs = world.database.leases().get(had.worker);
       const holder = world.processes.find(({ name }) => name === processOf.get(had.worker));
-      const isDead = untilMs === null || untilMs <= world.time.nowMs || (world.plan.hasLocks && holder?.lives !== true);
+      const isDead = untilMs === undefined || untilMs <= world.time.nowMs || (world.plan.hasLocks && holder?.lives !== true);
       if (!isDead) violated('G4', `${ref.id}: ${has.worker} takes it from ${had.worker}, whose lease runs for ${untilMs - world.time.nowMs} ms more`);
     },
   };

@@ -10,9 +10,10 @@ export const nothingIsLeftOut: MakeCheck = (violated, world): Check => {
       if (session === null || before === null || isSameHistory(before.visible, session.visible)) return;
       const filed = world.database.branchesOf(ref);
       if (filed.length !== session.branches) violated('G10', `${ref.id}: its row says ${session.branches} branches, there are ${filed.length}`);
-      const kept = [session.visible, session.rewound?.intervals ?? [], ...filed.map(({ intervals }) => intervals)];
-      const lost = log.find((entry) => isTimeline(entry) && isVisible(before.visible, entry.seq) && entry.seq <= before.lastSeq && !kept.some((intervals) => isVisible(intervals, entry.seq)));
-      const twice = log.find((entry) => isTimeline(entry) && kept.filter((intervals) => isVisible(intervals, entry.seq)).length > 1);
+      const kept = [session.visible, session.rewound?.intervals ?? [], ...filed.filter(({ discardedAtMs }) => discardedAtMs <= session.updatedAtMs).map(({ intervals }) => intervals)];
+      const places = (seq: number): number => kept.filter((intervals) => isVisible(intervals, seq)).length;
+      const lost = log.find((entry) => isTimeline(entry) && isVisible(before.visible, entry.seq) && entry.seq <= before.lastSeq && places(entry.seq) === 0);
+      const twice = log.find((entry) => isTimeline(entry) && places(entry.seq) > 1);
       if (twice !== undefined) violated('G10', `${ref.id}: entry ${twice.seq} (${twice.kind}) is in the history and in a branch, or in two branches`);
       if (lost !== undefined) violated('G10', `${ref.id}: entry ${lost.seq} (${lost.kind}) was visible, and is in no history and no branch`);
     },

@@ -6,25 +6,26 @@ const toldKinds: ReadonlySet<EntryKind> = new Set(['turn-ended', 'assistant-step
 const toldWithinMs = 60_000;
 
 /** G3: hooks are told of each entry that they are for at least once, whoever died in between, and again where they failed. */
-export const hooksAreTold: MakeCheck = (violated) => ({
-  async atRest(world) {
-    const untold = (): { readonly sessionId: string; readonly entry: Entry } | undefined => {
-      for (const { id } of world.sessions) {
-        const entry = world.observer.log({ id }).find((each) => toldKinds.has(each.kind) && each.copied !== true && each.imported === undefined && !world.hooks.wasTold(id, each));
-        if (entry !== undefined) return { sessionId: id, entry };
+export const hooksAreTold: MakeCheck = (violated) => {
+  const due: { readonly sessionId: string; readonly entry: Entry }[] = [];
+  return {
+    committed({ ref, before, added }) {
+      // What is imported or copied happened elsewhere, and was told of there.
+      if (before !== null) for (const entry of added) if (toldKinds.has(entry.kind) && entry.copied !== true) due.push({ sessionId: ref.id, entry });
+    },
+    async atRest(world) {
+      const untold = () => due.find(({ sessionId, entry }) => world.observer.session({ id: sessionId }) !== null && !world.hooks.wasTold(sessionId, entry));
+      const untilMs = world.time.nowMs + toldWithinMs;
+      for (let left = untold(); left !== undefined; left = untold()) {
+        if (world.time.nowMs >= untilMs) {
+          violated('G3', `${left.sessionId}: no hook was told of ${left.entry.kind} (${left.entry.seq}), ${toldWithinMs} ms after everything came to rest`);
+          return;
+        }
+        await world.time.advance(1_000);
       }
-      return undefined;
-    };
-    const untilMs = world.time.nowMs + toldWithinMs;
-    for (let left = untold(); left !== undefined; left = untold()) {
-      if (world.time.nowMs >= untilMs) {
-        violated('G3', `${left.sessionId}: no hook was told of ${left.entry.kind} (${left.entry.seq}), ${toldWithinMs} ms after everything came to rest`);
-        return;
-      }
-      await world.time.advance(1_000);
-    }
-  },
-});
+    },
+  };
+};
 
 /** G3: an entry that hooks are told of leaves its event in its own commit. */
 export const hooksHaveTheirEvent: MakeCheck = (violated, world) => {

@@ -1,4 +1,3 @@
-import type { StateProvenance } from '../../../core/state.ts';
 import type { Check, MakeCheck } from '../check.ts';
 
 /** G3: what a tool writes of the state is of the commit that has its result, and there is none of a call that is not done: of the conversation at once, of all other scopes at rest. */
@@ -15,9 +14,8 @@ export const writesComeWithResults: MakeCheck = (violated): Check => {
       }
       for (const callKey of here) done.add(callKey);
     },
-    atRest({ database }) {
-      for (const text of database.database.prepare('SELECT provenance FROM state').pluck().all() as string[]) {
-        const { by, callKey } = JSON.parse(text) as StateProvenance;
+    async atRest({ database }) {
+      for (const { by, callKey } of await database.stateProvenances()) {
         if (by === 'tool' && !isDone(callKey)) violated('G3', `state is kept that call ${callKey} wrote, which is not done`);
       }
     },
