@@ -14,7 +14,7 @@ import { runSeed, type SeedRun } from './run-seed.ts';
 import { shrink } from './shrink.ts';
 import { simulatedAgents } from './simulated-agents.ts';
 import { SimulatedDatabase } from './simulated-database.ts';
-import type { Violation } from './world.ts';
+import type { Violation } from './happenings.ts';
 
 export interface SimulateOptions {
   /**
