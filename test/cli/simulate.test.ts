@@ -10,14 +10,15 @@ const root = path.dirname(path.dirname(import.meta.dirname));
 async function folderWith(check = 'toolBegan: ({ callKey }) => violated(\'no refunds\', callKey)'): Promise<{ readonly cwd: string }> {
   const folder = await temporaryFolder();
   onTestFinished(() => folder.remove());
-  await writeFile(path.join(folder.path, 'refunds.ts'), [
+  const cwd = folder.path;
+  await writeFile(path.join(cwd, 'refunds.ts'), [
     `import { sends } from '${root}/src/testing/index.ts';`,
     `import { refunding } from '${root}/test/support/refunding-agents.ts';`,
     'export const agents = refunding(\'report\');',
     'export const commands = [sends(\'refund 20\')];',
     `export const checks = [(violated) => ({ ${check} })];`,
   ].join('\n'));
-  return { cwd: folder.path };
+  return { cwd };
 }
 
 vi.setConfig({ testTimeout: 60_000 });
