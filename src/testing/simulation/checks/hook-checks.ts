@@ -7,14 +7,16 @@ const toldWithinMs = 60_000;
 
 /** G3: hooks are told of each entry that they are for at least once, whoever died in between, and again where they failed. */
 export const hooksAreTold: MakeCheck = (violated) => {
-  const due: { readonly sessionId: string; readonly entry: Entry }[] = [];
+  let due: { readonly sessionId: string; readonly entry: Entry }[] = [];
   return {
-    committed({ ref, before, added }) {
+    committed({ ref, before, session, added }) {
+      // Nobody is told any more of what was deleted.
+      if (session === null) due = due.filter(({ sessionId }) => sessionId !== ref.id);
       // What is imported or copied happened elsewhere, and was told of there.
       if (before !== null) for (const entry of added) if (toldKinds.has(entry.kind) && entry.copied !== true) due.push({ sessionId: ref.id, entry });
     },
     async atRest(world) {
-      const untold = () => due.find(({ sessionId, entry }) => world.observer.session({ id: sessionId }) !== null && !world.hooks.wasTold(sessionId, entry));
+      const untold = () => due.find(({ sessionId, entry }) => !world.hooks.wasTold(sessionId, entry));
       const untilMs = world.time.nowMs + toldWithinMs;
       for (let left = untold(); left !== undefined; left = untold()) {
         if (world.time.nowMs >= untilMs) {
