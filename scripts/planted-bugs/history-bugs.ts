@@ -27,6 +27,21 @@ export const historyBugs: readonly PlantedBug[] = [
     edits: [{ file: 'src/core/accept/stop.ts', find: 'const parts = stoppedParts(foldSegments(chunks));', put: 'const parts = stoppedParts(foldSegments(chunks.slice(0, -1)));' }],
   },
   {
+    name: 'shown-before-stored', breaks: 'G5', fault: 'live output is shown as it comes, and stored 100 ms later',
+    edits: [
+      { file: 'src/store/sqlite/sqlite-store.ts', find: 'class SqliteStore implements Store {', put: "const shown = new Map<string, Pick<ChunkWrite, 'ordinal' | 'segments'>[]>();\n\nclass SqliteStore implements Store {" },
+      {
+        file: 'src/store/sqlite/sqlite-store.ts',
+        find: "    return this.#group.run(() => {\n      const { changes } = this.#statements.get('insertChunk').run(ordinal, JSON.stringify(segments), ref.tenant, ref.id, fence, attemptId);\n      if (changes === 0) return 'fence-lost';\n      this.#hints.changed(ref);\n      return 'stored';\n    });",
+        put: "    shown.set(attemptId, [...(shown.get(attemptId) ?? []), { ordinal, segments }]);\n    this.#hints.changed(ref);\n    this.#hints.announce();\n    this.#system.clock.after(100, () => void this.#group.run(() => this.#statements.get('insertChunk').run(ordinal, JSON.stringify(segments), ref.tenant, ref.id, fence, attemptId)));\n    return Promise.resolve('stored');",
+      },
+      {
+        file: 'src/store/sqlite/sqlite-store.ts', find: 'return { session, entries, complete, chunks: segments, ordinal, operations };',
+        put: 'const early = (shown.get(attempt.id) ?? []).filter((chunk) => chunk.ordinal > ordinal);\n      return { session, entries, complete, chunks: [...segments, ...early.flatMap((chunk) => chunk.segments)], ordinal: early.at(-1)?.ordinal ?? ordinal, operations };',
+      },
+    ],
+  },
+  {
     name: 'queue-evicts', breaks: 'G15', fault: 'a full queue makes room for a message by dropping the oldest',
     edits: [{ file: 'src/core/accept/send.ts', find: "    return refuse('queue_full', `${limits.queueMessagesMax} messages wait already; wait for one to start or delete one`, { max: limits.queueMessagesMax });", put: "    draft.append({ kind: 'message-unqueued', messageId: draft.session.queue[0]?.messageId ?? '', reason: 'deleted' });" }],
   },

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { simulate } from '../../src/testing/simulation/simulate.ts';
-import type { Violation } from '../../src/testing/simulation/world.ts';
+import type { Violation } from '../../src/testing/simulation/happenings.ts';
 import { linesOf } from './copy-process.ts';
 import type { Finding } from './planted-bug.ts';
 

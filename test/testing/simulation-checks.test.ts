@@ -126,16 +126,26 @@ const lies: readonly (readonly [Name, string, Lie])[] = [
     const on = (id: string, revision: number): Told => ({ name: 'answered', given: [{ ...answered, request: { ...answered.request, id, headers: { 'if-match': '"1"' } }, body: { revision } }] });
     return [...told, on('x1', 2), on('x2', 3)];
   }],
+  ['revisionCountsDecisions', 'a decision is taken on a revision that has moved on', (told) => {
+    const moved = told.find((each) => each.name === 'committed' && each.given[0].before !== null && each.given[0].before.revision > 1 && (each.given[0].session?.revision ?? 0) > each.given[0].before.revision);
+    const answer = told.find((each) => each.name === 'answered' && isSend(each.given[0]));
+    if (moved?.name !== 'committed' || answer?.name !== 'answered') return null;
+    const { ref, session } = moved.given[0];
+    const request = { ...answer.given[0].request, path: `/v1/sessions/${ref.id}/stop`, headers: { 'if-match': '"1"' } };
+    return [...told, { name: 'answered', given: [{ ...answer.given[0], request, body: { revision: session?.revision ?? 0 } }] }];
+  }],
   ['fenceRises', 'a claim leaves the fence', commitLie(({ before, session }) => (before !== null && session?.claim && before.claim === null ? { session: { ...session, fence: before.fence } } : null))],
   ['fenceRises', 'a fence falls', sessionLie((_session, before) => ({ fence: before.fence - 1 }))],
   ['fenceRises', 'a stop leaves the fence', commitLie(({ before, session, added }) => (before?.turn && session && added.some((entry) => entry.kind === 'turn-ended' && entry.reason === 'stopped' && entry.turnId === before.turn?.id)
     ? { session: { ...session, claim: before.claim, fence: before.fence } } : null))],
+  ['workIsHeld', 'another process commits results', commitLie(({ added, before, session }) => (before?.claim && session?.fence === before.fence && added.some(({ kind }) => kind === 'tool-results') ? { process: 'another' } : null))],
   ['workIsHeld', 'another process commits a step', commitLie(({ added, before }) => (before !== null && added.some((entry) => entry.kind === 'assistant-step' && entry.stopped !== true) ? { process: 'another' } : null))],
   ['workIsHeld', 'the step of another attempt lands', entryLie('assistant-step', (entry) => ({ stopped: undefined, attempt: { ...entry.attempt, id: 'att_other' } }) as never)],
   ['acknowledgedIsKept', 'a message is acknowledged that is in no log', againLie('answered', (answered) => (isSend(answered) ? { ...answered, body: { ...(answered.body as object), messageId: 'm_lost' } } : null))],
   ['acknowledgedIsKept', 'a session is acknowledged that there is not', againLie('answered', (answered) => (answered.request.kind === 'create' ? { ...answered, body: { session: { id: 'ses_lost' } } } : null))],
   ['keyHasOneReply', 'a repetition has another reply', againLie('answered', (answered) => (isSend(answered) ? { ...answered, body: { ...(answered.body as object), turnId: 'turn_other' } } : null))],
   ['keyHasOneReply', 'another body is accepted', againLie('answered', (answered) => (isSend(answered) ? { ...answered, request: { ...answered.request, body: { text: 'other' } } } : null))],
+  ['keyHasOneReply', 'a repetition is refused as if it were another request', againLie('answered', (answered) => (isSend(answered) ? { ...answered, status: 409, request: { ...answered.request, sentAtMs: Number.MAX_SAFE_INTEGER } } : null))],
   ['keyHasOneReply', 'the same body is refused', againLie('answered', (answered) => (isSend(answered) ? { ...answered, status: 422 } : null))],
   ['onceInLog', 'a message is said twice', againLie('committed', (committed) => (committed.added.some(({ kind }) => kind === 'user-message') && committed.before !== null ? committed : null))],
   ['callsRunOnce', 'a call begins again', againLie('toolBegan', (run) => run)],
@@ -149,6 +159,11 @@ const lies: readonly (readonly [Name, string, Lie])[] = [
   ['approvalsAreConsumedOnce', 'a call runs that nobody approved', entryLie('action-resolved', ({ resolution }) => (resolution === 'approved' ? ({ resolution: 'denied' }) as never : {}))],
   ['approvalsAreConsumedOnce', 'an action is answered after it expired', entryLie('action-opened', ({ atMs }) => ({ expiresAtMs: atMs }) as never)],
   ['approvalsAreConsumedOnce', 'an action is resolved twice', againLie('committed', (committed) => (committed.added.some(({ kind }) => kind === 'action-resolved') ? { ...committed, added: committed.added.filter(({ kind }) => kind === 'action-resolved') } : null))],
+  ['approvalsAreConsumedOnce', 'an action is answered by somebody who may not', (told) => {
+    const decides = told.find((each) => each.name === 'answered' && each.given[0].request.kind === 'approve' && each.given[0].status === 200);
+    const forTheBoss = commitLie(({ added }) => (added.some(({ kind }) => kind === 'action-opened') ? { added: added.map((entry) => (entry.kind === 'action-opened' ? { ...entry, roles: ['boss'] } : entry)) } : null));
+    return decides === undefined ? null : forTheBoss(told);
+  }],
   ['neverStuck', 'a call waits for an operation that is no more', sessionLie(({ turn }) => (turn?.lastStep && turn.lastStep.openCalls.length > 0
     ? { claim: null, operations: [], turn: { ...turn, actions: [], lastStep: { ...turn.lastStep, openCalls: turn.lastStep.openCalls.map((call) => ({ ...call, operationId: 'op_gone' })) } } } : null))],
   ['neverStuck', 'a session at rest is held', sessionLie(({ turn }) => (turn === null ? { claim: { worker: 'wrk_idle', claimedAtMs: 0, solo: false } } : null))],
@@ -162,7 +177,7 @@ const lies: readonly (readonly [Name, string, Lie])[] = [
   ['nothingIsLeftOut', 'a rewind leaves nothing behind', commitLie(({ session, before, added }) => (session?.rewound && before && added.some(({ kind }) => kind === 'history-rewound') ? { session: { ...session, rewound: null } } : null))],
   ['nothingIsLeftOut', 'a rewind leaves in the history what it cuts off', commitLie(({ session, before, added }) => (session?.rewound && before && added.some(({ kind }) => kind === 'history-rewound') ? { session: { ...session, visible: [{ fromSeq: 1, toSeq: before.lastSeq }] } } : null))],
   ['nobodyIsEvicted', 'a message takes the place of another', commitLie(({ before, added }) => (before === null ? null
-    : { added: [...added, { kind: 'message-queued', messageId: 'm_new' }, { kind: 'message-unqueued', messageId: 'm_old', reason: 'deleted' }] as unknown as readonly Entry[] }))],
+    : { before: { ...before, queue: Array.from({ length: 20 }, (_, place) => ({ messageId: `m_${place}`, turnId: `turn_${place}`, seq: 1, queuedAtMs: 0 })) }, added: [...added, { kind: 'message-queued', messageId: 'm_new' }, { kind: 'message-unqueued', messageId: 'm_old', reason: 'deleted' }] as unknown as readonly Entry[] }))],
   ['writesComeWithResults', 'a tool writes before it has a result', commitLie(({ before, added }) => (before === null ? null : { added: [...added, { kind: 'state-changed', by: 'tool', key: 'k', callKey: 'ses_1/9/0' }] as unknown as readonly Entry[] }))],
   ['limitsHold', 'a turn forgets its failures', sessionLie(({ turn }) => (turn === null ? null : { turn: { ...turn, failedAttempts: 5 } }))],
   ['limitsHold', 'one message too many waits', sessionLie(() => ({ queue: Array.from({ length: 21 }, (_, place) => ({ messageId: `m_${place}`, turnId: `turn_${place}`, seq: 1, queuedAtMs: 0 })) }))],

@@ -77,6 +77,9 @@ async function run(world: World): Promise<SeedRun> {
 
 /** So often something else is drawn where there is nothing that a command could be about. */
 const drawsMax = 4;
+/** In so many of all runs, most that clients do is send to one session: its queue is full in some of them. */
+const crowdedShare = 0.05;
+const sendShareOfCrowd = 0.9;
 
 async function send(world: World, { id }: PlannedCommand): Promise<void> {
   const chance = chanceOf(world.plan.seed, id);
@@ -90,9 +93,11 @@ async function send(world: World, { id }: PlannedCommand): Promise<void> {
 }
 
 function draw(world: World, id: string, chance: Chance): { readonly kind: string; readonly call: HttpCall } | null {
+  const crowd = chanceOf(world.plan.seed, 'crowd').happens(crowdedShare) ? world.commands.find(({ kind }) => kind === 'send') : undefined;
   for (let draws = 0; draws < drawsMax; draws += 1) {
-    const { kind, prepare } = world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
-    const call = prepare(world.scopeOf(id, chance));
+    const isOfCrowd = crowd !== undefined && world.sessions.length > 0 && chance.happens(sendShareOfCrowd);
+    const { kind, prepare } = isOfCrowd ? crowd : world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+    const call = prepare(world.scopeOf(id, chance, isOfCrowd ? ({ id: sessionId }) => sessionId === world.sessions[0]?.id : undefined));
     if (call !== null) return { kind, call };
   }
   return null;

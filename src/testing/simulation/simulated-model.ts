@@ -61,9 +61,12 @@ function nameOf(tools: readonly LanguageModelV4FunctionTool[], chance: Chance): 
   return chance.pick(chance.happens(0.5) && old.length > 0 ? old : tools)?.name;
 }
 
+/** Of a window of 4,000, so that a long conversation is compacted by itself. */
+const tokensPerMessage = 120;
+
 /** So many tokens for each message, as if a provider had counted them. */
 function usageOf(prompt: LanguageModelV4Prompt, outputTokens: number): LanguageModelV4Usage {
-  const total = 10 * prompt.length;
+  const total = tokensPerMessage * prompt.length;
   const reasoning = Math.min(3, outputTokens);
   return {
     inputTokens: { total, noCache: total - prompt.length, cacheRead: prompt.length, cacheWrite: 0 },

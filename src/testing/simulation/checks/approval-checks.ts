@@ -1,9 +1,10 @@
 import { inputHashOf } from '../../../agent/call-needs.ts';
+import type { ResolveReply } from '../../../core/accept/resolve.ts';
 import { canonicalJson } from '../../../core/json.ts';
 import type { EntryOf } from '../../../core/entry.ts';
 import type { Check, MakeCheck } from '../check.ts';
 
-/** Section 6: an action is opened once and resolved once, by an answer only before it expires and by its expiry only after; and a call that needs approval runs only with exactly the input that was approved. */
+/** Section 6: an action is opened once and resolved once, by somebody who may, by an answer only before it expires and by its expiry only after; and a call that needs approval runs only with exactly the input that was approved. */
 export const approvalsAreConsumedOnce: MakeCheck = (violated): Check => {
   const opened = new Map<string, EntryOf<'action-opened'>>();
   const resolved = new Map<string, EntryOf<'action-resolved'>>();
@@ -25,6 +26,15 @@ export const approvalsAreConsumedOnce: MakeCheck = (violated): Check => {
           if (entry.by !== undefined && expiresAtMs !== null && entry.atMs >= expiresAtMs) violated('G6', `action ${id} is ${entry.resolution} ${entry.atMs - expiresAtMs} ms after it expired`);
           if (entry.resolution === 'expired' && (expiresAtMs === null || entry.atMs < expiresAtMs)) violated('G6', `action ${id} is expired before its time`);
         }
+      }
+    },
+    answered({ request, status, body }) {
+      const ref = /^\/v1\/sessions\/(ses_[^/?]+)\/actions(\/|$)/.exec(request.path)?.[1];
+      if (ref === undefined || request.method !== 'POST' || status >= 300) return;
+      const roles = request.roles ?? [];
+      for (const { actionId } of (body as unknown as ResolveReply).actions) {
+        const needed = opened.get(`${ref} ${actionId}`)?.roles;
+        if (needed !== undefined && !roles.includes('system') && !needed.some((role) => roles.includes(role))) violated('G13', `${request.id}: action ${actionId} of ${ref}, which is for ${needed.join(', ')}, is decided by somebody with ${roles.length === 0 ? 'no role' : roles.join(', ')}`);
       }
     },
     toolBegan({ callKey, toolName, input }) {

@@ -44,7 +44,7 @@ export const oneHolder: MakeCheck = (violated, world): Check => {
   };
 };
 
-/** G4: what a generation comes to is committed only by the worker that has the session, of the attempt that its row names: nothing of work that was superseded lands. */
+/** G4: what a generation or a batch of calls comes to is committed only by the worker that has the session, of the attempt that its row names: nothing of work that was superseded lands. */
 export const workIsHeld: MakeCheck = (violated): Check => {
   const processOf = new Map<string, string>();
   return {
@@ -52,6 +52,10 @@ export const workIsHeld: MakeCheck = (violated): Check => {
       if (session?.claim != null && isNewClaim({ before, session })) processOf.set(session.claim.worker, process);
       if (before === null) return;
       for (const entry of added) {
+        // Whoever answers calls of a turn that it stops, or takes over, raises the fence.
+        if (entry.kind === 'tool-results' && entry.copied !== true && session?.fence === before.fence && processOf.get(before.claim?.worker ?? '') !== process) {
+          violated('G4', `${ref.id}: ${process} commits ${entry.kind} (${entry.seq}), and ${before.claim?.worker ?? 'nobody'} of ${processOf.get(before.claim?.worker ?? '')} had the session`);
+        }
         const isWork = (entry.kind === 'assistant-step' && entry.stopped !== true && entry.scripted !== true) || entry.kind === 'attempt-failed' || entry.kind === 'history-compacted';
         if (!isWork || entry.copied === true) continue;
         const { claim, turn } = before;

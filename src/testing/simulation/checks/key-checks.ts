@@ -10,13 +10,13 @@ export function keyScope({ request: { owner = 'ada', method, path, key } }: Pick
 }
 
 /** G2: a key with one body has one reply, however often it is sent; with another body it is refused. */
-export const keyHasOneReply: MakeCheck = (violated): Check => {
-  const replies = new Map<string, { readonly body: string; readonly status: number; readonly told: string }>();
+export const keyHasOneReply: MakeCheck = (violated, { time }): Check => {
+  const replies = new Map<string, { readonly body: string; readonly status: number; readonly told: string; readonly atMs: number }>();
   return {
     answered(answered) {
       const { request, status, body: reply } = answered;
       const scope = keyScope(answered);
-      if (scope === null || (status >= 300 && status !== 422)) return;
+      if (scope === null || (status >= 300 && status !== 422 && status !== 409)) return;
       const told = canonicalJson(withoutContent(reply, status));
       const body = canonicalJson(request.body ?? null);
       const first = replies.get(scope);
@@ -24,7 +24,12 @@ export const keyHasOneReply: MakeCheck = (violated): Check => {
         if (first?.body === body) violated('G2', `${scope}: the same body is refused with 422 after it was answered with ${first.status}`);
         return;
       }
-      if (first === undefined) return void replies.set(scope, { body, status, told });
+      if (status === 409) {
+        // Sent once it was answered, it is a repetition, whatever has become of the session since.
+        if (first?.body === body && request.sentAtMs >= first.atMs) violated('G2', `${scope}: a repetition is refused with ${told} after it was answered with ${first.status}`);
+        return;
+      }
+      if (first === undefined) return void replies.set(scope, { body, status, told, atMs: time.nowMs });
       if (first.body !== body) violated('G2', `${scope}: another body is answered with ${status}: ${body}, first ${first.body}`);
       else if (first.status !== status || first.told !== told) violated('G2', `${scope}: answered with ${first.status} ${first.told} and ${status} ${told}`);
     },

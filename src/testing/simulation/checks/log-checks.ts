@@ -64,9 +64,12 @@ export const rowIsFoldOfLog: MakeCheck = (violated): Check => {
 /** Of entries that are appended: a revision is the seq of the last that moves it, so that of two decisions on the same one exactly one is taken. */
 export const revisionCountsDecisions: MakeCheck = (violated): Check => {
   const taken = new Map<string, { readonly id: string; readonly reply: JsonValue }>();
+  /** Of each session, the commits that moved its revision: from which, to which. */
+  const moved = new Map<string, { readonly from: number; readonly to: number }[]>();
   return {
     committed({ ref, before, session, added }) {
-      if (before === null || session === null) return;
+      if (before === null || session === null) return void moved.delete(ref.id);
+      if (session.revision > before.revision) moved.set(ref.id, [...(moved.get(ref.id) ?? []), { from: before.revision, to: session.revision }]);
       if (session.revision < before.revision) violated('G4', `${ref.id}: its revision falls from ${before.revision} to ${session.revision}`);
       const moves = added.some(({ kind }) => entryFormats[kind]?.movesRevision === true);
       if (moves !== session.revision > before.revision) violated('G4', `${ref.id}: ${added.map(({ kind }) => kind).join(', ')} move its revision from ${before.revision} to ${session.revision}`);
@@ -79,6 +82,8 @@ export const revisionCountsDecisions: MakeCheck = (violated): Check => {
       const on = Number(expected.replaceAll('"', ''));
       // What does not move the revision refuses nobody.
       if (typeof revision !== 'number' || revision <= on) return;
+      const decision = moved.get(id)?.find(({ from, to }) => from < revision && revision <= to);
+      if (decision !== undefined && decision.from !== on) violated('G4', `${request.id} decided on revision ${on} of ${id}, which had moved on to ${decision.from}`);
       const winner = taken.get(`${id} ${on}`);
       // Sent again, with whatever key, it has the reply that it had.
       if (winner !== undefined && winner.id !== request.id && !isSameJson(winner.reply, body)) violated('G4', `${winner.id} and ${request.id} both decided on revision ${on} of ${id}`);
