@@ -28,7 +28,7 @@ const support = (recovery: 'report' | 'rerun'): AgentsOf => ({ system, outside }
 
 const bookedOnce: MakeCheck = (violated) => ({
   atRest({ outside }) {
-    for (const [call, times] of outside) if (times !== 1) violated('a refund is booked once', `${call} is booked ${String(times)} times`);
+    for (const [call, times] of outside) if (times !== 1) violated('a refund is booked once', `${call} is booked ${JSON.stringify(times)} times`);
   },
 });
 

@@ -19,7 +19,7 @@ export const commitBugs: readonly PlantedBug[] = [
     ],
   },
   {
-    name: 'synchronous-off', breaks: 'G1', fault: 'SQLite does not wait for the disk', foundBy: 'power loss',
+    name: 'synchronous-off', breaks: 'G1', fault: 'SQLite does not wait for the disk', foundBy: ['power loss'],
     edits: [{ file: 'src/store/sqlite/open-database.ts', find: "database.pragma('synchronous = FULL');", put: "database.pragma('synchronous = OFF');" }],
   },
   {
@@ -47,7 +47,7 @@ export const commitBugs: readonly PlantedBug[] = [
     edits: [{ file: 'src/store/sqlite/stored-replies.ts', find: 'if (!replays || row.fingerprint !== fingerprint)', put: 'if (!replays && row.fingerprint !== fingerprint)' }],
   },
   {
-    name: 'key-forgotten', breaks: 'G2', fault: 'the reply of a key is kept in a commit of its own, after that of its command',
+    name: 'key-forgotten', breaks: 'G2', foundBy: ['simulation', 'failpoints'], fault: 'the reply of a key is kept in a commit of its own, after that of its command',
     edits: [{ file: 'src/store/sqlite/stored-replies.ts', find: "      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);", put: "      setTimeout(() => void this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId), 0);" }],
   },
   {

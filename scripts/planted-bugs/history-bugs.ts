@@ -39,7 +39,7 @@ export const historyBugs: readonly PlantedBug[] = [
     edits: [{ file: 'src/store/sqlite/change-writer.ts', find: 'else this.#usage.count(session, change.entries);', put: "else this.#usage.count(session, change.entries.filter(({ kind }) => kind !== 'attempt-failed'));" }],
   },
   {
-    name: 'lost-attempt-forgotten', breaks: 'G14', fault: 'an attempt that died with its worker is not recorded',
+    name: 'lost-attempt-forgotten', breaks: 'G14', foundBy: ['simulation', 'failpoints'], fault: 'an attempt that died with its worker is not recorded',
     edits: [{ file: 'src/core/claim.ts', find: "    draft.append({ kind: 'attempt-lost', turnId: turn.id, attempt: { ...turn.attempt, usage: null } });\n", put: '    draft.set({ turn: { ...turn, attempt: null } });\n' }],
   },
   {

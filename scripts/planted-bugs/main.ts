@@ -8,8 +8,8 @@ import path from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
 import { allBugs } from './all-bugs.ts';
-import { hunt, type Hunted } from './hunt.ts';
-import { describeTable } from './describe-table.ts';
+import { describeHunted, pageOf, summaryOf } from './describe-hunt.ts';
+import { hunt } from './hunt.ts';
 import { root } from './source-copy.ts';
 
 interface Arguments {
@@ -30,20 +30,10 @@ const program = new Command('planted-bugs')
     const unknown = names.filter((name) => allBugs.every((bug) => bug.name !== name));
     if (unknown.length > 0) program.error(`error: there is no planted bug ${unknown.join(', ')}`, { exitCode: 2 });
     const bugs = allBugs.filter(({ name }) => names.length === 0 || names.includes(name));
-    const found = await hunt(bugs, { threads: Number(threads), seedsMax: Number(seeds), onHunted: (each) => process.stderr.write(`${describe(each)}\n`) });
-    if (write) writeFileSync(path.join(root, 'docs', 'planted-bugs.md'), describeTable(found));
-    const missed = found.filter(({ finding }) => finding === null);
-    if (json) process.stdout.write(`${JSON.stringify({ bugs: found.length, found: found.length - missed.length, missed: missed.map(({ bug }) => bug.name), each: found.map(summary) })}\n`);
-    process.exitCode = missed.length > 0 ? 1 : 0;
+    const hunted = await hunt(bugs, { threads: Number(threads), seedsMax: Number(seeds), onHunted: (each) => process.stderr.write(`${describeHunted(each)}\n`) });
+    if (write) writeFileSync(path.join(root, 'docs', 'planted-bugs.md'), pageOf(hunted));
+    if (json) process.stdout.write(`${JSON.stringify(summaryOf(hunted))}\n`);
+    process.exitCode = hunted.every(({ finding }) => finding !== null) ? 0 : 1;
   });
-
-function describe({ bug, finding, seconds, fault }: Hunted): string {
-  if (finding === null) return `MISSED ${bug.name} (${seconds} s)${fault === null ? '' : `: ${fault}`}`;
-  return `found  ${bug.name}: ${finding.guarantee} after ${finding.after} (${seconds} s): ${finding.what.slice(0, 300)}`;
-}
-
-function summary({ bug, finding, seconds }: Hunted) {
-  return { name: bug.name, breaks: bug.breaks, foundBy: bug.foundBy ?? 'simulation', guarantee: finding?.guarantee ?? null, after: finding?.after ?? null, seconds };
-}
 
 await program.parseAsync();

@@ -15,8 +15,20 @@ export interface PlantedBug {
   /** The guarantee that it breaks. */
   readonly breaks: string;
   readonly edits: readonly Edit[];
-  /** What has to find it. Default: the simulation. */
-  readonly foundBy?: 'simulation' | 'failpoints' | 'power loss';
+  /** What has to find it, each of them. Default: the simulation. */
+  readonly foundBy?: readonly ProofRun[];
+}
+
+/** A part of the proof that can be run by itself. */
+export type ProofRun = 'simulation' | 'failpoints' | 'power loss';
+
+/** What a run has found of a bug. */
+export interface Finding {
+  /** `G4`, or what else was violated. */
+  readonly guarantee: string;
+  readonly what: string;
+  /** So many seeds, failpoints or cuts of the power it took. */
+  readonly after: number;
 }
 
 /** The text with the fault in it. Throws where what it takes the place of does not stand there exactly once: the code has moved on, and the bug has to follow it. */

@@ -3,11 +3,11 @@ import type { PlantedBug } from './planted-bug.ts';
 /** Faults in what becomes of calls, actions and operations. */
 export const toolBugs: readonly PlantedBug[] = [
   {
-    name: 'unknown-rerun', breaks: 'G6', fault: 'a call of a tool that reports is run again after its worker died',
+    name: 'unknown-rerun', breaks: 'G6', foundBy: ['simulation', 'failpoints'], fault: 'a call of a tool that reports is run again after its worker died',
     edits: [{ file: 'src/core/decide.ts', find: "      case 'report':\n        return { kind: 'known', result: unknownCall(call) };", put: "      case 'report':\n        break;" }],
   },
   {
-    name: 'begun-before-named', breaks: 'G6', fault: 'calls begin without a commit that names them',
+    name: 'begun-before-named', breaks: 'G6', foundBy: ['simulation', 'failpoints'], fault: 'calls begin without a commit that names them',
     edits: [{ file: 'src/core/advance.ts', find: '  if (changed) draft.set({ turn: { ...turn, lastStep: { ...step, openCalls } } });', put: '  if (changed && indexes.length > 1) draft.set({ turn: { ...turn, lastStep: { ...step, openCalls } } });' }],
   },
   {

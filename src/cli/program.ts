@@ -53,7 +53,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
 export async function runProgram(argv: readonly string[]): Promise<void> {
   endQuietlyWhenNobodyReads();
   try {
-    const program = new Command('holdfast').description('Durable conversations for AI agents').version(version()).exitOverride().showHelpAfterError('(--help lists what there is)');
+    const program = new Command('holdfast').description('Durable conversations for AI agents').version(version()).exitOverride().enablePositionalOptions().showHelpAfterError('(--help lists what there is)');
     const [asked = ''] = argv.slice(2);
     const names = Object.hasOwn(commands, asked) ? [asked] : Object.keys(commands);
     for (const name of names) {

@@ -8,8 +8,9 @@ const root = path.dirname(path.dirname(import.meta.dirname));
 
 /** A folder with a module of agents, commands and a check that is violated at the first refund, unless it is said otherwise. */
 async function folderWith(check = 'toolBegan: ({ callKey }) => violated(\'no refunds\', callKey)'): Promise<{ readonly cwd: string }> {
-  const { path: cwd, remove } = await temporaryFolder();
-  onTestFinished(remove);
+  const folder = await temporaryFolder();
+  onTestFinished(() => folder.remove());
+  const cwd = folder.path;
   await writeFile(path.join(cwd, 'refunds.ts'), [
     `import { sends } from '${root}/src/testing/index.ts';`,
     `import { refunding } from '${root}/test/support/refunding-agents.ts';`,

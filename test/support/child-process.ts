@@ -21,9 +21,9 @@ export interface Child {
 
 const root = path.join(import.meta.dirname, '..', '..');
 
-/** Starts `script` (relative to the repository) on the Node that runs the tests; `config` is its one argument, as JSON. */
-export function startChild(script: string, config: object): Child {
-  const child = fork(path.join(root, script), [JSON.stringify(config)], { cwd: root, execPath: process.execPath, execArgv: [], stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
+/** Starts `script` (relative to the repository) on the Node that runs the tests; `config` is its one argument, as JSON. `environment` is added to that of the tests. */
+export function startChild(script: string, config: object, environment: Readonly<Record<string, string>> = {}): Child {
+  const child = fork(path.join(root, script), [JSON.stringify(config)], { cwd: root, execPath: process.execPath, execArgv: [], env: { ...process.env, ...environment }, stdio: ['ignore', 'inherit', 'pipe', 'ipc'] });
   const started = new StartedChild(child);
   onTestFinished(async () => {
     await started.signal('SIGKILL');

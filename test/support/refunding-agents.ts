@@ -24,6 +24,6 @@ export function refundAgent(recovery: 'report' | 'rerun', book: (callKey: string
 
 export const bookedOnce: MakeCheck = (violated) => ({
   atRest({ outside }) {
-    for (const [call, times] of outside) if (times !== 1) violated('booked once', `${call} is booked ${String(times)} times`);
+    for (const [call, times] of outside) if (times !== 1) violated('booked once', `${call} is booked ${JSON.stringify(times)} times`);
   },
 });

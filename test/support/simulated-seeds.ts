@@ -6,8 +6,8 @@ import { drawPlan } from '../../src/testing/simulation/plan.ts';
 import { runSeed } from '../../src/testing/simulation/run-seed.ts';
 import { simulatedAgents } from '../../src/testing/simulation/simulated-agents.ts';
 import { SimulatedDatabase } from '../../src/testing/simulation/simulated-database.ts';
-import type { Violation } from '../../src/testing/simulation/world.ts';
 import type { Store } from '../../src/store/store.ts';
+import type { Violation } from '../../src/testing/simulation/happenings.ts';
 
 export interface SeedsOptions {
   readonly checks: readonly MakeCheck[];

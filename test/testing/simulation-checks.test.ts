@@ -4,15 +4,15 @@ import { agent } from '../../src/agent/agent.ts';
 import { tool } from '../../src/agent/tool.ts';
 import type { Entry, EntryKind, EntryOf } from '../../src/core/entry.ts';
 import { openActions, type Session } from '../../src/core/session.ts';
-import type { Answered, Check, Committed, MakeCheck, ToolRun } from '../../src/testing/simulation/check.ts';
+import type { Check, MakeCheck, WatchedWorld } from '../../src/testing/simulation/check.ts';
 import { checksByName } from '../../src/testing/simulation/checks/all-checks.ts';
 import type { SimulatedCommand } from '../../src/testing/simulation/command.ts';
 import type { AgentsOf } from '../../src/testing/simulation/observed-agents.ts';
 import { drawPlan } from '../../src/testing/simulation/plan.ts';
 import { runSeed } from '../../src/testing/simulation/run-seed.ts';
 import { SimulatedDatabase } from '../../src/testing/simulation/simulated-database.ts';
-import type { World } from '../../src/testing/simulation/world.ts';
 import { scriptedModel } from '../../src/testing/scripted-model.ts';
+import type { Answered, Committed, ToolRun } from '../../src/testing/simulation/happenings.ts';
 
 type Name = keyof typeof checksByName;
 
@@ -22,7 +22,7 @@ type Told = { readonly [Of in 'committed' | 'answered' | 'toolBegan' | 'toolEnde
 /** A run that went well: all that was told of it, and the world at rest. */
 interface Recorded {
   readonly told: readonly Told[];
-  readonly world: World;
+  readonly world: WatchedWorld;
 }
 
 const seeds = [3, 11];
@@ -53,7 +53,7 @@ const agents: AgentsOf = ({ system }) => {
 async function recorded(seed: number): Promise<Recorded> {
   const database = await SimulatedDatabase.open();
   const told: Told[] = [];
-  let world: World | null = null;
+  let world: WatchedWorld | null = null;
   const record = (name: Told['name']) => (...given: unknown[]): void => void told.push({ name, given } as unknown as Told);
   const recorder: MakeCheck = (_violated, of) => {
     world = of;
@@ -204,7 +204,7 @@ describe('the checks of a simulation', () => {
   });
 
   afterAll(() => {
-    for (const { world } of runs) world.database.close();
+    for (const { world } of runs) (world.database as SimulatedDatabase).close();
   });
 
   const truthOf = ({ world }: Recorded): Recorded => runs.find((run) => run.world === world) ?? { told: [], world };
@@ -246,21 +246,21 @@ describe('the checks of a simulation', () => {
       const found = lie?.find((each) => each.name === 'committed' && each.given[0].session?.claim?.worker === 'wrk_other');
       if (found?.name !== 'committed' || lie === null) throw new Error('a worker commits twice in a turn');
       database.prepare("INSERT OR REPLACE INTO worker (id, lease_until_ms, agents, schema_version) VALUES (?, ?, '[]', 1)").run(found.given[0].before?.claim?.worker, Number.MAX_SAFE_INTEGER);
-      const world = Object.create(run.world, { plan: { value: { ...run.world.plan, hasLocks: false } } }) as World;
+      const world = Object.create(run.world, { plan: { value: { ...run.world.plan, hasLocks: false } } }) as WatchedWorld;
       expect((await saidBy('oneHolder', { told: lie, world })).length).toBeGreaterThan(0);
     }
   });
 
   it('hooksHaveTheirEvent sees that a turn ended without one', async () => {
     for (const run of runs) {
-      const world = Object.create(run.world, { outboxKinds: { value: new Set<EntryKind>(['turn-ended']) } }) as World;
+      const world = Object.create(run.world, { outboxKinds: { value: new Set<EntryKind>(['turn-ended']) } }) as WatchedWorld;
       expect((await saidBy('hooksHaveTheirEvent', { told: run.told, world })).length).toBeGreaterThan(0);
     }
   });
 
   it('acknowledgedIsKept sees at rest that a session is gone', async () => {
     for (const run of runs) {
-      const world = Object.create(run.world, { observer: { value: { session: () => null, sessions: [] } } }) as World;
+      const world = Object.create(run.world, { observer: { value: { session: () => null, sessions: [] } } }) as WatchedWorld;
       expect((await saidBy('acknowledgedIsKept', { told: [], world }, true)).length).toBeGreaterThan(0);
     }
   });
@@ -269,14 +269,14 @@ describe('the checks of a simulation', () => {
     for (const run of runs) {
       const [session] = run.world.sessions;
       if (session === undefined) throw new Error('a run has a session');
-      const world = Object.create(run.world, { sessions: { value: [{ ...session, said: Array.from({ length: 500 }, (_, turn) => `what was said in turn ${turn}: so it is and more`) }] } }) as World;
+      const world = Object.create(run.world, { sessions: { value: [{ ...session, said: Array.from({ length: 500 }, (_, turn) => `what was said in turn ${turn}: so it is and more`) }] } }) as WatchedWorld;
       expect((await saidBy('rowStaysSmall', { told: [], world }, true)).length).toBeGreaterThan(0);
     }
   });
 
   it('endedLeaseStaysSo sees that a lease is renewed after its end', async () => {
     for (const run of runs) {
-      const { database } = run.world.database;
+      const { database } = run.world.database as SimulatedDatabase;
       const [first] = run.told.filter(({ name }) => name === 'committed');
       const said: string[] = [];
       const check = checksByName.endedLeaseStaysSo((guarantee, what) => void said.push(`${guarantee} ${what}`), run.world);
@@ -294,7 +294,7 @@ describe('the checks of a simulation', () => {
     for (const run of runs) {
       const { observer } = run.world;
       const log = (session: Session): readonly Entry[] => [...observer.log(session), { kind: 'entry-redacted', seq: observer.log(session).length + 1, redactedSeq: 2 } as Entry];
-      const world = Object.create(run.world, { observer: { value: { sessions: observer.sessions, log } } }) as World;
+      const world = Object.create(run.world, { observer: { value: { sessions: observer.sessions, log } } }) as WatchedWorld;
       expect((await saidBy('redactedIsGone', { told: [], world }, true)).length).toBeGreaterThan(0);
     }
   });

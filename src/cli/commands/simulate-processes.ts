@@ -33,7 +33,7 @@ export function simulateProcessesCommand(name = 'processes'): Command {
   return new Command(name)
     .description('kill, stop and cut off real processes while clients send them commands, and check what is left')
     .option('--store <url>', 'sqlite:PATH or postgres://… (default: a temporary file); each run makes sessions of its own there')
-    .option('--workers <count>', 'processes that work; one of them answers requests too, and one more does only that', wholeNumber(2, 100), 3)
+    .option('--workers <count>', 'processes that work; all but one of them answer requests too, and one more does only that', wholeNumber(2, 100), 3)
     .option('--clients <count>', 'clients side by side', wholeNumber(1, 1_000), 8)
     .option('--seed <number>', 'of what clients do, how long tools take and who is killed (default: a new one, printed)', wholeNumber(0, seedMax))
     .option('--kills <count>', 'kill so many processes with SIGKILL, one after another', wholeNumber(0, 1_000_000), 20)
@@ -66,7 +66,7 @@ async function simulateProcesses(options: ProcessesOptions, json: boolean): Prom
   const stop = stopRequest();
   const say = async (text: string): Promise<void> => (json ? note(text) : print(`${text}\n`));
   try {
-    await say(`seed ${options.seed}: ${options.workers} workers, one of which answers requests, one more process that answers them, ${options.clients} clients`);
+    await say(`seed ${options.seed}: ${options.workers} workers, all but one of which answer requests, one more process that only answers, ${options.clients} clients`);
     const report = await runProcesses({ ...options, signal: stop.signal });
     await say(describeProcesses(report));
     if (json) await printJson(report.summary);

@@ -29,6 +29,7 @@ const seedMax = 2 ** 31;
  */
 export function simulateCommand(): Command {
   return new Command('simulate')
+    .enablePositionalOptions() // what follows on the name of a subcommand is that subcommand's
     .description('run agents in simulated processes that die, stand still and lose what they send, and hold all that happens against the guarantees')
     .option('--seeds <count>', 'how many runs, each of another seed', wholeNumber(1, 1_000_000_000), 1_000)
     .option('--first <seed>', 'the first seed; the others follow', wholeNumber(0, seedMax), 1)
@@ -44,7 +45,7 @@ export function simulateCommand(): Command {
 }
 
 async function simulate(given: SimulateArguments, command: Command): Promise<void> {
-  const { seed, only, json = false, trace = false, agents, failures } = given;
+  const { seed, only, json = false, trace = false, agents, previous, failures } = given;
   if (only !== undefined && seed === undefined) command.error('error: --only leaves out parts of one seed: say --seed', { exitCode: 2 });
   const [firstSeed, seeds] = seed === undefined ? [given.first, given.seeds] : [seed, 1];
   const threads = Math.min(given.threads, seeds);
@@ -54,10 +55,10 @@ async function simulate(given: SimulateArguments, command: Command): Promise<voi
   const bar = progressBar('seeds', seeds, { shown: !json && !trace });
   try {
     const report = await runSimulation({
-      firstSeed, seeds, threads, only: only?.split(',') ?? null, agentsFile: agents ?? null, previousFolder: given.previous === undefined ? null : path.resolve(given.previous), failuresMax: failures, shrinks: !trace, traces: trace,
+      firstSeed, seeds, threads, only: only?.split(',') ?? null, agentsFile: agents ?? null, previousFolder: previous === undefined ? null : path.resolve(previous), failuresMax: failures, shrinks: !trace, traces: trace,
       signal: stop.signal, onSeed: () => bar.advance(), onTrace: (line) => void say(printable(line)),
     }).finally(() => bar.stop());
-    await say(printable(describeReport(trace ? { ...report, failures: report.failures.map((failure) => ({ ...failure, story: [] })) } : report, againOf(agents))));
+    await say(printable(describeReport(trace ? { ...report, failures: report.failures.map((failure) => ({ ...failure, story: [] })) } : report, againOf(given))));
     if (json) await printJson({ seeds: report.seeds, failed: report.failed, operations: report.operations, crashes: report.crashes, seedsPerMinute: report.seedsPerMinute });
     if (report.failed > 0) process.exitCode = 1;
   } catch (error) {
@@ -69,7 +70,8 @@ async function simulate(given: SimulateArguments, command: Command): Promise<voi
 }
 
 /** The command line that shows a failure again, as this one was called. */
-function againOf(agents: string | undefined): SayAgain {
+function againOf({ agents, previous }: SimulateArguments): SayAgain {
   const called = process.env['npm_lifecycle_event'] === 'simulate' ? 'npm run -s simulate --' : 'npx holdfast simulate';
-  return ({ seed, only }) => `${called}${agents === undefined ? '' : ` --agents ${agents}`} --seed ${seed}${only === null ? '' : ` --only ${only.join(',')}`} --trace`;
+  const given = `${agents === undefined ? '' : ` --agents ${agents}`}${previous === undefined ? '' : ` --previous ${previous}`}`;
+  return ({ seed, only }) => `${called}${given} --seed ${seed}${only === null ? '' : ` --only ${only.join(',')}`} --trace`;
 }

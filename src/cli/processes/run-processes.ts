@@ -34,7 +34,7 @@ export interface FaultTotals {
 export interface ProcessesOptions {
   /** Store URL; null: a file in a temporary folder, removed at the end. */
   readonly store: string | null;
-  /** Processes that work; one of them also answers requests, and one more only does that. */
+  /** Processes that work, at least two; all but one of them also answer requests, and one more only does that. */
   readonly workers: number;
   /** Clients side by side. */
   readonly clients: number;
@@ -152,7 +152,7 @@ class ProcessesRun {
 
   #pool(): WorkerPool<ProcessOrder> {
     const { workers, seed, leaseMs = leaseMsDefault } = this.#options;
-    const roles: readonly ProcessRole[] = ['server', 'both', ...Array.from({ length: workers - 1 }, () => 'worker' as const)];
+    const roles: readonly ProcessRole[] = ['server', 'worker', ...Array.from({ length: workers - 1 }, () => 'both' as const)];
     return new WorkerPool<ProcessOrder>({
       program: new URL('./run-process', import.meta.url),
       orders: roles.map((role) => ({ runId: this.#runId, store: this.#store, folder: this.#journals, role, pace, seed, leaseMs })),

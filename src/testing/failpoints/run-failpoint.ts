@@ -4,10 +4,11 @@ import type { MakeCheck } from '../simulation/check.ts';
 import { allChecks } from '../simulation/checks/all-checks.ts';
 import { calm } from '../simulation/plan.ts';
 import type { SharedDatabase } from '../simulation/shared-database.ts';
-import { World, type AroundProcess, type Violation } from '../simulation/world.ts';
+import { World, type AroundProcess } from '../simulation/world.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { FailpointScenario } from './scenario.ts';
 import { Stage } from './stage.ts';
+import type { Violation } from '../simulation/happenings.ts';
 
 export interface FailpointRun {
   /** Calls of the store from where failing begins until everything was at rest. */

@@ -2,12 +2,12 @@ import { HoldfastError } from '../../core/errors.ts';
 import { realSystem } from '../../system.ts';
 import type { MakeCheck } from '../simulation/check.ts';
 import type { SharedDatabase } from '../simulation/shared-database.ts';
-import type { Violation } from '../simulation/world.ts';
 import { allScenarios } from './all-scenarios.ts';
 import { failpointName, failWays, type Failpoint, type FailWay } from './failpoint.ts';
 import { openSharedDatabase } from './open-shared-database.ts';
 import { runFailpoint } from './run-failpoint.ts';
 import type { FailpointScenario } from './scenario.ts';
+import type { Violation } from '../simulation/happenings.ts';
 
 /** What became of a scenario that failed at each of its calls. */
 export interface ScenarioReport {

@@ -5,10 +5,9 @@ import type { OpenAction } from '../../core/action.ts';
 import { openActions, statusOf, type Session, type SessionStatus } from '../../core/session.ts';
 import type { Holdfast } from '../../create-holdfast.ts';
 import { chanceOf } from '../simulation/chance.ts';
-import type { Answered, ToolRun } from '../simulation/check.ts';
-import type { HttpCall } from '../simulation/client.ts';
 import type { World } from '../simulation/world.ts';
 import type { Failpoint } from './failpoint.ts';
+import type { Answered, HttpCall, ToolRun } from '../simulation/happenings.ts';
 
 /** Within so much virtual time everything that a scenario waits for happens, whatever fails: the longest tool twice, a lease, a look for work, and tries of a client. */
 const waitMs = 30_000;

@@ -1,55 +1,33 @@
 import type { LanguageModelV4Prompt } from '@ai-sdk/provider';
-import type { ToolRules } from '../../core/decide.ts';
-import type { Entry } from '../../core/entry.ts';
-import type { FeedEvent } from '../../core/feed-event.ts';
+import type { EntryKind } from '../../core/entry.ts';
 import type { JsonValue } from '../../core/json.ts';
 import type { Session } from '../../core/session.ts';
-import type { SessionRef } from '../../store/store.ts';
-import type { SentRequest } from './client.ts';
-import type { World } from './world.ts';
+import type { Follower } from './follower.ts';
+import type { Answered, Committed, Heard, ToolRun, Violated } from './happenings.ts';
+import type { Observer } from './observer.ts';
+import type { Plan } from './plan.ts';
+import type { SharedDatabase } from './shared-database.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+import type { ToldHooks } from './told-hooks.ts';
+import type { VirtualTime } from './virtual-time.ts';
 
-/** A change of a session, as it was committed. */
-export interface Committed {
-  readonly ref: SessionRef;
-  /** Name of the process that committed it. */
-  readonly process: string;
-  /** As it was at the change before; null: there was none. */
-  readonly before: Session | null;
-  /** null: it was deleted. */
-  readonly session: Session | null;
-  /** What came to its log. */
-  readonly added: readonly Entry[];
-  /** All of its log, `added` included. */
-  readonly log: readonly Entry[];
-}
-
-/** A request with the reply that somebody got. */
-export interface Answered {
-  readonly request: SentRequest;
-  readonly status: number;
-  readonly headers: Headers;
-  /** What the body says; null: it has none. */
-  readonly body: JsonValue;
-}
-
-/** A tool that really runs, in a process that lives. */
-export interface ToolRun {
-  readonly callKey: string;
-  readonly sessionId: string;
-  readonly toolName: string;
-  /** What its tool says of a call in flight when its worker dies. */
-  readonly recovery: ToolRules['recovery'];
-  readonly process: string;
-  readonly input: JsonValue;
-}
-
-/** Something that somebody who follows a session was sent. */
-export interface Heard {
-  readonly follower: string;
-  /** Whose session it was when the follower began. */
-  readonly owner: string;
-  readonly ref: SessionRef;
-  readonly event: FeedEvent;
+/** A run as those see it who watch. */
+export interface WatchedWorld {
+  readonly plan: Plan;
+  readonly time: VirtualTime;
+  readonly database: SharedDatabase;
+  /** Sessions and their logs, as of the last commit. */
+  readonly observer: Observer;
+  /** The sessions that there are. */
+  readonly sessions: readonly Session[];
+  readonly processes: readonly SimulatedProcess[];
+  readonly answered: readonly Answered[];
+  readonly followers: readonly Follower[];
+  readonly hooks: ToldHooks;
+  /** What tools have done to the world outside. */
+  readonly outside: ReadonlyMap<string, JsonValue>;
+  /** Kinds of entries that hooks are told of. */
+  readonly outboxKinds: ReadonlySet<EntryKind>;
 }
 
 /**
@@ -67,10 +45,10 @@ export interface Check {
   generationBegan?(process: string, prompt: LanguageModelV4Prompt): void;
   heard?(heard: Heard): void;
   /** Faults are over, and everything has come to rest. */
-  atRest?(world: World): void | Promise<void>;
+  atRest?(world: WatchedWorld): void | Promise<void>;
 }
 
-/** `violated('G2', 'key k1 had two effects: …')`: the guarantee, and what was seen. */
-export type Violated = (guarantee: string, what: string) => void;
+/** What a check is told of as it happens. */
+export type ToldName = Exclude<keyof Check, 'atRest'>;
 
-export type MakeCheck = (violated: Violated, world: World) => Check;
+export type MakeCheck = (violated: Violated, world: WatchedWorld) => Check;

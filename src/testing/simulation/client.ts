@@ -1,36 +1,9 @@
 import type { JsonValue } from '../../core/json.ts';
 import type { Chance } from './chance.ts';
-import type { Answered } from './check.ts';
 import type { Weather } from './plan.ts';
 import { NoReply, type SimulatedProcess } from './simulated-process.ts';
 import type { VirtualTime } from './virtual-time.ts';
-
-/** A request of the HTTP API, as a command makes it. */
-export interface HttpCall {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  readonly path: string;
-  readonly body?: JsonValue;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** With an `Idempotency-Key`, so that it can be sent again. Default true. */
-  readonly keyed?: boolean;
-  /** The key of an earlier request, in place of one of its own. */
-  readonly repeats?: string;
-  /** Who sends it. Default `ada`. */
-  readonly owner?: string;
-  readonly roles?: readonly string[];
-}
-
-/** A request as it was sent, once or again and again. */
-export interface SentRequest extends HttpCall {
-  /** `c7`: the command that it belongs to. */
-  readonly id: string;
-  /** The command's kind. */
-  readonly kind: string;
-  /** null: it has no key. */
-  readonly key: string | null;
-  /** When it was sent first. */
-  readonly sentAtMs: number;
-}
+import type { Answered, SentRequest } from './happenings.ts';
 
 export interface ClientSurroundings {
   readonly time: VirtualTime;

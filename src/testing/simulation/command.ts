@@ -3,8 +3,7 @@ import type { Entry } from '../../core/entry.ts';
 import type { Operation } from '../../core/operation.ts';
 import type { Session } from '../../core/session.ts';
 import type { Chance } from './chance.ts';
-import type { Answered } from './check.ts';
-import type { HttpCall } from './client.ts';
+import type { Answered, HttpCall } from './happenings.ts';
 
 /** What a client may know when it sends something. */
 export interface CommandScope {

@@ -50,6 +50,7 @@ function describeMet({ faults, weathers, commands, tools, previousVersions }: Me
     ...listed('weather', weathers, String),
     ...listed('commands, done of sent', commands, ({ done, sent }) => `${done}/${sent}`),
     ...listed('tools', tools, String),
+    ...(previousVersions > 0 ? [`processes of the previous version: ${previousVersions}`] : []),
   ];
 }
 

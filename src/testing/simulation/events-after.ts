@@ -2,14 +2,14 @@ import type { FeedEvent } from '../../core/feed-event.ts';
 import { httpRequest } from './client.ts';
 import { EventFrames } from './event-frames.ts';
 import { NoReply, type SimulatedProcess } from './simulated-process.ts';
-import type { World } from './world.ts';
+import type { WatchedWorld } from './check.ts';
 
 const withinMs = 10_000;
 const againMs = 1_000;
 const triesMax = 20;
 
 /** What a world at rest sends to somebody who follows after a position, or from the log's beginning, up to now: the state of the session is told last of it. null: for this owner there is none. Lets time pass. */
-export async function eventsAfter({ processes, time }: World, sessionId: string, owner: string, after: string | null): Promise<readonly FeedEvent[] | null> {
+export async function eventsAfter({ processes, time }: Pick<WatchedWorld, 'processes' | 'time'>, sessionId: string, owner: string, after: string | null): Promise<readonly FeedEvent[] | null> {
   for (let tries = 1; ; tries += 1) {
     const process = processes.find(({ state, holdfast }) => state === 'running' && holdfast !== null);
     let isOver = false;

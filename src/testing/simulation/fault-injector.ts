@@ -1,9 +1,24 @@
 import type { Store, UpdateRequest, UpdateResult } from '../../store/store.ts';
 import type { StoreCall } from '../crash-store.ts';
 import { chanceOf, type Chance } from './chance.ts';
-import type { PlannedFault } from './plan.ts';
+import type { Met } from './met.ts';
+import type { Plan, PlannedFault, Weather } from './plan.ts';
+import type { SharedDatabase } from './shared-database.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
-import type { World } from './world.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** What there is for things to go wrong with. */
+export interface FaultyWorld {
+  readonly plan: Plan;
+  readonly time: VirtualTime;
+  readonly database: SharedDatabase;
+  readonly met: Met;
+  readonly weather: Weather;
+  readonly processes: readonly SimulatedProcess[];
+  trace(line: () => string): void;
+  kill(process: SimulatedProcess, downMs?: number): void;
+  startProcess(place: number): void;
+}
 
 /** Faults that wait for a call of their process's store. */
 interface Armed extends PlannedFault {
@@ -16,7 +31,7 @@ const pauseLeases = 1.5;
 
 /** Lets happen what a plan says goes wrong. */
 export class FaultInjector {
-  readonly #world: World;
+  readonly #world: FaultyWorld;
   readonly #armed = new Map<number, Armed[]>();
   readonly #chance: Chance;
   /** Of each place, how many of its next updates lose against another. */
@@ -24,7 +39,7 @@ export class FaultInjector {
   #lockedUntilMs = 0;
   #over = false;
 
-  constructor(world: World) {
+  constructor(world: FaultyWorld) {
     this.#world = world;
     this.#chance = chanceOf(world.plan.seed, 'store');
     world.database.isLocked = () => world.time.nowMs < this.#lockedUntilMs;

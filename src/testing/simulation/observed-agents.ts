@@ -4,9 +4,11 @@ import type { AgentTool, RecoveryProbe, ToolOptions } from '../../agent/tool.ts'
 import type { JsonValue } from '../../core/json.ts';
 import type { System } from '../../core/system.ts';
 import { chanceOf, hashOf, type Chance } from './chance.ts';
-import type { ToolRun } from './check.ts';
+import type { Check, ToldName } from './check.ts';
+import type { Met } from './met.ts';
+import type { Plan, Weather } from './plan.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
-import type { World } from './world.ts';
+import type { ToolRun } from './happenings.ts';
 
 /** What an agent of a simulation is given of the process that it is in. */
 export interface AgentSurroundings {
@@ -24,11 +26,22 @@ export interface AgentSurroundings {
   readonly completable: (completion: { readonly operationId: string; readonly token: string }) => void;
 }
 
+/** What is told of what agents do, and what makes it fail. */
+export interface WorldOfAgents {
+  readonly plan: Plan;
+  readonly met: Met;
+  readonly weather: Weather;
+  readonly outside: Map<string, JsonValue>;
+  readonly completions: { operationId: string; token: string }[];
+  tell<Name extends ToldName>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void;
+  trace(line: () => string): void;
+}
+
 /** Makes the agents of one process. Called for each process that starts, so that no process shares memory with another. */
 export type AgentsOf = (surroundings: AgentSurroundings) => readonly Agent[];
 
 /** The agents of a process, each tool and model of which is watched, and whose models fail as the weather has it. */
-export function observedAgents(world: World, process: SimulatedProcess, agentsOf: AgentsOf): readonly Agent[] {
+export function observedAgents(world: WorldOfAgents, process: SimulatedProcess, agentsOf: AgentsOf): readonly Agent[] {
   const { seed } = world.plan;
   const agents = agentsOf({
     system: process.system, process: process.name, lives: () => process.lives, chanceOf: (...labels) => chanceOf(seed, ...labels), outside: world.outside,
@@ -44,7 +57,7 @@ export function observedAgents(world: World, process: SimulatedProcess, agentsOf
   }));
 }
 
-function observedTool(world: World, process: SimulatedProcess, toolName: string, tool: AgentTool): AgentTool {
+function observedTool(world: WorldOfAgents, process: SimulatedProcess, toolName: string, tool: AgentTool): AgentTool {
   if (tool.execute === undefined) return tool;
   const runOf = (input: never, options: never): ToolRun => {
     const { callKey, session } = options as ToolOptions;
@@ -71,7 +84,7 @@ function observedTool(world: World, process: SimulatedProcess, toolName: string,
   };
 }
 
-function observedProbe(world: World, process: SimulatedProcess, probe: RecoveryProbe, runOf: (input: never, options: never) => ToolRun): RecoveryProbe {
+function observedProbe(world: WorldOfAgents, process: SimulatedProcess, probe: RecoveryProbe, runOf: (input: never, options: never) => ToolRun): RecoveryProbe {
   return async (input, options) => {
     await process.awake();
     const finding = await probe(input, options);
@@ -82,7 +95,7 @@ function observedProbe(world: World, process: SimulatedProcess, probe: RecoveryP
 
 const failures = ['refuses', 'cut', 'breaks', 'silent'] as const;
 
-function observedModel(world: World, process: SimulatedProcess, model: LanguageModelV4): LanguageModelV4 {
+function observedModel(world: WorldOfAgents, process: SimulatedProcess, model: LanguageModelV4): LanguageModelV4 {
   let calls = 0;
   return {
     specificationVersion: 'v4', provider: model.provider, modelId: model.modelId, supportedUrls: model.supportedUrls,

@@ -1,8 +1,8 @@
 import type { Entry } from '../../core/entry.ts';
 import type { Session } from '../../core/session.ts';
 import type { SessionRef } from '../../store/store.ts';
-import type { Committed } from './check.ts';
 import type { SessionReader } from './shared-database.ts';
+import type { Committed } from './happenings.ts';
 
 const entriesMax = 1_000_000;
 

@@ -3,11 +3,12 @@ import { statusOf } from '../../core/session.ts';
 import type { JsonObject } from '../../core/json.ts';
 import { isLive } from '../../core/operation.ts';
 import { chanceOf, type Chance } from './chance.ts';
-import { httpRequest, type HttpCall } from './client.ts';
+import { httpRequest } from './client.ts';
 import type { SimulatedCommand } from './command.ts';
 import type { Met } from './met.ts';
 import type { PlannedCommand } from './plan.ts';
-import { World, type Violation, type WorldOptions } from './world.ts';
+import { World, type WorldOptions } from './world.ts';
+import type { HttpCall, Violation } from './happenings.ts';
 
 export interface SeedRun {
   readonly seed: number;

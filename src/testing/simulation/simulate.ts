@@ -14,7 +14,7 @@ import { runSeed, type SeedRun } from './run-seed.ts';
 import { shrink } from './shrink.ts';
 import { simulatedAgents } from './simulated-agents.ts';
 import { SimulatedDatabase } from './simulated-database.ts';
-import type { Violation } from './world.ts';
+import type { Violation } from './happenings.ts';
 
 export interface SimulateOptions {
   /**
@@ -67,6 +67,7 @@ export interface SimulationReport {
   readonly operations: number;
   /** Processes that died. */
   readonly crashes: number;
+  /** Without what it took to make failing plans smaller. */
   readonly seedsPerMinute: number;
   /** What of faults, weather, commands and tools was really met. */
   readonly met: Met;
@@ -85,15 +86,17 @@ export async function simulate(options: SimulateOptions = {}): Promise<Simulatio
   const { seeds = 100, firstSeed = 1, seedStep = 1, failuresMax = 1, shrinks = true, only = null, signal, onTrace, onSeed } = options;
   requireOptions(options);
   const { clock } = realSystem();
-  const startedAtMs = clock.monotonicMs();
   const database = await SimulatedDatabase.open();
   const run = planRunner(options, database);
   const met = new Met();
   const failures: SimulationFailure[] = [];
   let done = 0;
+  let spentMs = 0;
   try {
     for (let seed = firstSeed; done < seeds && failures.length < failuresMax && signal?.aborted !== true; seed += seedStep) {
+      const startedAtMs = clock.monotonicMs();
       const ran = await run(seed, only, onTrace);
+      spentMs += clock.monotonicMs() - startedAtMs;
       done += 1;
       met.add(ran.met);
       onSeed?.(ran);
@@ -103,7 +106,7 @@ export async function simulate(options: SimulateOptions = {}): Promise<Simulatio
     database.close();
   }
   const { operations, crashes } = met;
-  return { seeds: done, failed: failures.length, operations, crashes, seedsPerMinute: Math.round((done * 60_000) / (clock.monotonicMs() - startedAtMs)), met, failures };
+  return { seeds: done, failed: failures.length, operations, crashes, seedsPerMinute: Math.round((done * 60_000) / spentMs), met, failures };
 }
 
 function requireOptions({ seeds = 100, firstSeed = 1, seedStep = 1, failuresMax = 1, only = null, commands, agents }: SimulateOptions): void {
@@ -167,10 +170,10 @@ async function failureOf(failed: SeedRun, only: Kept, shrinks: boolean, run: Run
 }
 
 function describeParts(seed: number, kept: Kept): readonly string[] {
-  const { faults, commands, weather } = drawPlan(seed, kept);
+  const { faults, commands, weather, followers } = drawPlan(seed, kept);
   return [
     ...faults.map(({ id, kind, atMs }) => `${id} ${kind} at ${atMs} ms`),
     ...Object.entries(weather).flatMap(([name, share]) => (share > 0 ? [name] : [])),
-    ...commands.map(({ id, atMs }) => `${id} at ${atMs} ms`),
+    ...[...followers, ...commands].map(({ id, atMs }) => `${id} at ${atMs} ms`),
   ];
 }

@@ -9,7 +9,7 @@ import type { Budgets } from '../../store/spent-budgets.ts';
 import type { ChangeHint, SessionRef, Store } from '../../store/store.ts';
 import type { StoreCall } from '../crash-store.ts';
 import { chanceOf, type Chance } from './chance.ts';
-import type { Answered, Check, MakeCheck } from './check.ts';
+import type { Check, MakeCheck, ToldName } from './check.ts';
 import { Client } from './client.ts';
 import type { CommandScope, SimulatedCommand } from './command.ts';
 import { swarmOf } from './command-swarm.ts';
@@ -25,14 +25,7 @@ import { simulatedBudgets } from './simulated-budgets.ts';
 import { SimulatedProcess } from './simulated-process.ts';
 import { ToldHooks } from './told-hooks.ts';
 import { VirtualTime } from './virtual-time.ts';
-
-/** What was seen that no guarantee allows. */
-export interface Violation {
-  /** `G2`, or what else it is about. */
-  readonly guarantee: string;
-  readonly what: string;
-  readonly atMs: number;
-}
+import type { Answered, Violation } from './happenings.ts';
 
 export interface WorldOptions {
   readonly plan: Plan;
@@ -109,7 +102,7 @@ export class World {
   }
 
   /** Tells all who watch. */
-  tell<Name extends 'committed' | 'answered' | 'toolBegan' | 'toolEnded' | 'toolProbed' | 'generationBegan' | 'heard'>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
+  tell<Name extends ToldName>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
     for (const check of this.#checks) (check[name] as ((...given: unknown[]) => void) | undefined)?.(...given);
   }
 

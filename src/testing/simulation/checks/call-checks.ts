@@ -1,5 +1,6 @@
 import type { CallResult, EntryOf } from '../../../core/entry.ts';
-import type { Check, Committed, MakeCheck, ToolRun } from '../check.ts';
+import type { Check, MakeCheck } from '../check.ts';
+import type { Committed, ToolRun } from '../happenings.ts';
 
 /** Codes of calls that failed without having run. */
 export const neverRan: ReadonlySet<string> = new Set(['tool_changed', 'exclusive_tool', 'invalid_input', 'unknown_tool', 'too_many_operations']);

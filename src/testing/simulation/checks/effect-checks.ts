@@ -1,7 +1,8 @@
 import type { ResolveReply } from '../../../core/accept/resolve.ts';
 import type { JsonObject, JsonValue } from '../../../core/json.ts';
-import type { Answered, Check, MakeCheck } from '../check.ts';
+import type { Check, MakeCheck } from '../check.ts';
 import type { Observer } from '../observer.ts';
+import type { Answered } from '../happenings.ts';
 
 /** What an acknowledgement promises of a session's log: an entry that says so. */
 type Promised = readonly string[];

@@ -1,5 +1,6 @@
 import type { EntryKind } from '../../../core/entry.ts';
-import type { Check, Committed, MakeCheck } from '../check.ts';
+import type { Check, MakeCheck } from '../check.ts';
+import type { Committed } from '../happenings.ts';
 
 /** Changes of the history that end the turn that runs. */
 const moves: ReadonlySet<EntryKind> = new Set(['history-rewound', 'history-redone', 'branch-discarded', 'branch-restored', 'session-ended']);

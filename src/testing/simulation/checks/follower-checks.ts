@@ -1,11 +1,11 @@
 import { isRefusal } from '../../../core/errors.ts';
 import { decodePosition, emptyFeedView, type FeedEvent } from '../../../core/feed-event.ts';
 import type { SessionRef } from '../../../store/store.ts';
-import type { MakeCheck, Violated } from '../check.ts';
+import type { MakeCheck, WatchedWorld } from '../check.ts';
 import { eventsAfter } from '../events-after.ts';
 import { hear, isSameKnowledge, knowledgeOf, type FollowedView } from '../followed-view.ts';
 import type { Follower } from '../follower.ts';
-import type { World } from '../world.ts';
+import type { Violated } from '../happenings.ts';
 
 /** Once everything rests, whoever follows has heard all of it within so much time: the longest wait before coming back, and a look at the store where no hint came. */
 const heardWithinMs = 60_000;
@@ -24,7 +24,7 @@ export const followersKnowAll: MakeCheck = (violated) => ({
   },
 });
 
-function isOwners({ observer }: World, owner: string, ref: SessionRef, { position }: FeedEvent): boolean {
+function isOwners({ observer }: WatchedWorld, owner: string, ref: SessionRef, { position }: FeedEvent): boolean {
   const session = observer.session(ref);
   if (session === null || session.owner === owner) return true;
   const given = observer.log(ref).findLast((entry) => entry.kind === 'owner-changed');
@@ -32,7 +32,7 @@ function isOwners({ observer }: World, owner: string, ref: SessionRef, { positio
   return given !== undefined && !isRefusal(cursor) && cursor.seq < given.seq;
 }
 
-async function checkAtRest(world: World, follower: Follower, violated: Violated): Promise<void> {
+async function checkAtRest(world: WatchedWorld, follower: Follower, violated: Violated): Promise<void> {
   const { time } = world;
   const untilMs = time.nowMs + heardWithinMs;
   for (;;) {

@@ -1,5 +1,6 @@
 import { canonicalJson, type JsonObject, type JsonValue } from '../../../core/json.ts';
-import type { Answered, Check, MakeCheck } from '../check.ts';
+import type { Check, MakeCheck } from '../check.ts';
+import type { Answered } from '../happenings.ts';
 
 /** The command that a request's key belongs to: tenant and owner, command, target. */
 export function keyScope({ request: { owner = 'ada', method, path, key } }: Pick<Answered, 'request'>): string | null {

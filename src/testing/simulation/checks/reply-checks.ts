@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '../../../core/json.ts';
-import type { Answered, Check, MakeCheck } from '../check.ts';
+import type { Check, MakeCheck } from '../check.ts';
+import type { Answered } from '../happenings.ts';
 
 /** Section 12: every refusal is a problem of RFC 9457 with a code and the page that documents it; none is a fault of ours. */
 export const refusalsAreProblems: MakeCheck = (violated) => ({

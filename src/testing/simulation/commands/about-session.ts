@@ -4,8 +4,8 @@ import { isVisible } from '../../../core/intervals.ts';
 import type { JsonObject } from '../../../core/json.ts';
 import type { Session } from '../../../core/session.ts';
 import type { Chance } from '../chance.ts';
-import type { HttpCall } from '../client.ts';
 import type { CommandScope, SimulatedCommand } from '../command.ts';
+import type { HttpCall } from '../happenings.ts';
 
 /** What a client knows of a session that there is. */
 export interface SessionScope extends CommandScope {

@@ -1,7 +1,6 @@
 import type { JsonObject } from '../../../core/json.ts';
-import type { Answered } from '../check.ts';
-import type { HttpCall } from '../client.ts';
 import type { CommandScope, SimulatedCommand } from '../command.ts';
+import type { Answered, HttpCall } from '../happenings.ts';
 
 /** Requests that have a key and were answered, again: as they were, and with another body. */
 export const repeatedCommands: readonly SimulatedCommand[] = [

@@ -1,8 +1,8 @@
 import type { JsonObject } from '../../../core/json.ts';
-import type { HttpCall } from '../client.ts';
 import type { CommandScope, SimulatedCommand } from '../command.ts';
 import { aboutSession, agentOf, guardedCall, mostly, ownersCall, some, turnIds, type SessionScope } from './about-session.ts';
 import { messageFields } from './message-fields.ts';
+import type { HttpCall } from '../happenings.ts';
 
 /** Who has sessions. */
 const owners = ['ada', 'ada', 'bob'];

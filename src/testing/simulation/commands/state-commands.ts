@@ -1,10 +1,9 @@
 import type { JsonValue } from '../../../core/json.ts';
 import { limits } from '../../../core/limits.ts';
 import type { Chance } from '../chance.ts';
-import type { Answered } from '../check.ts';
-import type { HttpCall } from '../client.ts';
 import type { SimulatedCommand } from '../command.ts';
 import { aboutSession, ownersCall, some, type CallExtras, type SessionScope } from './about-session.ts';
+import type { Answered, HttpCall } from '../happenings.ts';
 
 const scopes = ['conversation', 'conversation', 'conversation', 'actor', 'subject', 'agent'];
 
