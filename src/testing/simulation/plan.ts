@@ -91,9 +91,9 @@ const weatherShare = 0.35;
 
 export function drawPlan(seed: number, kept: Kept = null): Plan {
   const chance = chanceOf(seed, 'plan');
-  // Short runs find most, and more of them: half have fewer than 35.
-  const commandCount = 20 + Math.floor(chance.next() ** 2 * 61);
-  const lengthMs = chance.between(3, 24) * 1_000;
+  // Many short runs find more than few long ones: half have fewer than 28 commands.
+  const commandCount = 20 + Math.floor(chance.next() ** 3 * 61);
+  const lengthMs = chance.between(2, 16) * 1_000;
   const at = (): number => Math.floor(chance.next() * lengthMs);
   const kinds = faultKinds.filter(() => chance.happens(faultShare));
   const faults = kinds.flatMap((kind) => Array.from({ length: chance.between(1, 4) }, () => drawFault(kind, at(), chance)));
@@ -103,7 +103,7 @@ export function drawPlan(seed: number, kept: Kept = null): Plan {
     sessions: chance.between(1, 6),
     leaseMs: chance.between(2, 8) * 1_000,
     pollMs: chance.between(2, 6) * 1_000,
-    hasLocks: chance.happens(0.5),
+    hasLocks: chance.happens(0.35),
     weather: drawWeather(chance),
     commands: Array.from({ length: commandCount }, at).sort((left, right) => left - right).map((atMs, place) => ({ id: `c${place}`, atMs })),
     faults: faults.sort((left, right) => left.atMs - right.atMs).map((fault, place) => ({ ...fault, id: `f${place}` })),
