@@ -11,12 +11,11 @@ export {
   answersActions, begins, retries, rewinds, sends, stops, type AnswersOptions, type BeginsOptions, type SaidText, type Weighted,
 } from './simulation/commands/own-commands.ts';
 export type { Chance } from './simulation/chance.ts';
-export type { Check, MakeCheck } from './simulation/check.ts';
+export type { Check, MakeCheck, WatchedWorld } from './simulation/check.ts';
 export type { CommandScope, SimulatedCommand } from './simulation/command.ts';
 export type { Met } from './simulation/met.ts';
 export type { AgentsOf, AgentSurroundings } from './simulation/observed-agents.ts';
 export type { FaultKind, Kept, Weather } from './simulation/plan.ts';
 export type { SeedRun } from './simulation/run-seed.ts';
-export type { World } from './simulation/world.ts';
 export { storeConformance, type ConformanceOptions, type Expectation, type OpenConformanceStore, type OpenedStore, type TestApi } from '../store/conformance.ts';
 export type { Answered, Committed, Heard, HttpCall, SentRequest, ToolRun, Violated, Violation } from './simulation/happenings.ts';

@@ -41,8 +41,8 @@ export async function observeClients(seed: number): Promise<PlantedHistory> {
     await run.open();
     let more = 400;
     await run.run(() => (more -= 1) > 0);
-    const restless = await run.settle(holdfast, 10_000);
-    if (restless.length > 0) throw new Error(`sessions did not come to rest: ${JSON.stringify(restless)}`);
+    const restless = await run.settle(holdfast, 40_000);
+    if (restless.length > 0) throw new Error(`sessions did not come to rest: ${JSON.stringify(restless.map(({ id, status, queue, operations, actions, lastSeq }) => ({ id, status, queue, operations, actions, lastSeq })))}`);
     const shared = await run.shared(holdfast);
     const { items } = await holdfast.sessions.list({ limit: 100 });
     const sessions = await Promise.all(items.map(async ({ id }) => {

@@ -4,8 +4,8 @@ import { uniqueSchema } from '../support/postgres-database.ts';
 import { failpointSuite } from '../support/failpoint-suite.ts';
 import { seedOf } from '../support/seed.ts';
 
-/** Each run takes one share of all points; `FAILPOINT_SHARES=1` takes all of them (two minutes on an idle machine). */
-const shares = Number(process.env['FAILPOINT_SHARES'] ?? 4);
+/** Each run takes one share of all points; `FAILPOINT_SHARES=1` takes all of them (some minutes). */
+const shares = Number(process.env['FAILPOINT_SHARES'] ?? 6);
 
 describe('on Postgres, wherever a call of the store fails', () => {
   let database: PostgresSharedDatabase;

@@ -66,7 +66,7 @@ describe('failpoints', { timeout }, () => {
     const blind = withStores(database, { findDeadWorkers: () => Promise.resolve({ dead: [], nextEndMs: null }) });
     const [report] = await runFailpoints({ store: blind, scenarios: [scenario('tool-rerun')], failuresMax: 1 });
     expect(report?.failures.map(({ failpoint }) => failpoint)).toEqual([expect.stringMatching(/^tool-rerun:\d+:crash-/)]);
-    expect(report?.failures[0]?.violations[0]?.what).toContain('not within 120000 ms');
+    expect(report?.failures[0]?.violations[0]?.what).toContain('not within 30000 ms');
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { allCommands, answersActions, begins, describeReport, rewinds, sends, simulate, stops, type SimulateOptions } from '../../src/testing/index.ts';
+import { allCommands, answersActions, begins, describeReport, rewinds, sends, simulate, stops, type MakeCheck, type SimulateOptions } from '../../src/testing/index.ts';
 import { bookedOnce, refundAgent, refunding } from '../support/refunding-agents.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -101,6 +101,17 @@ test('sessions are begun with the agents and owners that are said', async () => 
   const owners = new Set<string | undefined>();
   const seen = await simulate({ agents: refunding('report'), commands: [begins({ agents: ['support'], owners: ['carol'] }), ...commands], seeds: 2, checks: [() => ({ answered: ({ request }) => void owners.add(request.owner) })] });
   expect([seen.failed, [...owners]]).toEqual([0, ['carol']]);
+});
+
+test('messages say what they are to say, whoever sends them', async () => {
+  const texts = new Set<string>();
+  const said: MakeCheck = () => ({
+    committed({ added }) {
+      for (const entry of added) if (entry.kind === 'user-message') texts.add(JSON.stringify(entry.parts));
+    },
+  });
+  const { failed } = await simulate({ agents: refunding('report'), commands: [sends('refund 20', { text: 'refund 30', weight: 2 })], checks: [said], seeds: 8 });
+  expect([failed, [...texts].sort()]).toEqual([0, ['refund 20', 'refund 30'].map((text) => JSON.stringify([{ type: 'text', text }]))]);
 });
 
 test('everything that clients can do is what allCommands has, each kind once', () => {

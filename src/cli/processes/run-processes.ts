@@ -43,6 +43,8 @@ export interface ProcessesOptions {
   readonly wanted: FaultTotals;
   /** Time between two kills, in milliseconds. Default 300. */
   readonly killEveryMs?: number;
+  /** Time between two restarts of the database, in milliseconds. Default 4,000. */
+  readonly restartEveryMs?: number;
   /** In milliseconds. Default 1,500. */
   readonly leaseMs?: number;
   /** How each restart is done; needed where some are wanted. */
@@ -88,7 +90,8 @@ export interface ProcessesReport {
 
 const killEveryMsDefault = 300;
 const leaseMsDefault = 1_500;
-const every = { pauseMs: 3_000, terminationMs: 300, restartMs: 4_000 } as const;
+const restartEveryMsDefault = 4_000;
+const every = { pauseMs: 3_000, terminationMs: 300 } as const;
 const pace: Pace = { modelMs: 40, toolMsMin: 5, toolMsMax: 50, operationMsMin: 20, operationMsMax: 200, answerMsMax: 0, pauseMs: 0 };
 const restMsMax = 60_000;
 /** So many times as long as planned the faults may take, and this much more: new processes take long to start on a slow machine. */
@@ -134,8 +137,8 @@ class ProcessesRun {
     using history = new HistoryFile(join(this.#journals, 'clients.jsonl'));
     const pool = this.#pool();
     const faults = this.#faults(pool);
-    const { wanted, restart = async () => undefined } = this.#options;
-    const restarts = new RestartRun({ everyMs: every.restartMs, atMost: wanted.restarts, restart });
+    const { wanted, restartEveryMs = restartEveryMsDefault, restart = async () => undefined } = this.#options;
+    const restarts = new RestartRun({ everyMs: restartEveryMs, atMost: wanted.restarts, restart });
     try {
       await pool.start();
       const { counts, shared } = await this.#clients(pool, history, faults, restarts);
@@ -193,8 +196,8 @@ class ProcessesRun {
 
   /** Whether something is still to go wrong, and there is time for it. */
   #untilReached(counts: () => FaultTotals): () => boolean {
-    const { wanted, killEveryMs = killEveryMsDefault } = this.#options;
-    const plannedMs = wanted.kills * killEveryMs + wanted.pauses * every.pauseMs + wanted.terminations * every.terminationMs + wanted.restarts * every.restartMs;
+    const { wanted, killEveryMs = killEveryMsDefault, restartEveryMs = restartEveryMsDefault } = this.#options;
+    const plannedMs = wanted.kills * killEveryMs + wanted.pauses * every.pauseMs + wanted.terminations * every.terminationMs + wanted.restarts * restartEveryMs;
     const untilMs = performance.now() + plannedMs * patience.share + patience.moreMs;
     return () => shortfallsOf(counts(), wanted).length > 0 && performance.now() < untilMs;
   }

@@ -13,6 +13,9 @@ const conversation = JSON.stringify({ id: 'old-1', messages: [{ role: 'user', co
 
 const labelled: Saying = (said, _step, prompt) => (prompt[0]?.role === 'system' && said.startsWith('{') ? (String(prompt[0].content).includes('title') ? 'A title' : 'What came of it') : `the answer to ${said}`);
 
+/** What a process that died or failed left unmade is taken over after 30 s, by a look every 10 s; one that it may still make, after its time for it. */
+const labelledWithinMs = 90_000;
+
 /** The life of a session from its beginning to its end. */
 export const lifeScenarios: readonly FailpointScenario[] = [
   {
@@ -41,7 +44,7 @@ export const lifeScenarios: readonly FailpointScenario[] = [
     agents: () => agentSaying(labelled, { titles: {}, summaries: {} }),
     play: async (stage) => {
       const id = await answered(stage);
-      await stage.until('there are labels', () => stage.session(id).title !== null && stage.session(id).summary !== null && stage.session(id).labelling === null);
+      await stage.until('there are labels', () => stage.session(id).title !== null && stage.session(id).summary !== null && stage.session(id).labelling === null, labelledWithinMs);
       stage.equals(stage.session(id).title, 'A title', 'the title');
       stage.equals(stage.session(id).summary?.text ?? null, 'What came of it', 'the summary');
       stage.equals([stage.entries(id, 'title-set').length, stage.entries(id, 'summary-set').length], [1, 1], 'labels that were set');

@@ -9,8 +9,8 @@ import type { World } from '../simulation/world.ts';
 import type { Failpoint } from './failpoint.ts';
 import type { Answered, HttpCall, ToolRun } from '../simulation/happenings.ts';
 
-/** Within so much virtual time everything that a scenario waits for happens: some leases, retries of a provider, and tries of a client. */
-const waitMs = 120_000;
+/** Within so much virtual time everything that a scenario waits for happens, whatever fails: the longest tool twice, a lease, a look for work, and tries of a client. */
+const waitMs = 30_000;
 /** So often it is looked whether something has come true that no commit of a session tells of. */
 const lookMs = 250;
 const triesMax = 8;
@@ -92,7 +92,7 @@ export class Stage {
   }
 
   /** Resolves when it is so, with what is committed or begun. */
-  async until(what: string, condition: () => boolean): Promise<void> {
+  async until(what: string, condition: () => boolean, withinMs = waitMs): Promise<void> {
     if (condition()) return;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const look = (): void => {
@@ -102,7 +102,7 @@ export class Stage {
       look();
       if (this.#waiting.has(look)) this.world.time.after(lookMs, again);
     };
-    const cancel = this.world.time.after(waitMs, () => reject(new HoldfastError('not_idle', `${what}: not within ${waitMs} ms`)));
+    const cancel = this.world.time.after(withinMs, () => reject(new HoldfastError('not_idle', `${what}: not within ${withinMs} ms`)));
     this.#waiting.add(look);
     again();
     try {

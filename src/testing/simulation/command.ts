@@ -35,4 +35,6 @@ export interface SimulatedCommand {
   readonly weight: number;
   /** What is sent; null: there is nothing it could be about just now. */
   readonly prepare: (scope: CommandScope) => HttpCall | null;
+  /** What its messages say, for those who send one to hear its stream. */
+  readonly says?: readonly string[];
 }

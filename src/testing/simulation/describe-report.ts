@@ -21,7 +21,8 @@ export function describeReport(report: SimulationReport, again: SayAgain = again
 
 /** One failing seed for a person. */
 export function describeFailure(failure: SimulationFailure, again: SayAgain = againInTest): string {
-  const { seed, only, violations, parts, story, repeats } = failure;
+  const { seed, only, violations, parts, repeats } = failure;
+  const story = linesToShow(failure);
   const takes = parts.length === 0 ? 'none of its faults and commands' : parts.join(', ');
   return [
     `seed ${seed} failed:`,
@@ -31,6 +32,11 @@ export function describeFailure(failure: SimulationFailure, again: SayAgain = ag
     ...(repeats ? [] : ['  run again, it did not fail the same way: something in the agents is not decided by the seed (a timer of Node, the real time, Math.random, I/O, memory that outlives a run)']),
     `  again: ${again(failure)}`,
   ].join('\n');
+}
+
+/** What followers hear is much, and only says something where that is what is wrong. */
+function linesToShow({ story, violations }: SimulationFailure): readonly string[] {
+  return violations.some(({ guarantee }) => guarantee === 'G5') ? story : story.filter((line) => !/^ *\d+ w\d+ hears /.test(line));
 }
 
 /** For whoever called {@link simulate}. */

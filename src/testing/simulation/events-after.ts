@@ -34,7 +34,8 @@ async function read(process: SimulatedProcess, sessionId: string, owner: string,
   const events: FeedEvent[] = [];
   while (events.at(-1)?.type !== 'status') {
     const bytes = await reply.read();
-    if (bytes === null) return null;
+    // A process that ends in order ends its streams.
+    if (bytes === null) throw new NoReply('the stream ended');
     for (const { id = '', data } of frames.of(bytes)) if (data !== undefined) events.push({ position: id, ...JSON.parse(data) } as FeedEvent);
   }
   reply.leave();

@@ -26,6 +26,9 @@ export interface FollowerSurroundings {
   /** Whose the session is; null: it is gone. */
   readonly ownerOf: (ref: SessionRef) => string | null;
   readonly heard: (follower: Follower, event: FeedEvent) => void;
+  /** What messages say in this run; none: whatever. */
+  readonly says: readonly string[];
+  readonly trace: (line: () => string) => void;
   readonly violated: (guarantee: string, what: string) => void;
 }
 
@@ -81,7 +84,10 @@ export class Follower {
     const path = `/v1/sessions/${this.ref.id}`;
     const { from, view: { position } } = this.heard;
     if (this.#isToSend) {
-      const body = { text: `message of ${this.name}`, messageId: `m_${this.name}`, whenBusy: chanceOf(this.#surroundings.seed, this.name, 'whenBusy').pick(['queue', 'steer']) ?? 'queue' };
+      const { seed, says, trace } = this.#surroundings;
+      const text = chanceOf(seed, this.name, 'says').pick(says) ?? `message of ${this.name}`;
+      const body = { text, messageId: `m_${this.name}`, whenBusy: chanceOf(seed, this.name, 'whenBusy').pick(['queue', 'steer']) ?? 'queue' };
+      trace(() => `${this.name} sends, to hear its stream: POST ${path}/messages ${JSON.stringify(body)}`);
       return httpRequest({ method: 'POST', path: `${path}/messages`, owner: this.owner, key: this.name, headers, body });
     }
     const after = position ?? from;

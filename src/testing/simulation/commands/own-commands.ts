@@ -56,11 +56,12 @@ export function begins({ agents, owners = ['ada', 'bob'], weight = 1 }: BeginsOp
 export function sends(...said: readonly (string | SaidText)[]): SimulatedCommand {
   const texts = said.map((each) => ({ weight: 1, ...(typeof each === 'string' ? { text: each } : each) }));
   if (texts.length === 0) throw new HoldfastError('options_invalid', 'sends() needs what is to be sent: sends(\'hello\')');
-  return aboutSession('send', 30, (scope) => {
+  const sending = aboutSession('send', 30, (scope) => {
     const { chance, id } = scope;
     const { text, whenBusy = chance.pick(waysWhenBusy) ?? 'queue' } = chance.weighted(texts);
     return guardedCall(scope, 'POST', '/messages', { text, whenBusy, messageId: `m_${id}` });
   });
+  return { ...sending, says: texts.map(({ text }) => text) };
 }
 
 /** What turns wait for is answered, by somebody who may: approvals, questions, tools that the client runs, calls that may have run. */
