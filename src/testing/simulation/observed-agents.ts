@@ -104,7 +104,7 @@ function observedModel(world: WorldOfAgents, process: SimulatedProcess, model: L
       await process.awake();
       calls += 1;
       world.tell('generationBegan', process.name, options.prompt);
-      const chance = chanceOf(world.plan.seed, 'model', process.name, calls, hashOf(JSON.stringify(options.prompt.at(-1))));
+      const chance = chanceOf(world.plan.seed, 'model', process.name, calls, hashOf(JSON.stringify(options.prompt.at(-1) ?? null)));
       if (!chance.happens(world.weather.modelFails)) return model.doStream(options);
       world.met.weather('modelFails');
       return failing(await model.doStream(options), options, chance);
