@@ -11,8 +11,9 @@ import { wholeIdsOf } from '../core/redact.ts';
 import type { Session } from '../core/session.ts';
 import type { CreateResult, Idempotency, SessionRef, Store } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
-import { copiedMessageKeys, requestKey } from './idempotency.ts';
+import { copiedMessageKeys, createdKey } from './idempotency.ts';
 import { asJson, compact, forkInput, parseInput, type ForkInput } from './input.ts';
+import { runCommand } from './run-command.ts';
 import { withoutContent, withPresentContent } from './session-reply.ts';
 
 const pageEntries = 2_500;
@@ -53,7 +54,7 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
       // The ids of the messages that it has are taken in the fork too.
       sessionReplies: () => (reading === null || isRefusal(reading) ? [] : copiedMessageKeys(reading.entries)),
     });
-    if (result.kind !== 'refused' || result.refusal !== unread) return replyTo(host, origin, result, parsed.input.externalId);
+    if (result.kind !== 'refused' || result.refusal !== unread) return replyTo(host, origin, result, { sessionId, body, externalId: parsed.input.externalId }, options);
     if (origin === null) return refuse('session_not_found', `there is no session ${sessionId}`);
     if (reads === readsMax) return refuse('session_busy', `entries of the session were redacted ${readsMax} times while it was read; try again`);
     reading = await visibleUntil(host.store, origin, parsed.input.turnId);
@@ -61,9 +62,9 @@ export async function fork(host: CommandHost, sessionId: string, body: ForkInput
 }
 
 /** The target of a fork's key is its origin: by its id, and as it was named, by which a repetition finds it when the origin is gone. */
-function keysOf(sessionId: string, origin: Session | null, body: ForkInput, { idempotencyKey, principal }: CommandOptions, nowMs: number): readonly Idempotency[] {
+function keysOf(sessionId: string, origin: Session | null, body: ForkInput, { idempotencyKey, principal }: CommandOptions, nowMs: number, httpStatus = 201): readonly Idempotency[] {
   if (idempotencyKey === undefined) return [];
-  return [...new Set([origin?.id ?? sessionId, sessionId])].map((target) => requestKey(idempotencyKey, principal.owner, `fork ${target}`, asJson(body), 201, nowMs));
+  return [...new Set([origin?.id ?? sessionId, sessionId])].map((target) => createdKey(idempotencyKey, principal.owner, `fork ${target}`, asJson(body), httpStatus, nowMs));
 }
 
 function built(host: CommandHost, ref: SessionRef, { turnId, title, externalId }: ForkInput, reading: Reading | Refusal | null, now: Session | null, circumstances: Circumstances): Change<Forked> | Refusal {
@@ -76,17 +77,26 @@ function built(host: CommandHost, ref: SessionRef, { turnId, title, externalId }
   return { ...change, reply: { ...change.reply, session: change.session } };
 }
 
+/** A fork as it was asked for. */
+interface Asked {
+  readonly sessionId: string;
+  readonly body: ForkInput;
+  readonly externalId: string | undefined;
+}
+
 /** Only when the copy is whole: what a first request was cut off from copying, a repetition does. */
-async function replyTo(host: CommandHost, origin: Session | null, result: CreateResult<Forked>, externalId: string | undefined): Promise<CommandReply<Forked> | Refusal> {
+async function replyTo(host: CommandHost, origin: Session | null, result: CreateResult<Forked>, asked: Asked, options: CommandOptions): Promise<CommandReply<Forked> | Refusal> {
   if (result.kind === 'refused') return result.refusal;
   if (result.kind === 'created') host.committed(result.session, result.entries.filter(({ copied }) => copied !== true));
-  const found = result.kind === 'exists' ? existingFork(result.session, origin, externalId) : result.kind === 'created' ? result.reply : await repeated(host.store, result.reply);
-  if (isRefusal(found)) return found;
+  const reply = result.kind === 'exists' ? await existingFork(host, result.session, origin, asked, options)
+    : result.kind === 'created' ? { reply: result.reply, httpStatus: 201, replayed: false }
+    : { reply: await repeated(host.store, result.reply), httpStatus: result.httpStatus, replayed: true };
+  if (isRefusal(reply)) return reply;
   if (origin !== null) {
-    const ref = { tenant: origin.tenant, id: found.sessionId };
+    const ref = { tenant: origin.tenant, id: reply.reply.sessionId };
     await copyWholeResults(host.store, origin, ref, result.kind === 'created' ? result.entries : await copiedEntries(host.store, ref));
   }
-  return { reply: found, httpStatus: result.kind === 'created' ? 201 : result.kind === 'exists' ? 200 : result.httpStatus, replayed: result.kind === 'replayed' };
+  return reply;
 }
 
 async function repeated(store: Store, kept: JsonValue): Promise<Forked> {
@@ -94,10 +104,17 @@ async function repeated(store: Store, kept: JsonValue): Promise<Forked> {
   return { ...first, session: await withPresentContent(store, first.session) };
 }
 
-/** The same external id finds the fork that is there; a session that is something else has its id for itself. */
-function existingFork(session: Session, origin: Session | null, externalId: string | undefined): Forked | Refusal {
+/** The same external id finds the fork that is there, and a key stands for it from then on (G2); a session that is something else has its id for itself. */
+async function existingFork(host: CommandHost, session: Session, origin: Session | null, { sessionId, body, externalId }: Asked, options: CommandOptions): Promise<CommandReply<Forked> | Refusal> {
   if (session.forkedFrom?.sessionId !== origin?.id) return refuse('external_id_taken', `the external id ${JSON.stringify(externalId)} is that of another session`, { agent: session.agent });
-  return { sessionId: session.id, revision: session.revision, turns: session.turns, session };
+  const forkOf = ({ id, revision, turns }: Session): Omit<Forked, 'session'> => ({ sessionId: id, revision, turns });
+  if (options.idempotencyKey === undefined) return { reply: { ...forkOf(session), session }, httpStatus: 200, replayed: false };
+  const found = await runCommand<Forked>(host, {
+    name: 'fork', sessionId: session.id, body: asJson(body), httpStatus: 200, requestKeys: keysOf(sessionId, origin, body, options, host.system.clock.nowMs(), 200),
+    accept: (draft) => ({ ...forkOf(draft.session), session: draft.session }),
+    replyToStore: (reply) => asJson({ ...reply, session: withoutContent(reply.session) }),
+  }, options);
+  return isRefusal(found) || !found.replayed ? found : { ...found, reply: await repeated(host.store, asJson(found.reply)) };
 }
 
 /** The visible entries of the conversation up to the end of a turn; of all there is when none is named. */

@@ -18,6 +18,11 @@ export function requestKey(key: string, owner: string, command: string, body: Js
   };
 }
 
+/** Of a request that creates a session, or finds the one that it would have created: the key is the tenant's, and outlives the session. */
+export function createdKey(key: string, owner: string, command: string, body: JsonValue, httpStatus: number, nowMs: number): Idempotency {
+  return { ...requestKey(key, owner, command, body, httpStatus, nowMs), ofTenant: true };
+}
+
 /** A client's message id: unique in its session for good. It works as a key where no other key is given. */
 export function messageKey(messageId: string, body: JsonValue, httpStatus: number, replays: boolean): Idempotency {
   return {

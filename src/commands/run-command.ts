@@ -1,6 +1,6 @@
 import type { Principal } from '../agent/tool.ts';
 import { acceptTransition, type Accept, type Accepted } from '../core/accept/transition.ts';
-import type { Refusal } from '../core/errors.ts';
+import { isRefusal, type Refusal } from '../core/errors.ts';
 import type { JsonValue } from '../core/json.ts';
 import { statusOf, type Session } from '../core/session.ts';
 import type { Transition } from '../core/draft.ts';
@@ -21,6 +21,10 @@ export interface Command<Reply> {
   readonly replyToStore?: (reply: Reply) => JsonValue;
   /** Keys besides the request's own. */
   readonly keys?: readonly Idempotency[];
+  /** In place of the request's own key, which is that of its name and body. */
+  readonly requestKeys?: readonly Idempotency[];
+  /** Makes the reply whole, of the session as the command leaves it. */
+  readonly replyWith?: (reply: Reply, session: Session) => Reply;
   /** What it looks at besides the session: what the attempt in flight has shown, how open calls have ended. */
   readonly reads?: NonNullable<UpdateRequest<Reply>['reads']>;
 }
@@ -43,10 +47,10 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
     if (slot !== null) await readBudgets(host, command.sessionId, options.principal);
     result = await host.store.update({
       key: { tenant: options.principal.tenant, id: command.sessionId, owner: ownerScope(options.principal) },
-      idempotency: [...requestKeys(host, command, options), ...(command.keys ?? [])],
+      idempotency: [...(command.requestKeys ?? requestKeys(host, command, options)), ...(command.keys ?? [])],
       reads: command.reads ?? {},
       transaction,
-      transition,
+      transition: withSession(transition, command.replyWith),
       replyToStore: ({ reply }) => command.replyToStore?.(reply) ?? (reply as JsonValue),
     });
   } catch (error) {
@@ -64,6 +68,14 @@ export async function runCommand<Reply>(host: CommandHost, command: Command<Repl
   if (claimed !== null && slot !== null) slot.begin(result.session, claimed, result.entries);
   else slot?.release();
   return { reply, httpStatus: command.httpStatus, replayed: false };
+}
+
+function withSession<Reply>(transition: Transition<Accepted<Reply>>, replyWith: Command<Reply>['replyWith']): Transition<Accepted<Reply>> {
+  if (replyWith === undefined) return transition;
+  return (loaded) => {
+    const change = transition(loaded);
+    return isRefusal(change) ? change : { ...change, reply: { ...change.reply, reply: replyWith(change.reply.reply, change.session) } };
+  };
 }
 
 async function readBudgets({ budgets }: CommandHost, sessionId: string, principal: Principal): Promise<void> {

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Agent } from '../agent/agent.ts';
 import { isTransitionName } from '../agent/agent-node.ts';
 import { acceptSend, type SendReply } from '../core/accept/send.ts';
+import type { Accept } from '../core/accept/transition.ts';
 import type { MessageContent } from '../core/entry.ts';
 import { refuse, type Refusal } from '../core/errors.ts';
 import type { Circumstances } from '../core/draft.ts';
@@ -20,11 +21,13 @@ export async function send(host: CommandHost, sessionId: string, body: SendInput
   return runCommand(host, {
     name: 'send', sessionId, body: asJson(body), httpStatus: 202, ...(whenBusy === 'interrupt' || whenBusy === 'replace' ? { reads: wholeWork } : {}),
     keys: given.messageId === undefined ? [] : [messageKey(given.messageId, asJson(body), 202, options.idempotencyKey === undefined)],
-    accept: (draft, now, loaded) => {
-      const notAllowed = refuseContent(host.agents.get(draft.session.agent), message);
-      return notAllowed ?? acceptSend({ message, whenBusy })(draft, now, loaded);
-    },
+    accept: acceptMessage(host, message, whenBusy),
   }, options);
+}
+
+/** A message to a session, if its agent allows what the message asks for. */
+export function acceptMessage(host: CommandHost, message: MessageContent, whenBusy: z.output<typeof sendInput>['whenBusy']): Accept<SendReply> {
+  return (draft, now, loaded) => refuseContent(host.agents.get(draft.session.agent), message) ?? acceptSend({ message, whenBusy })(draft, now, loaded);
 }
 
 /** The content of a message as the log keeps it. */

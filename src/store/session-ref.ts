@@ -17,6 +17,8 @@ export interface Idempotency {
   readonly expiresAtMs: number | null;
   /** A repetition with the same body is given the first reply; else every repetition is refused. */
   readonly replays: boolean;
+  /** It is the tenant's, as the keys of creations are, and is kept when the session goes that it led to. Default: it is its session's. */
+  readonly ofTenant?: true;
   /** The refusal of a repetition with another body. */
   readonly mismatch: Refusal;
 }

@@ -48,11 +48,11 @@ export class RandomClient {
       [10, () => this.#send(world.growing, random.pick(['queue', 'queue', 'steer']))],
       [2, () => this.#misuseKey()], [3, () => this.#sendOnRevision()],
       [18, () => this.#send(this.#session(), random.pick(['queue', 'queue', 'steer', 'interrupt', 'replace', 'reject']))],
-      [5, () => this.#create()], [1, () => this.#createAndDelete()],
+      [5, () => this.#create()], [2, () => this.#createAndDelete()],
       [10, () => this.#increment()], [10, () => this.#compareAndSet()], [3, () => this.#setState()],
       [8, () => this.#decide(this.#anySession())], [6, () => this.#changeQueue()], [2, () => this.#cancelOperation()],
       [4, () => this.#stop(this.#anySession())], [5, () => this.#move()], [2, () => this.#fork()],
-      [8, () => this.#read(this.#anySession())], [4, () => this.#read(world.growing)],
+      [8, () => this.#read(this.#anySession())], [6, () => this.#read(world.growing)],
     ];
   }
 

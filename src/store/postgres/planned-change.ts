@@ -34,8 +34,7 @@ export function plan<Reply>({ key, idempotency = [], transition, reads, replyToS
   const change = transition({ session, outcomes: reads?.outcomes === true ? known.outcomes : [], ...beside });
   if (isRefusal(change)) return { kind: 'refused', refusal: change, session };
   const reply = idempotency.length === 0 ? null : (replyToStore?.(change.reply) ?? null);
-  const sessionId = change.deletesSession ? '' : session.id;
-  return { kind: 'planned', before: known, change, replies: idempotency.map((each) => ({ key: each, reply, sessionId })) };
+  return { kind: 'planned', before: known, change, replies: idempotency.map((each) => ({ key: each, reply, sessionId: change.deletesSession || each.ofTenant === true ? '' : session.id })) };
 }
 
 export function committed<Reply>({ change }: Planned<Reply>, entries: readonly Entry[]): UpdateResult<Reply> {

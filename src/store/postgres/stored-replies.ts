@@ -20,8 +20,8 @@ export interface KeptReply {
 
 /** The first of the keys that is known decides (G2); null: none is. */
 export function replayOf(kept: readonly KeptReply[], sessionId: string, keys: readonly Idempotency[]): Replay | null {
-  for (const { scope, fingerprint, mismatch, replays } of keys) {
-    const found = kept.find((reply) => reply.sessionId === sessionId && reply.scope === scope);
+  for (const { scope, fingerprint, mismatch, replays, ofTenant } of keys) {
+    const found = kept.find((reply) => reply.sessionId === (ofTenant === true ? '' : sessionId) && reply.scope === scope);
     if (found === undefined) continue;
     if (!replays || found.fingerprint !== fingerprint) return { kind: 'refused', refusal: mismatch };
     return { kind: 'replayed', reply: found.reply, httpStatus: found.httpStatus };

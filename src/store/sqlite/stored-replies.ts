@@ -20,8 +20,8 @@ export class StoredReplies {
 
   /** The first of the keys that is known decides; null: none is. */
   find({ tenant, id }: SessionRef, keys: readonly Idempotency[]): Replay | null {
-    for (const { scope, fingerprint, mismatch, replays } of keys) {
-      const row = this.#statements.get('idempotencyByScope').get(tenant, id, scope) as { fingerprint: string; http_status: number; reply: string } | undefined;
+    for (const { scope, fingerprint, mismatch, replays, ofTenant } of keys) {
+      const row = this.#statements.get('idempotencyByScope').get(tenant, ofTenant === true ? '' : id, scope) as { fingerprint: string; http_status: number; reply: string } | undefined;
       if (row === undefined) continue;
       if (!replays || row.fingerprint !== fingerprint) return { kind: 'refused', refusal: mismatch };
       return { kind: 'replayed', reply: JSON.parse(row.reply) as JsonValue, httpStatus: row.http_status };
@@ -30,8 +30,8 @@ export class StoredReplies {
   }
 
   keep({ tenant, id }: SessionRef, keys: readonly Idempotency[], reply: JsonValue, createdSessionId: string | null = null): void {
-    for (const { scope, fingerprint, httpStatus, expiresAtMs } of keys) {
-      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);
+    for (const { scope, fingerprint, httpStatus, expiresAtMs, ofTenant } of keys) {
+      this.#statements.get('insertIdempotency').run(tenant, ofTenant === true ? '' : id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);
     }
   }
 
