@@ -26,13 +26,6 @@ export const fenceBugs: readonly PlantedBug[] = [
     ],
   },
   {
-    name: 'lock-dropped-on-postgres', breaks: 'G3, G4', fault: 'on Postgres a change is written over whatever was committed since its session was read', foundBy: ['real processes'],
-    edits: [
-      { file: 'src/store/postgres/change-writer.ts', find: "AND id = ${keys[1]} AND commit_id = ${bind(from, 'text')}`;", put: "AND id = ${keys[1]} AND ${bind(from, 'text')} <> ''`;" },
-      { file: 'src/store/postgres/change-writer.ts', find: 'AND session.commit_id = given.from_commit AND session.id IN', put: "AND given.from_commit <> '' AND session.id IN" },
-    ],
-  },
-  {
     name: 'expired-lease-renewed', breaks: 'G4', fault: 'a worker that slept through its lease renews it',
     edits: [{ file: 'src/store/sqlite/statements.ts', find: 'UPDATE worker SET lease_until_ms = ? WHERE id = ? AND lease_until_ms > ?', put: 'UPDATE worker SET lease_until_ms = ? WHERE id = ? AND ? > 0' }],
   },

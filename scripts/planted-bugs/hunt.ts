@@ -2,7 +2,6 @@ import { performance } from 'node:perf_hooks';
 import { failCopy } from './failpoint-run.ts';
 import type { Finding, PlantedBug, ProofRun } from './planted-bug.ts';
 import { cutCopy } from './power-run.ts';
-import { killCopy } from './process-run.ts';
 import { Control, simulateCopy } from './simulation-run.ts';
 import { SourceCopy } from './source-copy.ts';
 
@@ -63,7 +62,5 @@ function lookIn(folder: string, run: ProofRun, seedsMax: number, control: Contro
       return failCopy(folder);
     case 'power loss':
       return cutCopy(folder);
-    case 'real processes':
-      return killCopy(folder);
   }
 }

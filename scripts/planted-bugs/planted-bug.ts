@@ -20,14 +20,14 @@ export interface PlantedBug {
 }
 
 /** A part of the proof that can be run by itself. */
-export type ProofRun = 'simulation' | 'failpoints' | 'power loss' | 'real processes';
+export type ProofRun = 'simulation' | 'failpoints' | 'power loss';
 
 /** What a run has found of a bug. */
 export interface Finding {
   /** `G4`, or what else was violated. */
   readonly guarantee: string;
   readonly what: string;
-  /** So many seeds, failpoints, cuts of the power or requests it took. */
+  /** So many seeds, failpoints or cuts of the power it took. */
   readonly after: number;
 }
 
