@@ -30,6 +30,7 @@ const program = new Command('planted-bugs')
   .action(async (names: readonly string[], { threads, seeds, json, write }: Arguments) => {
     const unknown = names.filter((name) => allBugs.every((bug) => bug.name !== name));
     if (unknown.length > 0) program.error(`error: there is no planted bug ${unknown.join(', ')}`, { exitCode: 2 });
+    if (write === true && names.length > 0) program.error('error: the page has all bugs: say no names with --write', { exitCode: 2 });
     const bugs = allBugs.filter(({ name }) => names.length === 0 || names.includes(name));
     const hunted = await hunt(bugs, { threads, seedsMax: seeds, onHunted: (each) => process.stderr.write(`${describeHunted(each)}\n`) });
     if (write === true) writeFileSync(path.join(root, 'docs', 'planted-bugs.md'), pageOf(hunted));
