@@ -10,8 +10,8 @@ import { NoReply, type SimulatedProcess, type StreamedReply } from './simulated-
 import type { VirtualTime } from './virtual-time.ts';
 
 const replyWithinMs = 8_000;
-/** Views that somebody still has open in an old tab. */
-const oldTabsMax = 3;
+/** Views that somebody still has open in an old tab, of each follower. */
+const oldTabsMax = 1;
 /** Of the connections that are cut, so many are not taken up again where they were, but by an old tab. */
 const oldTabShare = 0.3;
 

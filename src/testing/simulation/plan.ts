@@ -91,15 +91,15 @@ const weatherShare = 0.35;
 
 export function drawPlan(seed: number, kept: Kept = null): Plan {
   const chance = chanceOf(seed, 'plan');
-  // Many short runs find more than few long ones: half have fewer than 28 commands.
-  const commandCount = 20 + Math.floor(chance.next() ** 3 * 61);
+  // Many short runs find more than few long ones: three of four have fewer than 35 commands.
+  const commandCount = 20 + Math.floor(chance.next() ** 5 * 61);
   const lengthMs = chance.between(2, 16) * 1_000;
   const at = (): number => Math.floor(chance.next() * lengthMs);
   const kinds = faultKinds.filter(() => chance.happens(faultShare));
   const faults = kinds.flatMap((kind) => Array.from({ length: chance.between(1, 4) }, () => drawFault(kind, at(), chance)));
   const plan: Plan = {
     seed,
-    processes: chance.between(2, 4),
+    processes: chance.pick([2, 2, 2, 3, 3, 4]) ?? 2,
     sessions: chance.between(1, 6),
     leaseMs: chance.between(4, 10) * 1_000,
     pollMs: chance.between(2, 6) * 1_000,
@@ -129,7 +129,7 @@ function drawFault(kind: FaultKind, atMs: number, chance: Chance): Omit<PlannedF
 }
 
 function drawFollowers(lengthMs: number, chance: Chance): readonly PlannedFollower[] {
-  return Array.from({ length: chance.below(4) }, (_, place) => ({ id: `w${place}`, atMs: chance.below(lengthMs) }));
+  return Array.from({ length: chance.pick([0, 1, 1, 2, 3]) ?? 0 }, (_, place) => ({ id: `w${place}`, atMs: chance.below(lengthMs) }));
 }
 
 function drawWeather(chance: Chance): Weather {
