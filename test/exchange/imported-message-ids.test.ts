@@ -10,6 +10,6 @@ it('the ids of imported messages are taken in their session for good', async () 
   const [imported] = await collect(holdfast.import([JSON.stringify({ id: 'c1', messages })], { agent: 'demo' }));
   if (imported === undefined || !('sessionId' in imported)) throw new Error(JSON.stringify(imported));
   const session = await holdfast.sessions.get(imported.sessionId);
-  await expect(session.send({ text: 'hello', messageId: 'm-1' })).rejects.toMatchObject({ code: 'message_id_taken' });
+  await expect(session.send({ text: 'hello', messageId: 'm-1' })).rejects.toMatchObject({ code: 'idempotency_mismatch' });
   expect((await (await session.send({ text: 'more', messageId: 'm-2' })).result).status).toBe('ended');
 });
