@@ -2,9 +2,11 @@
 export class Reasons {
   readonly #reasons = new Map<string, string>();
   readonly #asked = new Set<string>();
+  readonly #anywhere: string[] = [];
 
   /**
-   * Reads lines of three kinds: `# why`, for all that follows; a file, of the branches that follow; and a branch, indented. Throws for a branch that is there twice or before its file and reason.
+   * Reads lines of three kinds: `# why`, for all that follows; a file, of the branches that follow, or `*` for any; and a branch, indented, or `*` for every branch of the file. Of any file it is a part of what is shown. Throws for a branch that is there
+   * twice or before its file and reason.
    */
   constructor(text: string) {
     let why = '';
@@ -22,11 +24,13 @@ export class Reasons {
     if (why === '' || file === '') throw new SyntaxError(`${code} has no reason or no file`);
     if (this.#reasons.has(key)) throw new SyntaxError(`${key} has two reasons`);
     this.#reasons.set(key, why);
+    if (file === '*') this.#anywhere.push(code);
   }
 
   /** null: nobody has said why. */
   of(file: string, code: string): string | null {
-    const key = keyOf(file, code);
+    const key = [keyOf(file, code), keyOf(file, '*'), ...this.#anywhere.filter((part) => code.includes(part)).map((part) => keyOf('*', part))].find((each) => this.#reasons.has(each));
+    if (key === undefined) return null;
     this.#asked.add(key);
     return this.#reasons.get(key) ?? null;
   }
@@ -38,7 +42,7 @@ export class Reasons {
 
   /** Reasons for what is reached by now, or reads otherwise: of the files of which this is true. */
   stale(isLookedAt: (file: string) => boolean): readonly string[] {
-    return [...this.#reasons.keys()].filter((key) => !this.#asked.has(key) && isLookedAt(key.slice(0, key.indexOf(': '))));
+    return [...this.#reasons.keys()].filter((key) => !this.#asked.has(key) && (key.startsWith('*') || isLookedAt(key.slice(0, key.indexOf(': ')))));
   }
 }
 

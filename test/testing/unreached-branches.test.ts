@@ -88,6 +88,13 @@ describe('reasons', () => {
     expect(reportOf(new Map(), new Reasons(given)).stale).toEqual([]);
   });
 
+  it('can be for every branch of a file, and for what stands in many files', () => {
+    const whys = (given: string) => reportOf(new Map([['src/core/pay.ts', covered(calledWith5)]]), new Reasons(given)).unreached.map(({ why }) => why);
+    expect(whys('# not here\nsrc/core/pay.ts\n  *')).toEqual(['not here', 'not here', 'not here']);
+    expect(whys('# all is paid\n*\n  «? \'free\'»')).toEqual([null, 'all is paid', null]);
+    expect(reportOf(new Map(), new Reasons('# why\n*\n  «gone»')).stale).toEqual(['*: «gone»']);
+  });
+
   it('are refused where they are for nothing, or two', () => {
     expect(() => new Reasons('  code')).toThrow(SyntaxError);
     expect(() => new Reasons('# why\n  code')).toThrow(/has no reason or no file/);
