@@ -48,7 +48,7 @@ export const commitBugs: readonly PlantedBug[] = [
   },
   {
     name: 'key-forgotten', breaks: 'G2', foundBy: ['simulation', 'failpoints'], fault: 'the reply of a key is kept in a commit of its own, after that of its command',
-    edits: [{ file: 'src/store/sqlite/stored-replies.ts', find: "      this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId);", put: "      setTimeout(() => void this.#statements.get('insertIdempotency').run(tenant, id, scope, fingerprint, httpStatus, JSON.stringify(reply), expiresAtMs, createdSessionId), 0);" }],
+    edits: [{ file: 'src/store/sqlite/stored-replies.ts', find: "this.#statements.get('insertIdempotency').run(", put: "setTimeout((...values: unknown[]) => void this.#statements.get('insertIdempotency').run(...values), 0, " }],
   },
   {
     name: 'revision-checked-after', breaks: 'G2', fault: 'the revision is looked at before the key, so that a repetition of what succeeded is refused',

@@ -4,7 +4,11 @@ import type { PlantedBug } from './planted-bug.ts';
 export const fenceBugs: readonly PlantedBug[] = [
   {
     name: 'fence-dropped', breaks: 'G4', fault: 'a worker commits whatever it has, whether or not the session was stopped, moved or taken over meanwhile',
-    edits: [{ file: 'src/core/settle.ts', find: 'return session.fence === lease.fence && session.claim?.worker === lease.worker;', put: 'return session.fence >= lease.fence;' }],
+    edits: [{ file: 'src/core/settle.ts', find: 'return session.fence === lease.fence && session.claim?.worker === lease.worker;', put: 'return session.fence >= lease.fence;' }, { file: 'src/core/settle.ts', find: 'if (!held(loaded, lease) || loaded.session.turn?.attempt?.id !== outcome.attempt.id) return fenceLost;', put: 'if (loaded.session.turn === null) return fenceLost;' }],
+  },
+  {
+    name: 'fence-of-calls-dropped', breaks: 'G4, G6', fault: 'a worker commits results of calls that another has taken over',
+    edits: [{ file: 'src/core/settle.ts', find: "    if (!held(loaded, lease) || step?.seq !== stepSeq || step.openCalls.length === 0) return fenceLost;\n    const draft = new Draft(loaded.session, circumstances.nowMs, loaded.outcomes, loaded.state);", put: "    if (step?.seq !== stepSeq || step.openCalls.length === 0) return fenceLost;\n    const draft = new Draft(loaded.session, circumstances.nowMs, loaded.outcomes, loaded.state);" }],
   },
   {
     name: 'claim-keeps-fence', breaks: 'G4', fault: 'a worker that takes a session over does not raise its fence',

@@ -47,9 +47,20 @@ async function huntOne({ bug, run }: Pick<Hunted, 'bug' | 'run'>, seedsMax: numb
   const startedAtMs = performance.now();
   const seconds = (): number => Math.round((performance.now() - startedAtMs) / 100) / 10;
   try {
-    const finding = run === 'simulation' ? await simulateCopy(copy.folder, seedsMax, control) : run === 'failpoints' ? await failCopy(copy.folder) : await cutCopy(copy.folder);
+    const finding = await lookIn(copy.folder, run, seedsMax, control);
     return { bug, run, finding, fault: null, seconds: seconds() };
   } catch (error) {
     return { bug, run, finding: null, fault: error instanceof Error ? error.message : String(error), seconds: seconds() };
+  }
+}
+
+function lookIn(folder: string, run: ProofRun, seedsMax: number, control: Control): Promise<Finding | null> {
+  switch (run) {
+    case 'simulation':
+      return simulateCopy(folder, seedsMax, control);
+    case 'failpoints':
+      return failCopy(folder);
+    case 'power loss':
+      return cutCopy(folder);
   }
 }

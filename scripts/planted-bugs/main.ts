@@ -7,14 +7,15 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
+import { wholeNumber } from '../../src/cli/command-options.ts';
 import { allBugs } from './all-bugs.ts';
 import { describeHunted, pageOf, summaryOf } from './describe-hunt.ts';
 import { hunt } from './hunt.ts';
 import { root } from './source-copy.ts';
 
 interface Arguments {
-  readonly threads: string;
-  readonly seeds: string;
+  readonly threads: number;
+  readonly seeds: number;
   readonly json?: true;
   readonly write?: true;
 }
@@ -22,17 +23,18 @@ interface Arguments {
 const program = new Command('planted-bugs')
   .description('plant bugs into copies of the source, and let the proof find them')
   .argument('[names...]', 'of the bugs (default: all)')
-  .option('--threads <count>', 'bugs that are looked for side by side', '2')
-  .option('--seeds <count>', 'seeds of the simulation at most', '2000')
+  .option('--threads <count>', 'bugs that are looked for side by side', wholeNumber(1, 256), 2)
+  .option('--seeds <count>', 'seeds of the simulation at most', wholeNumber(1, 1_000_000), 2_000)
   .option('--json', 'print a JSON summary as the last line')
   .option('--write', 'write docs/planted-bugs.md')
-  .action(async (names: readonly string[], { threads, seeds, json = false, write = false }: Arguments) => {
+  .action(async (names: readonly string[], { threads, seeds, json, write }: Arguments) => {
     const unknown = names.filter((name) => allBugs.every((bug) => bug.name !== name));
     if (unknown.length > 0) program.error(`error: there is no planted bug ${unknown.join(', ')}`, { exitCode: 2 });
+    if (write === true && names.length > 0) program.error('error: the page has all bugs: say no names with --write', { exitCode: 2 });
     const bugs = allBugs.filter(({ name }) => names.length === 0 || names.includes(name));
-    const hunted = await hunt(bugs, { threads: Number(threads), seedsMax: Number(seeds), onHunted: (each) => process.stderr.write(`${describeHunted(each)}\n`) });
-    if (write) writeFileSync(path.join(root, 'docs', 'planted-bugs.md'), pageOf(hunted));
-    if (json) process.stdout.write(`${JSON.stringify(summaryOf(hunted))}\n`);
+    const hunted = await hunt(bugs, { threads, seedsMax: seeds, onHunted: (each) => process.stderr.write(`${describeHunted(each)}\n`) });
+    if (write === true) writeFileSync(path.join(root, 'docs', 'planted-bugs.md'), pageOf(hunted));
+    if (json === true) process.stdout.write(`${JSON.stringify(summaryOf(hunted))}\n`);
     process.exitCode = hunted.every(({ finding }) => finding !== null) ? 0 : 1;
   });
 

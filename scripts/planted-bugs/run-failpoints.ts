@@ -2,16 +2,12 @@
 //
 //   node scripts/planted-bugs/run-failpoints.ts
 import process from 'node:process';
-import { realSystem } from '../../src/system.ts';
 import { runFailpoints } from '../../src/testing/failpoints/run-failpoints.ts';
-import { SimulatedDatabase } from '../../src/testing/simulation/simulated-database.ts';
 
-const database = await SimulatedDatabase.open();
 await runFailpoints({
-  database, clock: realSystem().clock, failuresMax: 1,
+  failuresMax: 1,
   onScenario: ({ scenario, runs, failures: [failure] }) => {
     const [violation] = failure?.violations ?? [];
     process.stdout.write(`${JSON.stringify({ runs, violation: violation === undefined ? null : { guarantee: violation.guarantee, what: `${failure?.failpoint ?? scenario}: ${violation.what}` } })}\n`);
   },
 });
-database.close();

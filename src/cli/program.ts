@@ -40,7 +40,6 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'simulate-user': async () => (await import('./commands/simulate-user.ts')).simulateUserCommand(),
   simulate: async () => (await import('./commands/simulate.ts')).simulateCommand(),
   replay: async () => (await import('./commands/replay.ts')).replayCommand(),
-  'simulate-processes': async () => (await import('./commands/simulate-processes.ts')).simulateProcessesCommand('simulate-processes'),
   bench: async () => (await import('./commands/bench.ts')).benchCommand(),
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),

@@ -108,8 +108,8 @@ export class OperationRunner {
     for (const { operation, lease, abort } of runs) if (fences.get(operation.id) !== lease.fence) abort.abort('fence-lost');
     if (!isHeartbeat) return;
     const inHand = [...this.#runs.keys()].map(({ operation: { tenant, id }, lease: { fence } }) => ({ tenant, id, fence }));
-    for (const { tenant, id, fence } of this.#unheld.seenAgain(held, inHand)) {
-      this.#update(tenant, id, false, releaseOperation({ worker, fence }, false, this.#host.system.clock.nowMs()))
+    for (const { tenant, id, fence, begun } of this.#unheld.seenAgain(held, inHand)) {
+      this.#update(tenant, id, false, releaseOperation({ worker, fence }, begun, this.#host.system.clock.nowMs()))
         .then(() => this.wake(), (error: unknown) => this.#host.log('error', 'give-back-failed', { operation: id, error: error instanceof Error ? error.message : String(error) }));
     }
   }
@@ -179,6 +179,8 @@ export class OperationRunner {
       .catch((error: unknown) => this.#host.log('error', 'operation-failed', { operation: operation.id, error: error instanceof Error ? error.message : String(error) }))
       .finally(() => {
         this.#runs.delete(run);
+        const { operation: { tenant, id }, lease: { fence }, begun } = run;
+        if (begun) this.#unheld.hasBegun({ tenant, id, fence });
         run.abort.abort('fence-lost');
         this.wake();
       });

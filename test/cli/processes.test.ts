@@ -51,7 +51,7 @@ describe('real processes on one store', { timeout: 120_000 }, () => {
 
 describe('holdfast simulate-processes', () => {
   it('prints a summary as its last line, and the seed', async () => {
-    const { code, stdout, stderr } = await runCli(['simulate-processes', '--kills', '1', '--workers', '2', '--clients', '2', '--seed', '5', '--json'], { cwd: await newFolder() });
+    const { code, stdout, stderr } = await runCli(['simulate', 'processes', '--kills', '1', '--workers', '2', '--clients', '2', '--seed', '5', '--json'], { cwd: await newFolder() });
     expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringMatching(/^seed 5: 2 workers[^]*passed\n$/) as string });
     const summary = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as ProcessesSummary;
     expect(Object.keys(summary)).toEqual(summaryKeys);
@@ -63,7 +63,7 @@ describe('holdfast simulate-processes', () => {
     ['needs --restart-command', ['--restarts', '1', '--store', 'postgres://localhost/x']],
     ['a store in memory', ['--store', 'sqlite::memory:']],
   ])('refuses what makes no sense: %s', async (problem, args) => {
-    const { code, stderr, stdout } = await runCli(['simulate-processes', ...args], { cwd: await newFolder() });
+    const { code, stderr, stdout } = await runCli(['simulate', 'processes', ...args], { cwd: await newFolder() });
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(problem);
   });

@@ -59,7 +59,7 @@ describe('failpoints', { timeout }, () => {
     const [report] = await runFailpoints({ store: forgetful, scenarios: [scenario('queue-of-three')], failuresMax: 1 });
     expect(report?.failures.length).toBeGreaterThan(0);
     const said = report?.failures.map((failure) => describeFailure(report, failure)).join('\n');
-    expect(said).toMatch(/FAILPOINT=queue-of-three:\d+:error-after npm run/);
+    expect(said).toMatch(/npm run -s simulate -- failpoints --point queue-of-three:\d+:error-after$/m);
   });
 
   it('catch a store that does not see who is dead', async () => {

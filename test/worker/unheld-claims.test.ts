@@ -13,12 +13,21 @@ test('a claim that nothing has in hand is to be given back when it is seen at tw
   const claims = new UnheldClaims();
   const held = [claim('a'), claim('b'), claim('b', 1, 'other')];
   expect(claims.seenAgain(held, [claim('a')])).toEqual([]);
-  expect(claims.seenAgain(held, [claim('a'), claim('b')])).toEqual([claim('b', 1, 'other')]);
+  expect(claims.seenAgain(held, [claim('a'), claim('b')])).toMatchObject([claim('b', 1, 'other')]);
   // Under another fence it is another claim.
   expect(claims.seenAgain([claim('a', 2)], [claim('a')])).toEqual([]);
   expect(claims.seenAgain([], [])).toEqual([]);
   expect(claims.seenAgain([claim('a', 2)], [])).toEqual([]);
-  expect(claims.seenAgain([claim('a', 2)], [])).toEqual([claim('a', 2)]);
+  expect(claims.seenAgain([claim('a', 2)], [])).toEqual([{ ...claim('a', 2), begun: false }]);
+});
+
+test('a claim whose run was dropped here is given back as one that has begun, and another claim of the same is not', () => {
+  const claims = new UnheldClaims();
+  claims.hasBegun(claim('a'));
+  expect(claims.seenAgain([claim('a')], [])).toEqual([]);
+  expect(claims.seenAgain([claim('a')], [])).toEqual([{ ...claim('a'), begun: true }]);
+  claims.seenAgain([claim('a', 2)], []);
+  expect(claims.seenAgain([claim('a', 2)], [])).toEqual([{ ...claim('a', 2), begun: false }]);
 });
 
 test('a heartbeat asks the store once which operations are the worker\'s', async () => {

@@ -29,8 +29,8 @@ const textCharsShown = 600;
  * `holdfast simulate processes`: real processes on one store, killed, stopped and cut off while clients send them commands. Exit code 0: all that went wrong on purpose did, all is at rest, and what the clients were told explains what is in the store;
  * 1: it does not, or it could not be run; 2: wrong usage; that of a signal which ended it, with nothing left running.
  */
-export function simulateProcessesCommand(name = 'processes'): Command {
-  return new Command(name)
+export function simulateProcessesCommand(): Command {
+  return new Command('processes')
     .description('kill, stop and cut off real processes while clients send them commands, and check what is left')
     .option('--store <url>', 'sqlite:PATH or postgres://… (default: a temporary file); each run makes sessions of its own there')
     .option('--workers <count>', 'processes that work; all but one of them answer requests too, and one more does only that', wholeNumber(2, 100), 3)

@@ -6,6 +6,8 @@ import { wholeNumber } from '../command-options.ts';
 import { progressBar } from '../progress-bar.ts';
 import { runSimulation } from '../simulation/run-simulation.ts';
 import { stopRequest } from '../stop-request.ts';
+import { simulateFailpointsCommand } from './simulate-failpoints.ts';
+import { simulateProcessesCommand } from './simulate-processes.ts';
 import { note, print, printable, printJson } from '../terminal.ts';
 
 interface SimulateArguments {
@@ -41,7 +43,9 @@ export function simulateCommand(): Command {
     .option('--threads <count>', 'how many seeds run side by side', wholeNumber(1, 256), 2)
     .option('--failures <count>', 'stop after so many failing seeds on one thread', wholeNumber(1, 1_000_000), 1)
     .option('--json', 'print a JSON summary as the last line; all else goes to stderr')
-    .action(simulate);
+    .action(simulate)
+    .addCommand(simulateFailpointsCommand())
+    .addCommand(simulateProcessesCommand());
 }
 
 async function simulate(given: SimulateArguments, command: Command): Promise<void> {

@@ -95,5 +95,5 @@ async function failEverywhere(scenario: FailpointScenario, database: SharedDatab
 /** A failure in words, with the line that runs it again. */
 export function describeFailure({ scenario, store }: Pick<ScenarioReport, 'scenario' | 'store'>, { failpoint, failedAt, violations }: FailpointFailure): string {
   const where = failpoint === null ? `${scenario}, with nothing failing` : `${failpoint} (at ${failedAt})`;
-  return [`${where}:`, ...violations.map(({ guarantee, what, atMs }) => `  ${guarantee}: ${what} (after ${atMs} ms)`), `  again: FAILPOINT=${failpoint ?? scenario} npm run -s vitest -- run test/testing/failpoints-${store}.test.ts`].join('\n');
+  return [`${where}:`, ...violations.map(({ guarantee, what, atMs }) => `  ${guarantee}: ${what} (after ${atMs} ms)`), `  again: npm run -s simulate -- failpoints ${failpoint === null ? `--scenario ${scenario}` : `--point ${failpoint}`}${store === 'postgres' ? ' --store postgres://…' : ''}`].join('\n');
 }

@@ -101,7 +101,7 @@ export function drawPlan(seed: number, kept: Kept = null): Plan {
     seed,
     processes: chance.between(2, 4),
     sessions: chance.between(1, 6),
-    leaseMs: chance.between(2, 8) * 1_000,
+    leaseMs: chance.between(4, 10) * 1_000,
     pollMs: chance.between(2, 6) * 1_000,
     hasLocks: chance.happens(0.35),
     weather: drawWeather(chance),

@@ -75,6 +75,8 @@ async function run(world: World): Promise<SeedRun> {
   return { seed: plan.seed, violations, met, restMs, steps };
 }
 
+/** Requests to create a session beyond those that a plan has sessions: for one that is there, or another. */
+const creationsMore = 3;
 /** So often something else is drawn where there is nothing that a command could be about. */
 const drawsMax = 4;
 /** In so many of all runs, most that clients do is send to one session: its queue is full in some of them. */
@@ -96,9 +98,12 @@ function draw(world: World, id: string, chance: Chance): { readonly kind: string
   const crowd = chanceOf(world.plan.seed, 'crowd').happens(crowdedShare) ? world.commands.find(({ kind }) => kind === 'send') : undefined;
   for (let draws = 0; draws < drawsMax; draws += 1) {
     const isOfCrowd = crowd !== undefined && world.sessions.length > 0 && chance.happens(sendShareOfCrowd);
-    const { kind, prepare } = isOfCrowd ? crowd : world.observer.refs.length < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+    const { kind, prepare } = isOfCrowd ? crowd : world.creations < world.plan.sessions ? creating(world.commands) : chance.weighted(world.commands);
+    if (kind === 'create' && world.creations >= world.plan.sessions + creationsMore) continue;
     const call = prepare(world.scopeOf(id, chance, isOfCrowd ? ({ id: sessionId }) => sessionId === world.sessions[0]?.id : undefined));
-    if (call !== null) return { kind, call };
+    if (call === null) continue;
+    if (kind === 'create') world.creations += 1;
+    return { kind, call };
   }
   return null;
 }

@@ -107,13 +107,16 @@ export class SimulatedProcess {
     const reader = body?.getReader();
     const read = async (): Promise<Uint8Array | null> => {
       try {
-        return (await Promise.race([this.#inTime(async () => reader?.read()), this.dies()]))?.value ?? null;
+        const reading = this.#inTime(async () => reader?.read());
+        // What it comes to when the process has died meanwhile, nobody hears.
+        reading.catch(() => undefined);
+        return (await Promise.race([reading, this.dies()]))?.value ?? null;
       } catch (error) {
         if (error instanceof Error && 'code' in error && error.code === 'stream_reset') throw new NoReply('the stream broke off');
         throw error;
       }
     };
-    return { status, headers, read, leave: () => void this.#inTime(async () => reader?.cancel()) };
+    return { status, headers, read, leave: () => void this.#inTime(async () => reader?.cancel()).catch(() => undefined) };
   }
 
   /** `tooLate`: what becomes of a reply for which nobody waits any more. */

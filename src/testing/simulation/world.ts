@@ -64,6 +64,8 @@ export class World {
   /** Kinds of entries that hooks are told of. */
   outboxKinds: ReadonlySet<EntryKind> = new Set();
   weather: Weather;
+  /** Requests to create a session that were sent. */
+  creations = 0;
   readonly #options: WorldOptions;
   readonly #checks: readonly Check[];
   readonly #faults: FaultInjector;

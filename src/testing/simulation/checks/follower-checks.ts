@@ -33,27 +33,25 @@ function isOwners({ observer }: WatchedWorld, owner: string, ref: SessionRef, { 
 }
 
 async function checkAtRest(world: WatchedWorld, follower: Follower, violated: Violated): Promise<void> {
+  const { from } = follower.heard;
+  await comesToKnow(world, follower, { from, view: emptyFeedView }, from, (known) => violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)} at rest; who follows now ${known === null ? 'is told that the session is gone' : `hears ${knowledgeOf(known)}`}`));
+  for (const tab of follower.oldTabs) {
+    const { position } = tab.view;
+    await comesToKnow(world, follower, tab, position, (known) => violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)}; cut at ${position} and coming back at rest, it ${known === null ? 'is told that the session is gone' : `knows ${knowledgeOf(known)}`}`));
+  }
+}
+
+/** Whoever has heard so much and hears what is after a position comes to know what the follower knows, in time: titles and the like may still be added meanwhile, and what an agent keeps no longer than so may go. */
+async function comesToKnow(world: WatchedWorld, follower: Follower, heard: FollowedView, after: string | null, doesNot: (known: FollowedView | null) => void): Promise<void> {
   const { time } = world;
   const untilMs = time.nowMs + heardWithinMs;
   for (;;) {
-    if (follower.isGone) return;
-    const { from } = follower.heard;
-    const events = await eventsAfter(world, follower.ref.id, follower.owner, from);
-    const fresh = events === null ? null : heardAfter({ from, view: emptyFeedView }, events);
-    if (fresh !== null && isSameKnowledge(fresh, follower.heard)) break;
-    if (time.nowMs >= untilMs) {
-      violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)} at rest; who follows now ${fresh === null ? 'is told that the session is gone' : `hears ${knowledgeOf(fresh)}`}`);
-      return;
-    }
+    const events = await eventsAfter(world, follower.ref.id, follower.owner, after);
+    if (follower.isGone || world.observer.session(follower.ref) === null) return;
+    const known = events === null ? null : heardAfter(heard, events);
+    if (known !== null && isSameKnowledge(known, follower.heard)) return;
+    if (time.nowMs >= untilMs) return doesNot(known);
     await time.advance(1_000);
-  }
-  for (const tab of follower.oldTabs) {
-    const { position } = tab.view;
-    const events = await eventsAfter(world, follower.ref.id, follower.owner, position);
-    // What an agent keeps no longer than so may go while time passes here.
-    if (world.observer.session(follower.ref) === null) return;
-    const known = heardAfter(tab, events ?? []);
-    if (!isSameKnowledge(known, follower.heard)) violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)}; cut at ${position} and coming back at rest, it knows ${knowledgeOf(known)}`);
   }
 }
 
