@@ -16,7 +16,7 @@ interface Arguments {
   readonly threads: string;
   readonly postgres?: string;
   readonly reports?: string;
-  readonly write?: true;
+  readonly write?: boolean;
 }
 
 const program = new Command('simulation-coverage')
@@ -26,12 +26,12 @@ const program = new Command('simulation-coverage')
   .option('--postgres <url>', 'fail calls of the store in this database, too, in a schema of its own')
   .option('--reports <folder>', 'run nothing, and read what V8 has written into this folder')
   .option('--write', 'write docs/guide/unreached-branches.md')
-  .action(async ({ seeds, threads, postgres = null, reports = null, write = false }: Arguments & { postgres?: string | null; reports?: string | null }) => {
-    const covered = await measure({ seeds: Number(seeds), threads: Number(threads), postgres, reports });
+  .action(async ({ seeds, threads, postgres, reports, write = false }: Arguments) => {
+    const covered = await measure({ seeds: Number(seeds), threads: Number(threads), postgres: postgres ?? null, reports: reports ?? null });
     const reasons = new Reasons(readFileSync(path.join(import.meta.dirname, 'reasons.txt'), 'utf8'));
     const report = reportOf(covered, reasons);
     process.stdout.write(`${describeCoverage(report)}\n`);
-    const command = `npm run -s simulation-coverage -- --seeds ${seeds}${postgres === null ? '' : ' --postgres postgres://…'} --write`;
+    const command = `npm run -s simulation-coverage -- --seeds ${seeds}${postgres === undefined ? '' : ' --postgres postgres://…'} --write`;
     if (write) writeFileSync(path.join(root, 'docs', 'guide', 'unreached-branches.md'), pageOf(report, reasons.all, command));
     process.exitCode = report.stale.length === 0 && report.unreached.every(({ why }) => why !== null) ? 0 : 1;
   });

@@ -72,6 +72,6 @@ async function odd(state: ToolOptions['state'], key: string, n: number): Promise
       await state.set('conversation', 'own', n);
       await state.delete('conversation', key);
       await state.get('conversation', key);
-      return state.list('conversation', { limit: 2 });
+      return state.list('conversation', { limit: 1, cursor: (await state.list('conversation', { limit: 1 })).nextCursor ?? '' });
   }
 }
