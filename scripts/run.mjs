@@ -1,6 +1,6 @@
 // Runs every npm script of this repository, on a bare clone too:
 //
-//   node scripts/run.mjs <start|holdfast|bench|planted-bugs|test|vitest|typecheck|lint|build|stamp> [arguments]
+//   node scripts/run.mjs <start|holdfast|bench|planted-bugs|simulation-coverage|test|vitest|typecheck|lint|build|stamp> [arguments]
 //
 // 1. Installs the dependencies when they are missing or do not match package-lock.json.
 // 2. Runs the real command on the Node that package.json pins (the npm package `node`), whatever Node is on the
@@ -28,6 +28,7 @@ const commands = {
   holdfast: (rest) => [['src/cli/main.ts', ...rest]],
   bench: (rest) => [['bench/main.ts', ...rest]],
   'planted-bugs': (rest) => [['scripts/planted-bugs/main.ts', ...rest]],
+  'simulation-coverage': (rest) => [['scripts/simulation-coverage/main.ts', ...rest]],
   typecheck: () => [typecheckEverything, [tsc, '-p', 'tsconfig.core.json']],
   lint: (rest) => [[inModules('oxlint', 'bin', 'oxlint'), ...lintOptions, ...rest]],
   vitest: (rest) => [[inModules('vitest', 'vitest.mjs'), ...rest]],

@@ -41,7 +41,7 @@ test('a check that is violated is reported, with what it takes of the plan; only
   const [failure] = report.failures;
   if (failure?.only === undefined || failure.only === null) throw new Error(`no seed failed: ${describeReport(report)}`);
   const { seed, only, violations, story } = failure;
-  expect(failure).toMatchObject({ repeats: true, violations: [{ guarantee: 'booked once', what: expect.stringMatching(/ is booked 2 times$/) as string }] });
+  expect(failure).toMatchObject({ repeats: true, violations: [{ guarantee: 'booked once', what: expect.stringMatching(/ is booked [23] times$/) as string }] });
   expect(only.length).toBeLessThan(15);
   expect(failure.parts).toHaveLength(only.length);
   expect(story.filter((line) => line.includes('runs refund')).length).toBeGreaterThan(1);

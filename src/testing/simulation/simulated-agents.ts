@@ -62,7 +62,7 @@ function guide(surroundings: AgentSurroundings): Agent {
   return agent({
     name: 'guide', model: simulatedModel(surroundings, 'simulated-small'), prices, instructions: 'Guide them through.',
     tools: { look, pay, sign, conclude, ask_person: askPerson, build, remember, wander: wanderingTool(surroundings) },
-    firstNode: 'start', greet: true,
+    firstNode: 'start', greet: true, context: ({ session }) => contextOf(session.turns),
     nodes: {
       start: { instructions: 'Find out what they want.', greeting: 'Welcome.', transitions: { middle: 'they want more', side: 'they are lost' } },
       middle: { instructions: ({ session }) => `Turn ${session.turns}.`, tools: ['pay', 'sign'], transitions: ['start', 'side', 'done'], greet: true },
@@ -84,4 +84,10 @@ function robot(surroundings: AgentSurroundings): Agent {
     toolApproval: { keep: ({ n }: { readonly n: number }) => (n === 0 ? 'denied' : undefined) },
     limits: { deleteAfterRestMs: 9_000, maxSteps: 5 },
   });
+}
+
+/** Made for each step, and not to be had for one turn. */
+function contextOf(turns: number): { readonly turns: number } {
+  if (turns === 5) throw new Error('the context cannot be had');
+  return { turns };
 }

@@ -2,6 +2,7 @@ import type { LanguageModelV4, LanguageModelV4FunctionTool, LanguageModelV4Promp
 import { scriptedModel, type ScriptedCall, type ScriptedItem } from '../scripted-model.ts';
 import { hashOf, type Chance } from './chance.ts';
 import type { AgentSurroundings } from './observed-agents.ts';
+import { oddParts, oddWhole } from './odd-generations.ts';
 
 /** In how many of all generations tools are called, by how many came before in the same turn: a turn ends within a few steps. */
 const callShares = [0.75, 0.45, 0.25, 0.12] as const;
@@ -13,7 +14,13 @@ const callShares = [0.75, 0.45, 0.25, 0.12] as const;
 export function simulatedModel({ system, chanceOf }: Pick<AgentSurroundings, 'system' | 'chanceOf'>, modelId: string): LanguageModelV4 {
   return scriptedModel([], {
     clock: system.clock, modelId,
-    otherwise: ({ prompt, options }) => generation(chanceOf('says', prompt.length, hashOf(JSON.stringify(prompt.slice(-2)))), { prompt, options }),
+    otherwise: ({ prompt, options }) => {
+      const labels = [prompt.length, hashOf(JSON.stringify(prompt.slice(-2)))];
+      const usual = generation(chanceOf('says', ...labels), { prompt, options });
+      const chance = chanceOf('odd', ...labels);
+      if (chance.happens(0.02)) return oddWhole(chance);
+      return chance.happens(0.04) ? [...oddParts(chance), ...usual] : usual;
+    },
   });
 }
 

@@ -8,6 +8,7 @@ export function operationTools(around: ToolSurroundings): Readonly<Record<string
     const steps = 1 + (work.n % 3);
     for (let step = 1; step < steps; step += 1) {
       await act(around, { n: work.n, ms: 150 + (work.ms ?? 0) }, options);
+      if (step === 1) options.progress(Number.NaN);
       options.progress(step / steps, `step ${step}`);
     }
     return act(around, work, options);

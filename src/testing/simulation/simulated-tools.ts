@@ -53,12 +53,12 @@ export function plainTools(around: ToolSurroundings): Readonly<Record<string, Ag
   const execute = (work: Work, options: ToolOptions): Promise<JsonValue> => act(around, work, options);
   const doing = { inputSchema: workSchema, execute };
   return {
-    look: tool({ ...doing, recovery: 'rerun' }),
+    look: tool({ ...doing, recovery: 'rerun', toModelOutput: ({ input: { n } }) => toldOf(n) }),
     keep: tool({ ...doing, recovery: 'rerun-keyed' }),
     pay: tool({ ...doing, recovery: 'report' }),
     risk: tool({ ...doing, recovery: 'ask' }),
     // What it finds out is not always the whole truth: nobody may know.
-    order: tool({ ...doing, recovery: (work, options) => (work.n === 5 ? { ran: 'unknown' } : findOut(around, options)) }),
+    order: tool({ ...doing, recovery: ({ n }, options) => findOutOr(n, () => findOut(around, options)) }),
     sign: tool({ ...doing, needsApproval: true }),
     transfer: tool({ ...doing, needsApproval: ({ n }) => n % 2 === 1, actionExpiresAfterMs: 3_000 }),
     dismiss: tool({ ...doing, needsApproval: true, actionRoles: ['boss'], recovery: 'rerun-keyed' }),
@@ -69,6 +69,25 @@ export function plainTools(around: ToolSurroundings): Readonly<Record<string, Ag
     print: tool({ inputSchema: workSchema, recovery: 'rerun', maxResultBytes: 500, execute: (work, options) => act(around, { ...work, pages: 1 + (work.n % 3) }, options) }),
     deaf: tool({ inputSchema: workSchema, timeoutMs: 1_500, execute: (work, options) => act(around, { ...work, ms: 400 * work.n }, options, true) }),
     endless: tool({ inputSchema: workSchema, timeoutMs: 1_000, execute: async () => new Promise<never>(() => undefined) }),
-    odd: tool({ inputSchema: workSchema, recovery: 'rerun', execute: ({ n }): unknown => [undefined, new Date(1_000 * n), () => n, 10n, Number.NaN, new Uint8Array([n])][n] }),
+    odd: tool({ inputSchema: workSchema, recovery: 'rerun', execute: ({ n, pages = 0 }): unknown => (pages > 0 ? odder() : [undefined, new Date(1_000 * n), () => n, 10n, Number.NaN, new Uint8Array([n])])[n] }),
   };
+}
+
+/** What the model is told in place of a result: something else, nothing else, and what cannot be made. */
+function toldOf(n: number): { readonly type: 'text'; readonly value: string } {
+  if (n === 5) throw new Error('it cannot be put into words');
+  return { type: 'text', value: `it is ${n}` };
+}
+
+/** The truth, in most cases; else nobody knows, or it cannot be asked for. */
+function findOutOr(n: number, truth: () => ProbeFinding): ProbeFinding {
+  if (n === 4) throw new Error('nobody answers');
+  return n === 5 ? { ran: 'unknown' } : truth();
+}
+
+/** Results that are no JSON, or become some. */
+function odder(): readonly unknown[] {
+  const circle: unknown[] = [];
+  circle.push({ circle });
+  return [circle, new Map([[1, 2]]), new ArrayBuffer(2), [new Date(Number.NaN)], { toJSON: () => 'told' }, { inside: { set: new Set([1]) } }];
 }

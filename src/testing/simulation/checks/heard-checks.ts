@@ -8,7 +8,7 @@ import { isSameJson } from './same-json.ts';
 export const onlyStoredIsHeard: MakeCheck = (violated, world): Check => {
   const rows = world.database.reader();
   const archive = world.database.archive();
-  /** Of each attempt, how far each of its parts was heard by anybody. */
+  /** Of each attempt, how far each of its parts was heard by anybody; nothing at places of parts that were empty so far. */
   const heard = new Map<string, string[]>();
   /** Since it was committed, the content of the entry has been removed. */
   const isRedacted = (ref: SessionRef, entry: Entry | undefined): boolean => entry !== undefined && rows.entriesAt(ref, [entry.seq])[0]?.redacted !== undefined;
@@ -37,7 +37,7 @@ export const onlyStoredIsHeard: MakeCheck = (violated, world): Check => {
       for (const entry of added) {
         if (entry.kind !== 'assistant-step' || entry.copied === true) continue;
         const parts = streamedPartsOf(entry);
-        const lost = heard.get(entry.attempt.id)?.findIndex((text, place) => parts[place]?.text.startsWith(text) !== true) ?? -1;
+        const lost = heard.get(entry.attempt.id)?.findIndex((text = '', place) => parts[place]?.text.startsWith(text) !== true) ?? -1;
         if (lost !== -1) violated(entry.stopped === true ? 'G9' : 'G5', `${ref.id}: part ${lost} of attempt ${entry.attempt.id} was heard as "${heard.get(entry.attempt.id)?.[lost]}", and its step ${entry.seq} has "${parts[lost]?.text}"`);
       }
     },

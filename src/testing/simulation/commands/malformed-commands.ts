@@ -1,5 +1,5 @@
 import type { SimulatedCommand } from '../command.ts';
-import { aboutSession, ownersCall } from './about-session.ts';
+import { aboutSession, ownersCall, read } from './about-session.ts';
 
 /** Requests that no client of ours makes: refused before they have any effect. */
 export const malformedCommands: readonly SimulatedCommand[] = [
@@ -15,6 +15,9 @@ export const malformedCommands: readonly SimulatedCommand[] = [
       ownersCall(scope, 'PUT', '/messages', message),
       ownersCall(scope, 'POST', '/nothing', {}),
       ownersCall(scope, 'POST', '/rewind', { turnId: 17 }),
+      { method: 'GET', path: '/v1/sessions?cursor=nowhere', owner: scope.session.owner, keyed: false },
+      read(scope, '/events?after=nowhere'),
+      read(scope, '/calls/nothing/result'),
     ]) ?? null;
   }),
 ];

@@ -33,5 +33,5 @@ function parts(chance: Chance, id: string): JsonValue[] {
 
 /** Of names that are free, one is the agent's own now and then. */
 function clientTools(agent: Agent | undefined, chance: Chance): JsonValue[] {
-  return [{ name: (chance.happens(0.2) ? agent?.tools.keys().next().value : undefined) ?? 'pick_file', description: 'runs at the client', inputSchema: { type: 'object' } }];
+  return [{ name: (chance.happens(0.2) ? agent?.tools.keys().next().value : undefined) ?? 'pick_file', ...(chance.happens(0.7) ? { description: 'runs at the client' } : {}), inputSchema: { type: 'object' } }];
 }

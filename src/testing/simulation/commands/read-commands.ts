@@ -1,4 +1,5 @@
 import type { SimulatedCommand } from '../command.ts';
+import type { Answered, HttpCall } from '../happenings.ts';
 import { aboutSession, entriesOf, mostly, read, turnIds, type SessionScope } from './about-session.ts';
 
 /** What clients read of a session. */
@@ -30,15 +31,26 @@ export const readCommands: readonly SimulatedCommand[] = [
     const callId = mostly(chance, calls, '9999-0');
     return callId === null ? null : read(scope, `/calls/${callId}/result`);
   }),
-  aboutSession('list-sessions', 2, ({ chance, session }) => ({
-    method: 'GET', owner: session.owner, keyed: false,
-    path: `/v1/sessions?${chance.pick([`agent=${session.agent}`, 'limit=2', 'status=idle', 'status=requires_action&count=true', 'archived=true', 'q=title', 'count=true']) ?? ''}`,
-  })),
+  aboutSession('list-sessions', 2, ({ chance, session, answered }) => {
+    const listed = chance.happens(0.3) ? chance.pick(answered.filter(({ request, status }) => request.kind === 'list-sessions' && status === 200)) : undefined;
+    const next = listed === undefined ? null : nextOf(listed);
+    return next ?? {
+      method: 'GET', owner: session.owner, keyed: false,
+      path: `/v1/sessions?${chance.pick([`agent=${session.agent}`, 'limit=2', 'limit=1', 'status=idle', 'status=requires_action&count=true', 'archived=true', 'q=title', 'count=true']) ?? ''}`,
+    };
+  }),
   aboutSession('read-beside', 1, ({ chance, session }) => ({ method: 'GET', owner: session.owner, keyed: false, path: chance.pick(['/v1/usage', '/v1/agents', '/healthz', '/readyz']) ?? '/healthz' })),
 ];
 
 function reads(kind: string, weight: number, paths: readonly string[]): readonly SimulatedCommand[] {
   return [aboutSession(kind, weight, (scope) => read(scope, scope.chance.pick(paths) ?? ''))];
+}
+
+/** The page after one that was read; null: there is none. */
+function nextOf({ request: { path, owner }, body }: Answered): HttpCall | null {
+  const next = typeof body === 'object' && body !== null && 'nextCursor' in body ? body.nextCursor : null;
+  if (typeof next !== 'string' || owner === undefined) return null;
+  return { method: 'GET', owner, keyed: false, path: `${path.replace(/&cursor=.*/, '')}&cursor=${encodeURIComponent(next)}` };
 }
 
 function cursor({ chance, session }: SessionScope, name: string): string {

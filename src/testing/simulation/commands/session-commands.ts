@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../../core/json.ts';
+import { isRedactable } from '../../../core/redact.ts';
 import type { CommandScope, SimulatedCommand } from '../command.ts';
 import { aboutSession, agentOf, guardedCall, mostly, ownersCall, some, turnIds, type SessionScope } from './about-session.ts';
 import { messageFields } from './message-fields.ts';
@@ -14,7 +15,8 @@ export const sessionCommands: readonly SimulatedCommand[] = [
   aboutSession('unarchive', 2, (scope) => guardedCall(scope, 'PATCH', '', { archived: false }), ({ archived }) => archived),
   aboutSession('stop', 6, (scope) => {
     const { chance, session } = scope;
-    const turnId = (): string | undefined => (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(scope), 'no-turn')) ?? undefined;
+    const waiting = chance.happens(0.2) ? chance.pick(session.queue) : undefined;
+    const turnId = (): string | undefined => waiting?.turnId ?? (chance.happens(0.6) ? session.turn?.id : mostly(chance, turnIds(scope), 'no-turn')) ?? undefined;
     return guardedCall(scope, 'POST', '/stop', some(chance, { turnId: [0.3, turnId], holdQueue: [0.15, () => true], keepOperations: [0.3, () => chance.happens(0.7)] }));
   }),
   aboutSession('node', 4, (scope) => {
@@ -26,8 +28,10 @@ export const sessionCommands: readonly SimulatedCommand[] = [
   aboutSession('compact', 3, (scope) => guardedCall(scope, 'POST', '/compact', some(scope.chance, { instructions: [0.4, () => 'keep the names'] }))),
   aboutSession('redact', 3, (scope) => {
     const { chance, log } = scope;
-    const rich = log().filter(({ kind }) => kind === 'user-message' || kind === 'assistant-step' || kind === 'tool-results' || kind === 'operation-ended');
-    const seq = chance.pick(chance.happens(0.8) ? rich : log())?.seq ?? 1;
+    const fitting = log().filter(isRedactable);
+    // Most entries are of few kinds.
+    const kind = chance.pick([...new Set(fitting.map((entry) => entry.kind))]);
+    const seq = chance.pick(chance.happens(0.9) ? fitting.filter((entry) => entry.kind === kind) : log())?.seq ?? 1;
     return guardedCall(scope, 'POST', '/redact', { seq: chance.happens(0.04) ? 100_000 : seq });
   }),
   aboutSession('transfer', 1.5, (scope) => {
