@@ -68,6 +68,8 @@ export class World {
   creations = 0;
   readonly #options: WorldOptions;
   readonly #checks: readonly Check[];
+  /** Of each thing that is told, who hears it. */
+  readonly #told: Readonly<Record<ToldName, readonly Check[]>>;
   readonly #faults: FaultInjector;
   readonly #hearers = new Map<SimulatedProcess, Set<(hint: ChangeHint) => void>>();
   readonly #heldLocks = new Map<string, SimulatedProcess>();
@@ -90,6 +92,10 @@ export class World {
     this.#budgets = simulatedBudgets(chanceOf(plan.seed, 'budgets'), () => this.weather === calm);
     this.#faults = new FaultInjector(this);
     this.#checks = checks.map((make) => make((guarantee, what) => this.violated(guarantee, what), this));
+    const hearing = (name: ToldName): readonly Check[] => this.#checks.filter((check) => check[name] !== undefined);
+    this.#told = {
+      committed: hearing('committed'), answered: hearing('answered'), toolBegan: hearing('toolBegan'), toolEnded: hearing('toolEnded'), toolProbed: hearing('toolProbed'), generationBegan: hearing('generationBegan'), heard: hearing('heard'),
+    };
     this.hooks = new ToldHooks({ seed: plan.seed, weather: () => this.weather, met: this.met, trace: (line) => this.trace(line) });
     this.observer = new Observer(database.reader(), (committed) => this.tell('committed', committed));
     this.client = new Client({
@@ -105,7 +111,7 @@ export class World {
 
   /** Tells all who watch. */
   tell<Name extends ToldName>(name: Name, ...given: Parameters<NonNullable<Check[Name]>>): void {
-    for (const check of this.#checks) (check[name] as ((...given: unknown[]) => void) | undefined)?.(...given);
+    for (const check of this.#told[name]) (check[name] as ((...given: unknown[]) => void) | undefined)?.(...given);
   }
 
   violated(guarantee: string, what: string): void {

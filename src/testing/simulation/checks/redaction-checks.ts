@@ -1,4 +1,4 @@
-import { isSummarised, labelledTurnOf } from '../../../core/redact.ts';
+import { isSummarised, labelledTurnOf, redactedText } from '../../../core/redact.ts';
 import type { Entry } from '../../../core/entry.ts';
 import type { MakeCheck } from '../check.ts';
 
@@ -28,7 +28,8 @@ function whereTold(seen: readonly Entry[], stored: readonly Entry[], { seq, reda
   if (summary !== undefined) return `a summary of the history (${summary.seq}) that was made with it is there`;
   const turnId = labelledTurnOf(entry);
   const text = entry.kind === 'user-message' ? entry.parts.find((part) => part.type === 'text')?.text : undefined;
-  if (turnId === null || text === undefined || text === '') return null;
+  // What stands in the place of a text that was redacted is said again, as any text is.
+  if (turnId === null || text === undefined || text === '' || text === redactedText) return null;
   const telling = stored.find((each) => 'turnId' in each && each.turnId === turnId && says(each, text));
   return telling === undefined ? null : `entry ${telling.seq} (${telling.kind}) still says "${text}"`;
 }
