@@ -1,3 +1,5 @@
+import type { LanguageModelV4Prompt } from '@ai-sdk/provider';
+import { compactionRequestHead } from '../../../agent/compaction-text.ts';
 import type { Session } from '../../../core/session.ts';
 import { attemptOf } from '../../../core/usage.ts';
 import type { Check, MakeCheck } from '../check.ts';
@@ -25,8 +27,9 @@ export const attemptsAreCounted: MakeCheck = (violated): Check => {
       const lost = attemptsOf(before).find((id) => !inFlight.has(id) && !here.has(id));
       if (lost !== undefined && !isHandedOver) violated('G14', `${ref.id}: attempt ${lost} is given up, and not recorded`);
     },
-    generationBegan() {
-      began += 1;
+    generationBegan(_process, prompt) {
+      // One attempt at a summary may ask for it in several pieces.
+      if (!isPieceOfSummary(prompt)) began += 1;
     },
     atRest({ database }) {
       const counted = database.attemptsCounted();
@@ -34,6 +37,11 @@ export const attemptsAreCounted: MakeCheck = (violated): Check => {
     },
   };
 };
+
+function isPieceOfSummary(prompt: LanguageModelV4Prompt): boolean {
+  const last = prompt.at(-1);
+  return last?.role === 'user' && last.content.some((part) => part.type === 'text' && part.text.startsWith(compactionRequestHead));
+}
 
 function attemptsOf({ turn, labelling }: Session): readonly string[] {
   return [...(turn?.attempt ? [turn.attempt.id] : []), ...(labelling?.attempts ?? []).map(({ id }) => id)];
