@@ -43,7 +43,7 @@ export function pageOf({ rooms: counted, unreached }: CoverageReport, whys: read
   const groups = [...whys, null].map((why) => ({ why, branches: unreached.filter((branch) => branch.why === why) })).filter(({ branches }) => branches.length > 0);
   return [
     '# What simulation and failpoints never reach', '',
-    'Code that the [proof](proof.md) does not run is code that it says nothing about. This is all of it, in the core, the stores and the worker: every function and every branch that neither a seed of the simulation nor a failpoint has reached, each with the reason. Other tests reach most of them.', '',
+    'Code that the [proof](proof.md) does not run is code that it says nothing about. This is all of it, in the core, the stores and the worker: every function and every branch that neither a seed of the simulation nor a failpoint has reached, each with the reason.', '',
     '```sh', command, '```', '',
     'runs them under the block coverage of V8, merges what all threads and processes report, and writes this page. Branches are those that V8 told apart in at least one thread, by how often they ran; what never ran and stands together is one line here, between « and ». The reasons are in `scripts/simulation-coverage/reasons.txt`; the script fails where a branch has none, or a reason is for one that is reached by now.', '',
     '| room | functions reached | branches reached |', '|---|---|---|',
@@ -53,7 +53,7 @@ export function pageOf({ rooms: counted, unreached }: CoverageReport, whys: read
 }
 
 function linesOf(branches: readonly ExplainedBranch[]): readonly string[] {
-  return [...Map.groupBy(branches, ({ file }) => file)].flatMap(([file, inFile]) => [`- ${file}`, ...inFile.map(({ line, code }) => `  - ${line}: ${quoted(code)}`)]);
+  return [...Map.groupBy(branches, ({ file }) => file)].flatMap(([file, inFile]) => [`- ${file}`, ...inFile.map(({ code }) => `  - ${quoted(code)}`)]);
 }
 
 /** As code, where it has backticks itself, too. */
