@@ -17,7 +17,7 @@ export const keyHasOneReply: MakeCheck = (violated, { time }): Check => {
       const { request, status, body: reply } = answered;
       const scope = keyScope(answered);
       if (scope === null || (status >= 300 && status !== 422 && status !== 409)) return;
-      const told = canonicalJson(withoutContent(reply, status));
+      const told = canonicalJson(withoutContent(reply));
       const body = canonicalJson(request.body ?? null);
       const first = replies.get(scope);
       if (status === 422) {
@@ -37,13 +37,13 @@ export const keyHasOneReply: MakeCheck = (violated, { time }): Check => {
 };
 
 /**
- * What stays of a reply when it is given again. What people wrote is not kept with it, so that redacting it removes it: a repetition says it as it is then. And a creation that found its session there already tells of it as it is.
+ * What stays of a reply when it is given again. What people wrote is not kept with it, so that redacting it removes it: a repetition says it as it is then. So it is with the effects of what was left behind, which are listed by what the agent of the process that tells of them says of its
+ * tools: another version may say something else.
  */
-function withoutContent(reply: JsonValue, status: number): JsonValue {
+function withoutContent(reply: JsonValue): JsonValue {
   if (reply === null || typeof reply !== 'object') return reply;
-  const { session, effects, value: _value, ...rest } = reply as JsonObject;
-  const told = session === undefined ? {} : status === 200 ? { id: (session as JsonObject)['id'] ?? null } : kept(session as JsonObject);
-  return { ...rest, ...told, effects: ((effects ?? []) as readonly JsonObject[]).map(({ input: _input, ...effect }) => effect) };
+  const { session, effects: _effects, value: _value, ...rest } = reply as JsonObject;
+  return { ...rest, ...(session === undefined ? {} : kept(session as JsonObject)) };
 }
 
 function kept({ title: _title, preview: _preview, summary: _summary, metadata: _metadata, simulator: _simulator, ...session }: JsonObject): JsonObject {
