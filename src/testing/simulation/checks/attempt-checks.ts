@@ -1,8 +1,10 @@
+import type { LanguageModelV4Prompt } from '@ai-sdk/provider';
+import { compactionRequestHead } from '../../../agent/compaction-text.ts';
 import type { Session } from '../../../core/session.ts';
 import { attemptOf } from '../../../core/usage.ts';
 import type { Check, MakeCheck } from '../check.ts';
 
-/** G14: each attempt is recorded once, in the commit in which it leaves the row; and no fewer are than there were generations. */
+/** G14: each attempt is recorded once, in the commit in which it leaves the row; and no fewer are than there were generations. A compaction is one attempt, in however many pieces it is written. */
 export const attemptsAreCounted: MakeCheck = (violated): Check => {
   const recorded = new Set<string>();
   let began = 0;
@@ -25,8 +27,8 @@ export const attemptsAreCounted: MakeCheck = (violated): Check => {
       const lost = attemptsOf(before).find((id) => !inFlight.has(id) && !here.has(id));
       if (lost !== undefined && !isHandedOver) violated('G14', `${ref.id}: attempt ${lost} is given up, and not recorded`);
     },
-    generationBegan() {
-      began += 1;
+    generationBegan(_process, prompt) {
+      if (!isOfCompaction(prompt)) began += 1;
     },
     atRest({ database }) {
       const counted = database.attemptsCounted();
@@ -34,6 +36,11 @@ export const attemptsAreCounted: MakeCheck = (violated): Check => {
     },
   };
 };
+
+function isOfCompaction([, asked]: LanguageModelV4Prompt): boolean {
+  const [said] = asked?.role === 'user' ? asked.content : [];
+  return said?.type === 'text' && said.text.startsWith(compactionRequestHead);
+}
 
 function attemptsOf({ turn, labelling }: Session): readonly string[] {
   return [...(turn?.attempt ? [turn.attempt.id] : []), ...(labelling?.attempts ?? []).map(({ id }) => id)];
