@@ -37,7 +37,7 @@ export const onlyStoredIsHeard: MakeCheck = (violated, world): Check => {
       for (const entry of added) {
         if (entry.kind !== 'assistant-step' || entry.copied === true) continue;
         const parts = streamedPartsOf(entry);
-        const lost = heard.get(entry.attempt.id)?.findIndex((text = '', place) => parts[place]?.text.startsWith(text) !== true) ?? -1;
+        const lost = heard.get(entry.attempt.id)?.findIndex((text: string | undefined, place) => parts[place]?.text.startsWith(text ?? '') !== true) ?? -1;
         if (lost !== -1) violated(entry.stopped === true ? 'G9' : 'G5', `${ref.id}: part ${lost} of attempt ${entry.attempt.id} was heard as "${heard.get(entry.attempt.id)?.[lost]}", and its step ${entry.seq} has "${parts[lost]?.text}"`);
       }
     },
