@@ -91,8 +91,8 @@ const weatherShare = 0.35;
 
 export function drawPlan(seed: number, kept: Kept = null): Plan {
   const chance = chanceOf(seed, 'plan');
-  // Many short runs find more than few long ones: three of four have fewer than 35 commands.
-  const commandCount = 20 + Math.floor(chance.next() ** 5 * 61);
+  // Many short runs find more than few long ones: three of four have fewer than 30 commands.
+  const commandCount = 20 + Math.floor(chance.next() ** 7 * 61);
   const lengthMs = chance.between(2, 16) * 1_000;
   const at = (): number => Math.floor(chance.next() * lengthMs);
   const kinds = faultKinds.filter(() => chance.happens(faultShare));
@@ -129,7 +129,7 @@ function drawFault(kind: FaultKind, atMs: number, chance: Chance): Omit<PlannedF
 }
 
 function drawFollowers(lengthMs: number, chance: Chance): readonly PlannedFollower[] {
-  return Array.from({ length: chance.pick([0, 1, 1, 2, 3]) ?? 0 }, (_, place) => ({ id: `w${place}`, atMs: chance.below(lengthMs) }));
+  return Array.from({ length: chance.pick([0, 0, 1, 1, 3]) ?? 0 }, (_, place) => ({ id: `w${place}`, atMs: chance.below(lengthMs) }));
 }
 
 function drawWeather(chance: Chance): Weather {
