@@ -28,6 +28,27 @@ describe.each(stores)('an awaited operation ($name)', (kind) => {
     expect((await session.operations()).items).toMatchObject([{ status: 'succeeded', attempts: 1 }]);
   });
 
+  it('goes on when its session is given to another owner: its progress is kept, and its tool runs once', async () => {
+    const work = gate();
+    let runs = 0;
+    const index = tool({
+      inputSchema: count, background: 'await',
+      execute: async (input, { progress }) => {
+        runs += 1;
+        await work.pass();
+        progress(0.5, 'half');
+        return { indexed: input.count };
+      },
+    });
+    const { session, turn } = await startTurn({ store: await kind.newUrl(), tools: { index }, script: [calling(['index', { count: 3 }]), 'done'] });
+    await work.reached;
+    await session.transfer('bob');
+    work.open();
+    expect(await turn.result).toMatchObject({ status: 'ended', reason: 'complete', text: 'done' });
+    expect((await session.operations()).items).toMatchObject([{ status: 'succeeded', attempts: 1, progress: { fraction: 0.5 } }]);
+    expect(runs).toBe(1);
+  });
+
   it('that throws is a failed call, which the model is told', async () => {
     const index = tool({ inputSchema: count, background: 'await', execute: () => { throw new Error('disk full'); } });
     const { result, entries, model } = await runTurn({ store: await kind.newUrl(), tools: { index }, script: [calling(['index', { count: 3 }]), 'sorry'] });

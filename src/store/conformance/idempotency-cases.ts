@@ -1,3 +1,4 @@
+import { deleteTransition } from '../../core/accept/end.ts';
 import { acceptSend } from '../../core/accept/send.ts';
 import { acceptSettings } from '../../core/accept/settings.ts';
 import { refuse } from '../../core/errors.ts';
@@ -115,6 +116,21 @@ export const idempotencyCases: readonly ConformanceCase[] = [
       const results = [];
       for (const session of [await kit.create(), await kit.create(), await kit.create({ tenant: 'other' })]) results.push((await sendWith(kit, session, [kit.key('k')])).kind);
       expect(results).toEqual(['committed', 'committed', 'committed']);
+    },
+  },
+  {
+    name: 'a key of the tenant stands for its first session, with whatever session it comes again, and outlives it',
+    run: async (kit) => {
+      const { expect } = kit;
+      const [session, other] = [await kit.create(), await kit.create()];
+      const key = kit.key('k', { ofTenant: true });
+      const first = committed(await sendWith(kit, session, [key]));
+      const replayed = { kind: 'replayed', reply: first.reply.reply, httpStatus: 202 };
+      expect([await sendWith(kit, session, [key]), await sendWith(kit, other, [key])]).toEqual([replayed, replayed]);
+      // The same text as a session's own key is another key.
+      expect((await sendWith(kit, session, [kit.key('k')])).kind).toBe('committed');
+      committed(await kit.update(session, deleteTransition(kit.nowMs)));
+      expect([await sendWith(kit, session, [key]), await sendWith(kit, other, [key])]).toEqual([replayed, replayed]);
     },
   },
   {
