@@ -1,4 +1,4 @@
-import { toolRules, type AgentRules } from '../core/decide.ts';
+import type { AgentRules } from '../core/decide.ts';
 import type { CallResult, Entry, EntryOf, Interval, Outcome, ToolCallPart } from '../core/entry.ts';
 import { isVisible } from '../core/intervals.ts';
 import type { JsonValue } from '../core/json.ts';
@@ -35,11 +35,22 @@ export interface EffectFilter {
   readonly limit: number;
 }
 
+/** What of an agent leaves nothing behind: its tools that are `rerun`, and the MCP servers all of whose tools are. Of an agent that is not known, nothing. */
+export interface RerunTools {
+  readonly tools: readonly string[];
+  readonly servers: readonly string[];
+}
+
+export function rerunToolsOf(rules: AgentRules | undefined): RerunTools {
+  const rerun = (named: AgentRules['tools'] | undefined): readonly string[] => [...(named ?? [])].flatMap(([name, { recovery }]) => (recovery === 'rerun' ? [name] : []));
+  return { tools: rerun(rules?.tools), servers: rerun(rules?.servers) };
+}
+
 /**
  * The side effects that moving through the history left behind: calls that ran, or may have, of tools that are not `rerun`. A tool that the agent does not have any more counts as one of them. Reads the log backwards, a
  * stretch at a time.
  */
-export async function readEffects(store: Store, session: Session, rules: AgentRules | undefined, { intervals, before, limit }: EffectFilter): Promise<EffectPage> {
+export async function readEffects(store: Store, session: Session, rerun: RerunTools, { intervals, before, limit }: EffectFilter): Promise<EffectPage> {
   const isLeft = (seq: number): boolean => (intervals === undefined ? !isVisible(session.visible, seq) : isVisible(intervals, seq));
   const first = Math.min(...(intervals ?? [{ fromSeq: 1 }]).map(({ fromSeq }) => fromSeq));
   const last = intervals === undefined ? session.lastSeq : Math.max(...intervals.map(({ toSeq }) => toSeq ?? session.lastSeq));
@@ -47,7 +58,7 @@ export async function readEffects(store: Store, session: Session, rules: AgentRu
   const readBefore = Math.min((before ?? Infinity) + resultsWithin, last + 1);
   const page = await store.readEntries(session, { afterSeq: first - 1, beforeSeq: readBefore, limit: limits.effectsEntriesReadMax });
   const results = resultsByCall(page);
-  const items = page.flatMap((entry) => (entry.kind === 'assistant-step' && isLeft(entry.seq) && entry.seq < (before ?? Infinity) ? effectsOf(entry, results, rules) : [])).reverse();
+  const items = page.flatMap((entry) => (entry.kind === 'assistant-step' && isLeft(entry.seq) && entry.seq < (before ?? Infinity) ? effectsOf(entry, results, rerun) : [])).reverse();
   const readFrom = page[0]?.seq ?? first;
   const more = page.length === limits.effectsEntriesReadMax && readFrom > first;
   if (items.length <= limit) return { items, nextCursor: more ? readFrom : null };
@@ -69,12 +80,12 @@ function resultsByCall(entries: readonly Entry[]): ReadonlyMap<string, CallResul
   return new Map(entries.flatMap((entry) => (entry.kind === 'tool-results' ? entry.results.map((result) => [callIdOf(entry.stepSeq, result.index), result] as const) : [])));
 }
 
-function effectsOf({ seq, turnId, parts }: EntryOf<'assistant-step'>, results: ReadonlyMap<string, CallResult>, rules: AgentRules | undefined): readonly Effect[] {
+function effectsOf({ seq, turnId, parts }: EntryOf<'assistant-step'>, results: ReadonlyMap<string, CallResult>, { tools, servers }: RerunTools): readonly Effect[] {
   const calls = parts.filter((part): part is ToolCallPart => part.type === 'tool-call' && part.providerExecuted !== true);
   return calls.toReversed().flatMap(({ index, toolName, input, needs }): readonly Effect[] => {
     const result = results.get(callIdOf(seq, index));
     // A question to a person does nothing outside.
-    if (result === undefined || needs?.type === 'question' || !hasRun(result) || (rules !== undefined && toolRules(rules, toolName)?.recovery === 'rerun')) return [];
+    if (result === undefined || needs?.type === 'question' || !hasRun(result) || tools.includes(toolName) || servers.some((server) => toolName.startsWith(`${server}__`))) return [];
     return [{ callId: callIdOf(seq, index), turnId, seq, toolName, input, outcome: result.outcome, ...(result.outcome === 'unknown' || result.mayHaveRun === true ? { mayHaveRun: true } : {}) }];
   });
 }

@@ -13,7 +13,7 @@ import { limits } from '../core/limits.ts';
 import type { Session } from '../core/session.ts';
 import type { Store, UpdateRequest } from '../store/store.ts';
 import { circumstancesOf, ownerScope, type CommandHost, type CommandOptions, type CommandReply } from './command-host.ts';
-import { readEffects, type Effect } from './effects.ts';
+import { readEffects, rerunToolsOf, type Effect, type RerunTools } from './effects.ts';
 import { messageKey } from './idempotency.ts';
 import { asJson, compact, editInput, parseInput, restoreInput, retryInput, rewindInput, type EditInput, type RestoreInput, type RetryInput, type RewindInput } from './input.ts';
 import { runCommand, wholeWork } from './run-command.ts';
@@ -32,6 +32,9 @@ export interface MovedReply {
 
 /** A message said in another's place, and what was left for it. */
 export type EditedReply = SendReply & MovedReply;
+
+/** How a move is kept for a repetition: which effects it left is told as the agent was then. */
+type Kept<Reply> = Reply & { readonly rerun?: RerunTools };
 
 type Moved = Promise<CommandReply<MovedReply> | Refusal>;
 
@@ -109,8 +112,8 @@ interface Replacement {
 }
 
 async function replaceMessage(host: CommandHost, name: string, sessionId: string, body: unknown, { turnId, seen, stop, keepOperations, message, messageId }: Replacement, options: CommandOptions): Promise<CommandReply<EditedReply> | Refusal> {
-  const result = await runCommand<EditReply>(host, {
-    name, sessionId, body: asJson(body), httpStatus: 202, reads: moving,
+  const result = await runCommand<Kept<EditReply>>(host, {
+    name, replyWith: withRerunTools(host), sessionId, body: asJson(body), httpStatus: 202, reads: moving,
     keys: messageId === undefined ? [] : [messageKey(messageId, asJson(body), 202, options.idempotencyKey === undefined)],
     // Refused only here: a repetition is given the first reply, whatever has become of the turn since.
     accept: (draft, now, loaded) => {
@@ -131,16 +134,20 @@ function refuseLater({ session: { visible, revision }, marks = [] }: Loaded, see
 }
 
 async function move(host: CommandHost, name: string, sessionId: string, body: JsonValue, accept: Accept<MoveReply>, reads: NonNullable<UpdateRequest<MoveReply>['reads']>, options: CommandOptions): Moved {
-  return withEffects(host, sessionId, await runCommand(host, { name, sessionId, body, httpStatus: 200, accept, reads }, options), options);
+  return withEffects(host, sessionId, await runCommand<Kept<MoveReply>>(host, { name, sessionId, body, httpStatus: 200, accept, reads, replyWith: withRerunTools(host) }, options), options);
 }
 
-/** The log does not change: a repetition is told the same effects. */
-async function withEffects<Reply extends MoveReply>(host: CommandHost, sessionId: string, result: CommandReply<Reply> | Refusal, { principal }: CommandOptions): Promise<CommandReply<Omit<Reply, 'left'> & MovedReply> | Refusal> {
+function withRerunTools(host: CommandHost) {
+  return <Reply>(reply: Kept<Reply>, session: Session): Kept<Reply> => ({ ...reply, rerun: rerunToolsOf(host.agents.get(session.agent)?.rules) });
+}
+
+/** The log does not change, nor what the agent's tools were then: a repetition is told the same effects. */
+async function withEffects<Reply extends Kept<MoveReply>>(host: CommandHost, sessionId: string, result: CommandReply<Reply> | Refusal, { principal }: CommandOptions): Promise<CommandReply<Omit<Reply, 'left' | 'rerun'> & MovedReply> | Refusal> {
   if (isRefusal(result)) return result;
-  const { left, ...reply } = result.reply;
+  const { left, rerun, ...reply } = result.reply;
   const session = left.length === 0 ? null : await host.store.readSession({ tenant: principal.tenant, id: sessionId });
   const { items, nextCursor } = session === null
     ? { items: [], nextCursor: null }
-    : await readEffects(host.store, session, host.agents.get(session.agent)?.rules, { intervals: left, limit: limits.effectsListedMax });
-  return { ...result, reply: { ...reply, effects: items, moreEffects: nextCursor !== null } as Omit<Reply, 'left'> & MovedReply };
+    : await readEffects(host.store, session, rerun ?? rerunToolsOf(host.agents.get(session.agent)?.rules), { intervals: left, limit: limits.effectsListedMax });
+  return { ...result, reply: { ...reply, effects: items, moreEffects: nextCursor !== null } as Omit<Reply, 'left' | 'rerun'> & MovedReply };
 }

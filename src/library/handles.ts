@@ -16,7 +16,7 @@ import type { OperationStatus } from '../core/operation.ts';
 import type { Session } from '../core/session.ts';
 import type { CommandOptions, CommandReply } from '../commands/command-host.ts';
 import { deleteSession } from '../commands/delete.ts';
-import { readEffects, type EffectPage } from '../commands/effects.ts';
+import { readEffects, rerunToolsOf, type EffectPage } from '../commands/effects.ts';
 import { compactHistory } from '../commands/compact.ts';
 import { end } from '../commands/end.ts';
 import { fork } from '../commands/fork.ts';
@@ -154,7 +154,7 @@ export class SessionHandle {
   async effects(page: { readonly before?: number; readonly limit?: number } = {}): Promise<EffectPage> {
     const session = await this.#session();
     const { store, agents } = this.#host.commands;
-    return readEffects(store, session, agents.get(session.agent)?.rules, { ...page, limit: Math.min(page.limit ?? limits.pageItemsDefault, limits.pageItemsMax) });
+    return readEffects(store, session, rerunToolsOf(agents.get(session.agent)?.rules), { ...page, limit: Math.min(page.limit ?? limits.pageItemsDefault, limits.pageItemsMax) });
   }
 
   /**

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { edit, redo, restoreBranch, retry, rewind } from '../../commands/history.ts';
-import { readEffects } from '../../commands/effects.ts';
+import { readEffects, rerunToolsOf } from '../../commands/effects.ts';
 import { fork } from '../../commands/fork.ts';
 import { editInput, forkInput, restoreInput, retryInput, rewindInput } from '../../commands/input.ts';
 import { isRefusal } from '../../core/errors.ts';
@@ -69,7 +69,7 @@ export const historyRoutes = [
     handle: async (call) => {
       const session = await sessionOf(call);
       if (isRefusal(session)) return session;
-      return jsonResponse(await readEffects(call.host.commands.store, session, call.host.commands.agents.get(session.agent)?.rules, call.query));
+      return jsonResponse(await readEffects(call.host.commands.store, session, rerunToolsOf(call.host.commands.agents.get(session.agent)?.rules), call.query));
     },
   }),
 ];

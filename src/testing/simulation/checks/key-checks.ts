@@ -37,13 +37,13 @@ export const keyHasOneReply: MakeCheck = (violated, { time }): Check => {
 };
 
 /**
- * What stays of a reply when it is given again. What people wrote is not kept with it, so that redacting it removes it: a repetition says it as it is then. So it is with the effects of what was left behind, which are listed by what the agent of the process that tells of them says of its
- * tools: another version may say something else.
+ * What stays of a reply when it is given again. What people wrote is not kept with it, so that redacting it removes it: a repetition says it as it is then.
  */
 function withoutContent(reply: JsonValue): JsonValue {
   if (reply === null || typeof reply !== 'object') return reply;
-  const { session, effects: _effects, value: _value, ...rest } = reply as JsonObject;
-  return { ...rest, ...(session === undefined ? {} : kept(session as JsonObject)) };
+  const { session, effects, value: _value, ...rest } = reply as JsonObject;
+  const listed = ((effects ?? []) as readonly JsonObject[]).map(({ input: _input, ...effect }) => effect);
+  return { ...rest, effects: listed, ...(session === undefined ? {} : kept(session as JsonObject)) };
 }
 
 function kept({ title: _title, preview: _preview, summary: _summary, metadata: _metadata, simulator: _simulator, ...session }: JsonObject): JsonObject {
