@@ -53,6 +53,7 @@ export class SimulatedProcess {
   readonly #died = Promise.withResolvers<void>();
   #holdfast: Holdfast | null = null;
   #minted = 0;
+  #isLeaving = false;
 
   constructor(name: string, surroundings: ProcessSurroundings) {
     this.name = name;
@@ -69,6 +70,11 @@ export class SimulatedProcess {
       ids: { mint: (prefix) => this.#mint(prefix), secret: () => this.#mint('res') },
       random: { next: () => chance.next() },
     };
+  }
+
+  /** It ends in order: what it has is handed over. */
+  get isLeaving(): boolean {
+    return this.#isLeaving;
   }
 
   get state(): 'running' | 'paused' | 'dead' {
@@ -163,6 +169,7 @@ export class SimulatedProcess {
 
   /** Ends in order, as at a deployment; then it is gone. */
   async stop(): Promise<void> {
+    this.#isLeaving = true;
     await this.#holdfast?.close();
     this.kill();
   }

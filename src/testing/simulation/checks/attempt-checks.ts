@@ -5,11 +5,11 @@ import { attemptOf } from '../../../core/usage.ts';
 import type { Check, MakeCheck } from '../check.ts';
 
 /** G14: each attempt is recorded once, in the commit in which it leaves the row; and no fewer are than there were generations. */
-export const attemptsAreCounted: MakeCheck = (violated): Check => {
+export const attemptsAreCounted: MakeCheck = (violated, world): Check => {
   const recorded = new Set<string>();
   let began = 0;
   return {
-    committed({ ref, before, session, added }) {
+    committed({ ref, process, before, session, added }) {
       const here = new Set<string>();
       for (const entry of added) {
         const id = attemptOf(entry)?.id;
@@ -23,7 +23,7 @@ export const attemptsAreCounted: MakeCheck = (violated): Check => {
       for (const id of attemptsOf(session)) if (recorded.has(id)) violated('G14', `${ref.id}: attempt ${id} is in flight, and recorded already`);
       const inFlight = new Set(attemptsOf(session));
       // One that had not begun is taken back when its worker leaves in order.
-      const isHandedOver = before.claim !== null && session.claim === null && session.turn !== null && session.turn.id === before.turn?.id;
+      const isHandedOver = before.claim !== null && session.claim === null && (session.turn?.id === before.turn?.id || world.processes.some(({ name, isLeaving }) => name === process && isLeaving));
       const lost = attemptsOf(before).find((id) => !inFlight.has(id) && !here.has(id));
       if (lost !== undefined && !isHandedOver) violated('G14', `${ref.id}: attempt ${lost} is given up, and not recorded`);
     },
