@@ -12,6 +12,9 @@ export const acknowledgedIsKept: MakeCheck = (violated, world): Check => {
   const marks = new Map<string, Set<string>>();
   const deleted = new Set<string>();
   const revisions = new Map<string, number>();
+  /** Sessions that an external id has named, of any owner, at any time: by one of several nobody can tell which one was meant. */
+  const named = new Map<string, Set<string>>();
+  const isAmbiguous = ({ request: { path } }: Answered): boolean => (named.get(decodeURIComponent(path.split('/')[3] ?? ''))?.size ?? 0) > 1;
   return {
     committed({ ref, session, added }) {
       if (session === null) {
@@ -35,6 +38,7 @@ export const acknowledgedIsKept: MakeCheck = (violated, world): Check => {
         else if (entry.kind === 'state-changed' && entry.by === 'api') known.add(`state ${entry.key}`);
       }
       revisions.set(ref.id, session.revision);
+      if (session.externalId !== null) named.set(session.externalId, (named.get(session.externalId) ?? new Set()).add(ref.id));
     },
     answered(answered) {
       if (answered.status >= 300 || answered.request.method === 'GET') return;
@@ -42,7 +46,7 @@ export const acknowledgedIsKept: MakeCheck = (violated, world): Check => {
       if (made !== null && !marks.has(made) && !deleted.has(made)) violated('G1', `${answered.request.id}: session ${made} was acknowledged, and there is none`);
       // Of a fork, the reply is about the session that it made.
       const target = made === null ? targetOf(answered, world.observer) : null;
-      if (target === null || deleted.has(target.id)) return;
+      if (target === null || deleted.has(target.id) || isAmbiguous(answered)) return;
       const { id, rest } = target;
       const known = marks.get(id);
       if (known === undefined) return violated('G1', `${answered.request.id}: ${answered.request.kind} of session ${id} was acknowledged, and there is none`);

@@ -33,20 +33,20 @@ function isOwners({ observer }: WatchedWorld, owner: string, ref: SessionRef, { 
 }
 
 async function checkAtRest(world: WatchedWorld, follower: Follower, violated: Violated): Promise<void> {
-  const { from } = follower.heard;
-  await comesToKnow(world, follower, { from, view: emptyFeedView }, from, (known) => violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)} at rest; who follows now ${known === null ? 'is told that the session is gone' : `hears ${knowledgeOf(known)}`}`));
+  const anew = (): FollowedView => ({ from: follower.heard.from, view: emptyFeedView });
+  await comesToKnow(world, follower, anew, (known) => violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)} at rest; who follows now ${known === null ? 'is told that the session is gone' : `hears ${knowledgeOf(known)}`}`));
   for (const tab of follower.oldTabs) {
-    const { position } = tab.view;
-    await comesToKnow(world, follower, tab, position, (known) => violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)}; cut at ${position} and coming back at rest, it ${known === null ? 'is told that the session is gone' : `knows ${knowledgeOf(known)}`}`));
+    await comesToKnow(world, follower, () => tab, (known) => violated('G5', `${follower.name} knows ${knowledgeOf(follower.heard)}; cut at ${tab.view.position} and coming back at rest, it ${known === null ? 'is told that the session is gone' : `knows ${knowledgeOf(known)}`}`));
   }
 }
 
-/** Whoever has heard so much and hears what is after a position comes to know what the follower knows, in time: titles and the like may still be added meanwhile, and what an agent keeps no longer than so may go. */
-async function comesToKnow(world: WatchedWorld, follower: Follower, heard: FollowedView, after: string | null, doesNot: (known: FollowedView | null) => void): Promise<void> {
+/** Whoever has heard so much and goes on from there comes to know what the follower knows, in time: titles and the like may still be added meanwhile, and what an agent keeps no longer than so may go. */
+async function comesToKnow(world: WatchedWorld, follower: Follower, heardSoFar: () => FollowedView, doesNot: (known: FollowedView | null) => void): Promise<void> {
   const { time } = world;
   const untilMs = time.nowMs + heardWithinMs;
   for (;;) {
-    const events = await eventsAfter(world, follower.ref.id, follower.owner, after);
+    const heard = heardSoFar();
+    const events = await eventsAfter(world, follower.ref.id, follower.owner, heard.view.position ?? heard.from);
     if (follower.isGone || world.observer.session(follower.ref) === null) return;
     const known = events === null ? null : heardAfter(heard, events);
     if (known !== null && isSameKnowledge(known, follower.heard)) return;
