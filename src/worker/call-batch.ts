@@ -154,7 +154,9 @@ export class CallBatch {
   async #dispatch({ index, toolName }: OpenCall): Promise<boolean> {
     const { agent, lease, ref } = this.#run;
     if (toolRules(agent.rules, toolName)?.recovery === 'rerun') return true;
-    return this.#accept(await this.#host.store.update({ key: ref, transition: dispatchCalls(lease, [index], agent.rules, this.#host.system.clock.nowMs()) })) !== null;
+    const dispatched = await this.#host.store.update({ key: ref, transition: dispatchCalls(lease, [index], agent.rules, this.#host.system.clock.nowMs()) });
+    this.#accept(dispatched);
+    return dispatched.kind === 'committed';
   }
 
   #accept<Reply>(result: UpdateResult<Reply>): Reply | null {

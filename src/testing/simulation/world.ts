@@ -185,8 +185,9 @@ export class World {
   /** Somebody begins to follow a session, as soon as there is one. */
   follow(planned: PlannedFollower): void {
     const session = chanceOf(this.plan.seed, planned.id, 'session').pick(this.sessions);
+    if (this.weather === calm) return;
     if (session === undefined) {
-      if (this.weather !== calm) this.time.after(1_000, () => this.follow(planned));
+      this.time.after(1_000, () => this.follow(planned));
       return;
     }
     const { plan: { seed }, time, client, met, processes } = this;
