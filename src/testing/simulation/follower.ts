@@ -23,7 +23,7 @@ export interface FollowerSurroundings {
   readonly weather: () => Weather;
   /** The processes that can be asked now, dead and paused ones included: a client cannot know. */
   readonly processes: readonly SimulatedProcess[];
-  /** Whose the session is; null: it is gone. */
+  /** Whose the session has been all the time; null: it is gone, or was given away, be it only for a while. */
   readonly ownerOf: (ref: SessionRef) => string | null;
   readonly heard: (follower: Follower, event: FeedEvent) => void;
   /** What messages say in this run; none: whatever. */

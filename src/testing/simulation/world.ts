@@ -192,7 +192,7 @@ export class World {
     }
     const { plan: { seed }, time, client, met, processes } = this;
     const follower = new Follower({
-      seed, time, client, met, processes, weather: () => this.weather, ownerOf: (ref) => this.observer.session(ref)?.owner ?? null, violated: (guarantee, what) => this.violated(guarantee, what),
+      seed, time, client, met, processes, weather: () => this.weather, ownerOf: (ref) => (this.observer.log(ref).some(({ kind }) => kind === 'owner-changed') ? null : (this.observer.session(ref)?.owner ?? null)), violated: (guarantee, what) => this.violated(guarantee, what),
       says: this.commands.flatMap(({ says = [] }) => says), trace: (line) => this.trace(line),
       heard: ({ name, owner, ref }, event) => {
         this.trace(() => `${name} hears ${event.position} ${event.type}${event.type === 'entry' ? ` ${event.entry.kind}` : ''}`);

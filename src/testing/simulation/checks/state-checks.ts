@@ -3,9 +3,12 @@ import type { Check, MakeCheck } from '../check.ts';
 /** G3: what a tool writes of the state is of the commit that has its result, and there is none of a call that is not done: of the conversation at once, of all other scopes at rest. */
 export const writesComeWithResults: MakeCheck = (violated): Check => {
   const done = new Set<string>();
-  const isDone = (callKey: string | undefined): boolean => callKey !== undefined && done.has(callKey);
+  /** Of a session that was deleted, what came to its log in the same group of commits is not seen. */
+  const deleted = new Set<string>();
+  const isDone = (callKey: string | undefined): boolean => callKey !== undefined && (done.has(callKey) || deleted.has(callKey.split('/')[0] ?? ''));
   return {
-    committed({ ref, added }) {
+    committed({ ref, session, added }) {
+      if (session === null) deleted.add(ref.id);
       const here = new Set<string>();
       for (const entry of added) {
         if (entry.copied === true) continue;
