@@ -23,7 +23,8 @@ export const attemptsAreCounted: MakeCheck = (violated, world): Check => {
       for (const id of attemptsOf(session)) if (recorded.has(id)) violated('G14', `${ref.id}: attempt ${id} is in flight, and recorded already`);
       const inFlight = new Set(attemptsOf(session));
       // One that had not begun is taken back when its worker leaves in order.
-      const isHandedOver = before.claim !== null && session.claim === null && (session.turn?.id === before.turn?.id || world.processes.some(({ name, isLeaving }) => name === process && isLeaving));
+      const leaves = world.processes.some(({ name, isLeaving }) => name === process && isLeaving);
+      const isHandedOver = before.claim !== null && (leaves || (session.claim === null && session.turn?.id === before.turn?.id));
       const lost = attemptsOf(before).find((id) => !inFlight.has(id) && !here.has(id));
       if (lost !== undefined && !isHandedOver) violated('G14', `${ref.id}: attempt ${lost} is given up, and not recorded`);
     },
