@@ -1,7 +1,6 @@
 import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4GenerateResult, LanguageModelV4Prompt, LanguageModelV4StreamResult } from '@ai-sdk/provider';
-import { jsonSchema } from '@ai-sdk/provider-utils';
 import { agent, type Agent } from '../../agent/agent.ts';
-import { question, tool, type AgentTool, type ToolOptions } from '../../agent/tool.ts';
+import type { ToolOptions } from '../../agent/tool.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import type { JsonValue } from '../../core/json.ts';
 import { streamOf } from '../../demo/part-stream.ts';
@@ -9,7 +8,7 @@ import type { ExecutionJournal } from '../replay/execution-journal.ts';
 import { operationMsOf, passTime, toolMsOf, type Pace } from '../replay/pace.ts';
 import { streamStep } from '../replay/recording-model.ts';
 import type { RecordedCall } from '../replay/recording.ts';
-import { toolKind } from '../replay/tool-kind.ts';
+import { toolKind, toolOfKind } from '../replay/tool-kind.ts';
 
 export interface PlannedAgentOptions {
   /** Names the run in the agent, so that two runs on one store never meet. */
@@ -41,7 +40,7 @@ export function plannedAgent(options: PlannedAgentOptions): Agent {
   return agent({
     name: agentNameOf(options.runId),
     model: new PlannedModel(options),
-    tools: Object.fromEntries(plannedTools.map((name) => [name, plannedTool(options, name)])),
+    tools: Object.fromEntries(plannedTools.map((name) => [name, toolOfKind(name, (_input, callOptions) => execute(options, name, callOptions))])),
     instructions: ({ session }) => session.id,
     // Fewer than a step may have, so that some calls are dispatched by a later commit.
     limits: { parallelCalls: 2 },
@@ -93,17 +92,6 @@ function plannedStep(text: string, step: number): { readonly texts: readonly str
   const names = steps[step]?.split(',') ?? [];
   // Providers reuse ids, so these do.
   return { texts: [`Step ${step} of ${steps.length} for ${text}`], calls: names.map((name, index) => ({ id: `call_${index}`, name, argumentsText: JSON.stringify({ for: text }), result: null })) };
-}
-
-function plannedTool(options: PlannedAgentOptions, name: PlannedTool): AgentTool {
-  const { recovery, asks, background } = toolKind(name);
-  const inputSchema = jsonSchema<unknown>({});
-  if (asks === 'question') return question({ inputSchema });
-  if (asks === 'client-tool') return { inputSchema };
-  return tool({
-    inputSchema, recovery, needsApproval: asks === 'approval', ...(background === null ? {} : { background }),
-    execute: (_input, callOptions) => execute(options, name, callOptions),
-  });
 }
 
 async function execute({ journal, pace, seed }: PlannedAgentOptions, name: PlannedTool, { callKey, abortSignal, state, progress }: ToolOptions): Promise<JsonValue> {

@@ -1,5 +1,4 @@
-import { jsonSchema } from '@ai-sdk/provider-utils';
-import { question, tool, type AgentTool, type ToolOptions } from '../../agent/tool.ts';
+import type { AgentTool, ToolOptions } from '../../agent/tool.ts';
 import { HoldfastError } from '../../core/errors.ts';
 import { wellFormedJson, wellFormedText, type JsonValue } from '../../core/json.ts';
 import type { WorkPlace } from './execution-journal.ts';
@@ -7,7 +6,7 @@ import { operationMsOf, passTime, toolMsOf } from './pace.ts';
 import type { RecordingModelOptions } from './recording-model.ts';
 import { placeOf } from './recording-place.ts';
 import type { RecordedCall } from './recording.ts';
-import { toolKind } from './tool-kind.ts';
+import { toolKind, toolOfKind } from './tool-kind.ts';
 
 export interface RecordingToolsOptions extends RecordingModelOptions {
   /** Of the times that calls take. */
@@ -20,18 +19,7 @@ export interface RecordingToolsOptions extends RecordingModelOptions {
  * nothing to run.
  */
 export function recordingTools(options: RecordingToolsOptions): Readonly<Record<string, AgentTool>> {
-  return Object.fromEntries(options.toolNames.map((name) => [name, recordingTool(options, name)]));
-}
-
-function recordingTool(options: RecordingToolsOptions, name: string): AgentTool {
-  const { recovery, asks, background } = toolKind(name);
-  const inputSchema = jsonSchema<unknown>({});
-  if (asks === 'question') return question({ inputSchema });
-  if (asks === 'client-tool') return { inputSchema };
-  return tool({
-    inputSchema, recovery, needsApproval: asks === 'approval', ...(background === null ? {} : { background }),
-    execute: (input, callOptions) => execute(options, name, input, callOptions),
-  });
+  return Object.fromEntries(options.toolNames.map((name) => [name, toolOfKind(name, (input, callOptions) => execute(options, name, input, callOptions))]));
 }
 
 async function execute({ recordings, journal, pace, seed }: RecordingToolsOptions, name: string, input: unknown, options: ToolOptions): Promise<JsonValue> {

@@ -1,4 +1,7 @@
+import { jsonSchema } from '@ai-sdk/provider-utils';
+import { question, tool, type AgentTool, type ToolOptions } from '../../agent/tool.ts';
 import type { CallNeed } from '../../core/action.ts';
+import type { JsonValue } from '../../core/json.ts';
 import type { OperationMode } from '../../core/operation.ts';
 
 export type RecordedRecovery = 'rerun' | 'rerun-keyed' | 'report' | 'ask';
@@ -28,4 +31,13 @@ export function toolKind(toolName: string): ToolKind {
     return { recovery: recoveries[recovery] ?? 'report', asks: asked === undefined ? null : 'approval', background: mode === undefined ? null : mode === 'awaited' ? 'await' : 'detach' };
   }
   return { recovery: /^(book_reservation|cancel_reservation|update_.*|send_certificate)$/.test(toolName) ? 'report' : 'rerun', asks: null, background: null };
+}
+
+/** The tool that its name says, for any input; what clients and persons answer has nothing to execute. */
+export function toolOfKind(name: string, execute: (input: unknown, options: ToolOptions) => Promise<JsonValue>): AgentTool {
+  const { recovery, asks, background } = toolKind(name);
+  const inputSchema = jsonSchema<unknown>({});
+  if (asks === 'question') return question({ inputSchema });
+  if (asks === 'client-tool') return { inputSchema };
+  return tool({ inputSchema, recovery, needsApproval: asks === 'approval', ...(background === null ? {} : { background }), execute });
 }

@@ -16,6 +16,13 @@ async function asked(stage: Stage): Promise<string> {
   return id;
 }
 
+/** Whether a person is asked, known once one is or the turn has ended. */
+async function asksBeforeItIsOver(stage: Stage, id: string): Promise<boolean> {
+  const isOver = (): boolean => stage.entries(id, 'turn-ended').length > 0;
+  await stage.until('it is over, or a person is asked', () => isOver() || openActions(stage.session(id).turn).length > 0);
+  return !isOver();
+}
+
 async function answered(stage: Stage): Promise<string> {
   const id = await asked(stage);
   await stage.turnsEnded(id, 1);
@@ -60,9 +67,7 @@ export const toolScenarios: readonly FailpointScenario[] = [
     agents: () => oneTool({ recovery: 'ask' }),
     play: async (stage) => {
       const id = await asked(stage);
-      const isOver = (): boolean => stage.entries(id, 'turn-ended').length > 0;
-      await stage.until('it is over, or a person is asked', () => isOver() || openActions(stage.session(id).turn).length > 0);
-      const isAsked = !isOver();
+      const isAsked = await asksBeforeItIsOver(stage, id);
       stage.holds(stage.runs.length <= 1, `it ran ${stage.runs.length} times with nobody asked`);
       if (isAsked) {
         stage.equals((await stage.action(id)).type, 'recovery', 'what is asked');
@@ -78,9 +83,7 @@ export const toolScenarios: readonly FailpointScenario[] = [
     agents: () => oneTool({ recovery: 'ask' }),
     play: async (stage) => {
       const id = await asked(stage);
-      const isOver = (): boolean => stage.entries(id, 'turn-ended').length > 0;
-      await stage.until('it is over, or a person is asked', () => isOver() || openActions(stage.session(id).turn).length > 0);
-      const isAsked = !isOver();
+      const isAsked = await asksBeforeItIsOver(stage, id);
       if (isAsked) await stage.answer(id, { type: 'deny', reason: 'better not' });
       await stage.turnsEnded(id, 1);
       stage.holds(stage.runs.length <= 1, `it ran ${stage.runs.length} times`);
